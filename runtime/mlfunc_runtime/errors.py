@@ -1,0 +1,87 @@
+"""What can go wrong, and how it is told: to a caller as a problem (RFC 9457), to an operator as a startup error.
+
+    Exception
+    ├── Problem            a request is refused or failed; becomes application/problem+json
+    └── StartupError       the function cannot start; becomes one line, the user's traceback and exit code 1
+        └── SettingsError  mlfunc.yaml or an environment variable is wrong; exit code 2
+"""
+
+from __future__ import annotations
+
+import traceback
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OUR_FRAMES = (str(Path(__file__).parent), "<frozen importlib")
+
+
+class Problem(Exception):  # noqa: N818 - the term of RFC 9457, and the word users raise
+    """A request that ends with an error reply. Predictors raise it to choose the status themselves.
+
+    `field` names the field or header to blame; `headers` are added to the reply.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        field: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.field = field
+        self.headers = headers or {}
+
+    def as_dict(self, request_id: str) -> dict[str, object]:
+        """The members of RFC 9457, with the request's id for the log."""
+        members: dict[str, object] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "request_id": request_id,
+        }
+        if self.field is not None:
+            members["field"] = self.field
+        return members
+
+
+class StartupError(Exception):
+    """The function cannot start. `hint` says what to do; the cause, if any, is the user's own exception."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class SettingsError(StartupError):
+    """mlfunc.yaml or an environment variable does not say what it must."""
+
+    exit_code = 2
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback of `error` without the frames of this package, as Python prints it."""
+    return "".join(_without_our_frames(traceback.TracebackException.from_exception(error)).format())
+
+
+def _without_our_frames(report: traceback.TracebackException) -> traceback.TracebackException:
+    for link in _chain(report):
+        frames = [frame for frame in link.stack if not frame.filename.startswith(_OUR_FRAMES)]
+        link.stack = traceback.StackSummary.from_list(frames)
+    return report
+
+
+def _chain(report: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
+    while report is not None:
+        yield report
+        report = report.__cause__ or report.__context__
