@@ -1,9 +1,11 @@
-"""What can go wrong, and how it is told: to a caller as a problem (RFC 9457), to an operator as a startup error.
+"""What can go wrong, and how it is told: to a caller as a problem (RFC 9457), to an operator as a
+startup error.
 
-    Exception
-    ├── Problem            a request is refused or failed; becomes application/problem+json
-    └── StartupError       the function cannot start; becomes one line, the user's traceback and exit code 1
-        └── SettingsError  mlfunc.yaml or an environment variable is wrong; exit code 2
+Exception
+├── Problem            a request is refused or failed; becomes application/problem+json
+└── StartupError       the function cannot start; becomes one line, the user's traceback and exit
+code 1
+    └── SettingsError  mlfunc.yaml or an environment variable is wrong; exit code 2
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 _OUR_FRAMES = (str(Path(__file__).parent), "<frozen importlib")
 
 
-class Problem(Exception):  # noqa: N818 - the term of RFC 9457, and the word users raise
+class Problem(Exception):
     """A request that ends with an error reply. Predictors raise it to choose the status themselves.
 
     `field` names the field or header to blame; `headers` are added to the reply.
@@ -54,7 +56,10 @@ class Problem(Exception):  # noqa: N818 - the term of RFC 9457, and the word use
 
 
 class StartupError(Exception):
-    """The function cannot start. `hint` says what to do; the cause, if any, is the user's own exception."""
+    """The function cannot start.
+
+    `hint` says what to do; the cause, if any, is the user's own exception.
+    """
 
     exit_code = 1
 

@@ -1,0 +1,46 @@
+"""`python -m mlfunc_runtime`: serve the function that the environment names.
+
+The order matters. The garbage collector is off until the function is ready (its full collections
+are a fifth of a start with transformers); gevent patches before anything imports sockets or
+threads; thread counts are set before anything imports OpenMP.
+"""
+
+from __future__ import annotations
+
+import gc
+
+gc.disable()
+
+from mlfunc_runtime.startup import Startup  # noqa: E402
+
+_startup = Startup()
+
+from gevent import monkey  # noqa: E402
+
+monkey.patch_all()
+
+import os  # noqa: E402
+
+from mlfunc_runtime import cpus, logs, settings  # noqa: E402
+from mlfunc_runtime.errors import StartupError  # noqa: E402
+
+
+def main() -> None:
+    """Read the settings, serve, leave with the exit code."""
+    logs.setup(os.environ.get("MLFUNC_LOG_LEVEL", "info"))
+    from mlfunc_runtime.server import Server, exit_now
+
+    try:
+        told = settings.from_process()
+        cpus.limit_threads(os.environ, cpus.available(), told.slots)
+        code = Server(told, _startup).serve()
+    except StartupError as error:
+        logs.event(
+            str(error), level=40, phase="failed", error=str(error), hint=error.hint, traceback=""
+        )
+        code = error.exit_code
+    exit_now(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What `load` gets: the models' paths, the device, the function's own configuration, a logger."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlfunc_runtime.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlfunc_runtime.settings import Settings
+
+# accelerator: (PyTorch's name of the device, a file that is there when its driver is)
+_DEVICES = {
+    "nvidia": ("cuda", Path("/dev/nvidiactl")),
+    "amd": ("cuda", Path("/dev/kfd")),
+    "neuron": ("xla", Path("/dev/neuron0")),
+    "tpu": ("xla", Path("/dev/accel0")),
+}
+
+
+class Context:
+    """Handed to `load` and `unload`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._models = settings.models
+        self.config: Mapping[str, Any] = settings.config
+        self.device = device(settings.accelerator)
+        self.logger = logging.getLogger(settings.name)
+
+    def model(self, name: str = "default") -> Path:
+        """The path of a model named in mlfunc.yaml.
+
+        Raises:
+            SettingsError: there is none of that name, or nothing at its path.
+
+        """
+        path = self._models.get(name)
+        if path is None:
+            known = ", ".join(self._models) or "none"
+            raise SettingsError(
+                f"there is no model {name!r}",
+                f"`models:` in mlfunc.yaml has {known} with a path here",
+            )
+        if not path.exists():
+            raise SettingsError(
+                f"model {name!r} is not at {path}",
+                "put its files there; the function's README says from where",
+            )
+        return path
+
+
+def device(accelerator: str) -> str:
+    """What to write in `tensor.to(...)`: the accelerator's device if its driver is here, else
+    "cpu".
+    """
+    if accelerator not in _DEVICES:
+        return "cpu"
+    name, driver = _DEVICES[accelerator]
+    if driver.exists():
+        return name
+    logging.getLogger("mlfunc").warning(
+        "accelerator %s is not on this machine: running on the cpu", accelerator
+    )
+    return "cpu"

@@ -1,0 +1,102 @@
+"""Run user code in native threads, off the hub: one long-lived thread per slot, one wake-up of the
+hub per call.
+
+Threads and queues here are the native ones, whatever gevent patched: a patched lock or queue used
+in a model thread would start a second hub there. Measured (CPU per hop): 32 us with gevent's
+threadpool, 23 us with this, and a batch of 16 pays it once.
+"""
+
+from __future__ import annotations
+
+from _queue import SimpleQueue  # queue.SimpleQueue is gevent's after patching
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from gevent import get_hub, monkey
+from gevent.event import AsyncResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+_start_thread = monkey.get_original("_thread", "start_new_thread")
+
+
+class Mailbox:
+    """Callbacks posted from any thread, run on the hub in order; many posts cost one wake-up."""
+
+    def __init__(self) -> None:
+        self._posted: deque[Callable[[], None]] = deque()
+        self._watcher = get_hub().loop.async_()
+        self._watcher.start(self._deliver)
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called on the hub. It must not block. Safe from any thread."""
+        self._posted.append(callback)
+        self._watcher.send()
+
+    def close(self) -> None:
+        """Deliver nothing more."""
+        self._watcher.stop()
+        self._watcher.close()
+
+    def _deliver(self) -> None:
+        while self._posted:
+            self._posted.popleft()()
+
+
+class Slot:
+    """One native thread that runs one call at a time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        _start_thread(self._run, ())
+
+    def run(self, call: Callable[[], None]) -> None:
+        """Run `call` in the slot's thread, after what was given to it before.
+
+        `call` must not raise.
+        """
+        self._calls.put(call)
+
+    def close(self) -> None:
+        """End the thread when it has done what it was given."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+
+
+class Result(Generic[T]):
+    """What became of a call in a slot: waited for on the hub."""
+
+    def __init__(self) -> None:
+        self._result: AsyncResult[T] = AsyncResult()
+
+    def get(self) -> T:
+        """The call's value, or its exception raised here."""
+        return self._result.get()  # type: ignore[no-any-return]  # gevent has no types for mypy
+
+    def settle(self, value: T | None, error: BaseException | None) -> None:
+        """Called on the hub, once."""
+        if error is None:
+            self._result.set(value)
+        else:
+            self._result.set_exception(error)
+
+
+def call_in(slot: Slot, mailbox: Mailbox, function: Callable[..., T], *args: Any) -> Result[T]:
+    """Call `function(*args)` in the slot's thread."""
+    result: Result[T] = Result()
+
+    def call() -> None:
+        try:
+            value, error = function(*args), None
+        except BaseException as raised:
+            value, error = None, raised
+        mailbox.post(lambda: result.settle(value, error))
+
+    slot.run(call)
+    return result

@@ -1,0 +1,211 @@
+"""A function from its start to its end: import, load, warm up, serve, drain, unload."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlfunc_runtime import loader, logs, protocols
+from mlfunc_runtime.asyncloop import AsyncLoop
+from mlfunc_runtime.backlog import Backlog
+from mlfunc_runtime.context import Context
+from mlfunc_runtime.errors import Problem, StartupError
+from mlfunc_runtime.executor import Mailbox, Slot, call_in
+from mlfunc_runtime.messages import Reply, Request
+from mlfunc_runtime.metrics import Metrics
+from mlfunc_runtime.pipeline import Pipeline
+from mlfunc_runtime.replies import problem
+from mlfunc_runtime.startup import Startup
+from mlfunc_runtime.streams import Stream
+
+if TYPE_CHECKING:
+    from mlfunc_runtime.loader import Example, Hook, Predictor
+    from mlfunc_runtime.settings import Settings
+
+_WARM_UP_ITEMS = 2
+
+
+class Function:
+    """One predictor and all that serves it. All methods run on the hub."""
+
+    def __init__(self, settings: Settings, startup: Startup | None = None) -> None:
+        self.settings = settings
+        self.startup = startup or Startup()
+        self.metrics = Metrics()
+        self.state: Literal["starting", "ready", "draining"] = "starting"
+        self.predictor: Predictor | None = None
+        self._pipeline: Pipeline | None = None
+        self._mailbox = Mailbox()
+        self._async_loop = AsyncLoop(self._mailbox)
+        self._slots = [Slot(f"slot-{number}") for number in range(settings.slots)]
+        self._context = Context(settings)
+        self.backlog = Backlog(
+            self.metrics,
+            concurrency=settings.hook_concurrency,
+            limit=settings.hook_backlog,
+            timeout=settings.hook_timeout,
+        )
+        self._export()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have no complete reply yet."""
+        return self._pipeline.in_flight if self._pipeline else 0
+
+    def start(self) -> None:
+        """Import, load and warm up; then requests are served.
+
+        Raises:
+            StartupError: something of the user's is missing, wrong or raised.
+
+        """
+        logs.event(f"importing {self.settings.predictor}", phase="importing")
+        cls = call_in(self._slots[0], self._mailbox, loader.import_class, self.settings).get()
+        self.startup.done("import")
+        logs.event(f"loading {cls.__name__}", phase="loading")
+        predictor = call_in(
+            self._slots[0], self._mailbox, loader.describe, cls, self.settings
+        ).get()
+        self._call_lifecycle(predictor, "load")
+        self.startup.done("load")
+        self._pipeline = self._make_pipeline(predictor)
+        self._warm_up(predictor)
+        self.startup.done("warmup")
+        self._ready(predictor)
+
+    def handle(self, request: Request) -> Reply:
+        """Answer a request; `sent` must be called when the reply is out."""
+        if self._pipeline is None or self.state != "ready":
+            why = (
+                "the model is not loaded yet"
+                if self.state == "starting"
+                else "this instance is shutting down"
+            )
+            return problem(Problem(503, why, headers={"Retry-After": "1"}), request)
+        return self._pipeline.handle(request)
+
+    def sent(self, request: Request, reply: Reply) -> None:
+        """The reply is out, or the caller is gone."""
+        if self._pipeline is not None and request.admitted:
+            self._pipeline.sent(request, reply)
+
+    def wait_until_idle(self, deadline: float) -> None:
+        """Wait until every request has its complete reply, or it is `deadline` (time.monotonic)."""
+        if self._pipeline is not None:
+            self._pipeline.idle.wait(max(0.0, deadline - time.monotonic()))
+
+    def stop(self, deadline: float) -> int:
+        """Drain the hooks until `deadline`, unload, and return how many hooks were left undone."""
+        undone = self.backlog.drain(max(0.0, deadline - time.monotonic()))
+        if self.predictor is not None:
+            self._call_lifecycle(self.predictor, "unload")
+        for slot in self._slots:
+            slot.close()
+        self._async_loop.close()
+        return undone
+
+    def _make_pipeline(self, predictor: Predictor) -> Pipeline:
+        return Pipeline(
+            predictor,
+            self.settings,
+            slots=self._slots,
+            mailbox=self._mailbox,
+            async_loop=self._async_loop,
+            backlog=self.backlog,
+            metrics=self.metrics,
+        )
+
+    def _call_lifecycle(self, predictor: Predictor, name: Literal["load", "unload"]) -> None:
+        """In a slot's thread: where predict will run, for libraries that bind a model to its
+        thread.
+        """
+        hook = predictor.hooks.get(name)
+        if hook is None:
+            return
+        try:
+            call_in(self._slots[0], self._mailbox, self._lifecycle_call, hook).get()
+        except StartupError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise StartupError(f"{name} raised {type(error).__name__}: {error}") from error
+
+    def _lifecycle_call(self, hook: Hook) -> None:
+        arguments = {"context": self._context} if hook.wants else {}
+        if hook.is_async:
+            self._async_loop.run_blocking(hook.call, **arguments)
+        else:
+            hook.call(**arguments)
+
+    def _warm_up(self, predictor: Predictor) -> None:
+        """One prediction with `example`, the hooks around it included."""
+        if predictor.example is None:
+            return
+        logs.event("warming up with `example`", phase="warming")
+        assert self._pipeline is not None  # noqa: S101 - made just before
+        try:
+            request = _example_request(predictor.example, needs_event=predictor.needs_event)
+            arguments = protocols.of(request).decode(request, predictor.wire)
+            result = self._pipeline.run(request, arguments)
+            _take_some(result)
+        except (Exception, SystemExit) as error:
+            hint = "`example` must be an input that predict takes; without it there is no warm-up"
+            raise StartupError(f"the warm-up with `example` failed: {error}", hint) from error
+
+    def _ready(self, predictor: Predictor) -> None:
+        """From here on the garbage collector leaves alone what the start has made: a fifth of a big
+        start was collections.
+        """
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        self.predictor = predictor
+        total = self.startup.finish()
+        self.metrics.startup = self.startup.seconds
+        self.state = "ready"
+        logs.event(f"ready after {total:.2f} s", phase="ready", startup=self.startup.seconds)
+
+    def _export(self) -> None:
+        waiting = "Requests that wait for a slot."
+        self.metrics.gauges |= {
+            "mlfunc_ready": (
+                "1 when predictions are served.",
+                lambda: float(self.state == "ready"),
+            ),
+            "mlfunc_in_flight": (
+                "Requests without a complete reply.",
+                lambda: float(self.in_flight),
+            ),
+            "mlfunc_queue": (
+                waiting,
+                lambda: float(self._pipeline.batcher.waiting if self._pipeline else 0),
+            ),
+            "mlfunc_slots": (
+                "Predictions that may run at once.",
+                lambda: float(self.settings.slots),
+            ),
+            "mlfunc_hooks_backlog": (
+                "after_response hooks that wait or run.",
+                lambda: float(self.backlog.size),
+            ),
+        }
+
+
+def _example_request(example: Example, *, needs_event: bool) -> Request:
+    headers = {"content-type": example.content_type}
+    if needs_event:
+        headers |= {
+            "ce-specversion": "1.0",
+            "ce-id": "warm-up",
+            "ce-source": "/mlfunc/warm-up",
+            "ce-type": "dev.mlfunc.warm-up",
+        }
+    return Request(example.body, headers)
+
+
+def _take_some(result: Any) -> None:
+    if isinstance(result, Stream):
+        for _ in itertools.islice(result, _WARM_UP_ITEMS):
+            pass
+        result.close()

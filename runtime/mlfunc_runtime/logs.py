@@ -1,0 +1,61 @@
+"""JSON lines on standard error, one object a line, each with its request's id."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import sys
+from contextvars import ContextVar
+from typing import Any
+
+import orjson
+from gevent import monkey
+
+from mlfunc_runtime.errors import user_traceback
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+_native_rlock = monkey.get_original("_thread", "RLock")
+
+
+class JSONFormatter(logging.Formatter):
+    """A record as one JSON object; `extra={"fields": {...}}` adds members."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, logger, message, request id, the record's own fields, traceback."""
+        line: dict[str, Any] = {
+            "time": datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(
+                timespec="milliseconds"
+            ),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if current := request_id.get():
+            line["request_id"] = current
+        if record.exc_info and record.exc_info[1] is not None:
+            line["traceback"] = user_traceback(record.exc_info[1])
+        line |= getattr(record, "fields", {})
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Locked by a native lock: predictors log from native threads, where a gevent lock would start
+    a second hub.
+    """
+
+    def createLock(self) -> None:
+        self.lock = _native_rlock()
+
+
+def setup(level: str) -> None:
+    """Send every logger of the process, the predictor's too, to standard error as JSON lines."""
+    handler = _Handler(sys.stderr)
+    handler.setFormatter(JSONFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+def event(message: str, *, level: int = logging.INFO, **fields: Any) -> None:
+    """One line of the runtime itself, with members that tools read."""
+    logging.getLogger("mlfunc").log(level, message, extra={"fields": fields})

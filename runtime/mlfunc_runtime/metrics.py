@@ -1,0 +1,164 @@
+"""Counters and histograms of this process as Prometheus text (exposition format 0.0.4).
+
+Plain attributes, added to on the hub only: `prometheus_client` takes a lock and a label lookup for
+each observation, several times the cost, on the path of every request. It is the oracle in the
+tests instead.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from bisect import bisect_left
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from mlfunc_runtime.messages import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mlfunc_runtime.messages import Request
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+
+
+class Histogram:
+    """Observations in buckets with upper bounds."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...] = _SECONDS) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def lines(self, name: str, label: str = "") -> Iterator[str]:
+        """The samples of this histogram; `label` is like `stage="queue"`."""
+        count = 0
+        comma = f"{label}," if label else ""
+        for bound, in_bucket in zip((*self.bounds, "+Inf"), self.counts, strict=True):
+            count += in_bucket
+            yield f'{name}_bucket{{{comma}le="{bound}"}} {count}'
+        suffix = f"{{{label}}}" if label else ""
+        yield f"{name}_sum{suffix} {self.total}"
+        yield f"{name}_count{suffix} {count}"
+
+
+class Metrics:
+    """All that is counted. `gauges` are read when somebody asks."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[int] = Counter()
+        self.request_seconds = Histogram()
+        self.stage_seconds = {stage: Histogram() for stage in STAGES}
+        self.batch_size = Histogram(_SIZES)
+        self.slot_busy_seconds = 0.0
+        self.hooks_total = 0
+        self.hooks_failed_total = 0
+        self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self.startup: Mapping[str, float] = {}
+        self._started = time.time()
+
+    def observe_request(self, status: int, request: Request) -> None:
+        """A reply with `status` is out."""
+        self.requests[status] += 1
+        self.request_seconds.observe(time.perf_counter() - request.arrived)
+        for stage, histogram in self.stage_seconds.items():
+            histogram.observe(getattr(request.timings, stage))
+
+    def observe_batch(self, size: int, busy: float) -> None:
+        """A slot was busy for `busy` seconds with a batch of `size`."""
+        self.batch_size.observe(size)
+        self.slot_busy_seconds += busy
+
+    def render(self) -> bytes:
+        """The text a Prometheus server scrapes."""
+        return ("\n".join(self._lines()) + "\n").encode()
+
+    def _lines(self) -> Iterator[str]:
+        yield from _head("mlfunc_requests_total", "counter", "Replies by status code.")
+        for code, count in sorted(self.requests.items()):
+            yield f'mlfunc_requests_total{{code="{code}"}} {count}'
+        yield from _head(
+            "mlfunc_request_seconds",
+            "histogram",
+            "From the request's arrival to the end of its reply.",
+        )
+        yield from self.request_seconds.lines("mlfunc_request_seconds")
+        yield from _head("mlfunc_stage_seconds", "histogram", "Time of a request in each stage.")
+        for stage, histogram in self.stage_seconds.items():
+            yield from histogram.lines("mlfunc_stage_seconds", f'stage="{stage}"')
+        yield from _head("mlfunc_batch_size", "histogram", "Requests in one call of predict.")
+        yield from self.batch_size.lines("mlfunc_batch_size")
+        yield from self._counters()
+        yield from self._gauges()
+
+    def _counters(self) -> Iterator[str]:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        counters = {
+            "mlfunc_slot_busy_seconds_total": (
+                "Seconds that slots were held, added up.",
+                self.slot_busy_seconds,
+            ),
+            "mlfunc_hooks_total": ("after_response hooks that ended.", self.hooks_total),
+            "mlfunc_hooks_failed_total": (
+                "after_response hooks that raised or took too long.",
+                self.hooks_failed_total,
+            ),
+            "process_cpu_seconds_total": (
+                "User and system CPU time.",
+                usage.ru_utime + usage.ru_stime,
+            ),
+        }
+        for name, (text, value) in counters.items():
+            yield from _head(name, "counter", text)
+            yield f"{name} {value}"
+
+    def _gauges(self) -> Iterator[str]:
+        yield from _head("mlfunc_startup_seconds", "gauge", "The phases of this process's start.")
+        for phase, seconds in self.startup.items():
+            yield f'mlfunc_startup_seconds{{phase="{phase}"}} {seconds}'
+        process = {
+            "process_resident_memory_bytes": ("Memory in RAM.", _resident_bytes),
+            "process_start_time_seconds": (
+                "Start of this process, Unix time.",
+                lambda: self._started,
+            ),
+        }
+        for name, (text, read) in (self.gauges | process).items():
+            yield from _head(name, "gauge", text)
+            yield f"{name} {read()}"
+
+
+def _head(name: str, kind: str, text: str) -> Iterator[str]:
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {kind}"
+
+
+def _resident_bytes() -> float:
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - a file of the kernel, read at each scrape
+        return int(statm.read().split()[1]) * resource.getpagesize()

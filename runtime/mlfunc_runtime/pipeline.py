@@ -1,0 +1,131 @@
+"""The path of a request.
+
+    admit -> before_predict -> slot -> predict -> after_predict -> reply -> after_response
+
+Only `predict` holds a slot. The hooks around it are greenlets, many at once; what runs after the
+reply is the backlog's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from gevent.event import Event
+from gevent.timeout import Timeout
+
+from mlfunc_runtime import calls, logs, protocols
+from mlfunc_runtime.around import Around
+from mlfunc_runtime.batcher import Batcher
+from mlfunc_runtime.errors import Problem, user_traceback
+from mlfunc_runtime.replies import function_failed, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlfunc_runtime.asyncloop import AsyncLoop
+    from mlfunc_runtime.backlog import Backlog
+    from mlfunc_runtime.executor import Mailbox, Slot
+    from mlfunc_runtime.loader import Predictor
+    from mlfunc_runtime.messages import Reply, Request
+    from mlfunc_runtime.metrics import Metrics
+    from mlfunc_runtime.settings import Settings
+
+_log = logging.getLogger("mlfunc")
+_QUEUE_FACTOR = 10  # Knative's queue-proxy holds ten times containerConcurrency, too
+
+
+class TooLate(BaseException):
+    """Thrown into a request that is out of time; no `except Exception` of user code swallows it."""
+
+
+class Pipeline:
+    """Takes requests through a predictor. All methods run on the hub."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        settings: Settings,
+        *,
+        slots: Sequence[Slot],
+        mailbox: Mailbox,
+        async_loop: AsyncLoop,
+        backlog: Backlog,
+        metrics: Metrics,
+    ) -> None:
+        self.predictor = predictor
+        self.settings = settings
+        self.in_flight = 0
+        self.idle = Event()
+        self.idle.set()
+        self._backlog = backlog
+        self._metrics = metrics
+        self._limit = settings.concurrency * _QUEUE_FACTOR
+        self._around = Around(predictor, async_loop)
+        self.batcher = Batcher(
+            calls.make(predictor, mailbox),
+            slots,
+            mailbox,
+            max_size=predictor.batch,
+            observe=metrics.observe_batch,
+        )
+
+    def handle(self, request: Request) -> Reply:
+        """Answer a request. Never raises: what goes wrong becomes a reply.
+
+        `sent` must be called when the reply is out.
+        """
+        logs.request_id.set(request.id)
+        self._enter(request)
+        try:
+            self._admit()
+            with Timeout(self._time_left(request), TooLate):
+                return protocols.of(request).answer(request, self)
+        except TooLate:
+            late = Problem(504, f"no answer within {self.settings.timeout:.3g} s")
+            return problem(late, request)
+        except Problem as refused:
+            return problem(refused, request)
+        except (Exception, SystemExit, Timeout) as error:
+            return self._failed(error, request)
+
+    def run(self, request: Request, arguments: dict[str, Any]) -> Any:
+        """From arguments to the result that is the reply. Raises what user code raises."""
+        arguments = self._around.before(request, arguments)
+        result = self.batcher.predict(request, arguments)
+        result = self._around.after(request, result)
+        self._around.when_sent(request, result)
+        return result
+
+    def sent(self, request: Request, reply: Reply) -> None:
+        """The reply is out, or the caller is gone: count it and start what runs after it."""
+        self._leave()
+        self._metrics.observe_request(reply.status, request)
+        for hook in request.when_sent:
+            self._backlog.submit(request, hook)
+
+    def _enter(self, request: Request) -> None:
+        request.admitted = True
+        self.in_flight += 1
+        self.idle.clear()
+
+    def _leave(self) -> None:
+        self.in_flight -= 1
+        if not self.in_flight:
+            self.idle.set()
+
+    def _admit(self) -> None:
+        """Refuse at once what would wait too long; wait while hooks of earlier replies pile up."""
+        if self.in_flight > self._limit:
+            waiting = f"{self._limit} requests are waiting already"
+            raise Problem(503, waiting, headers={"Retry-After": "1"})
+        self._backlog.wait_for_room(self.settings.timeout)
+
+    def _time_left(self, request: Request) -> float:
+        return max(0.001, request.arrived + self.settings.timeout - time.perf_counter())
+
+    def _failed(self, error: BaseException, request: Request) -> Reply:
+        fields = {"traceback": user_traceback(error)}
+        _log.error("%s: %s", type(error).__name__, error, extra={"fields": fields})
+        return problem(function_failed(), request)

@@ -1,0 +1,52 @@
+"""What bodies mean: which protocol a request speaks, by its headers.
+
+A protocol is a file with `decode` and `answer`, and a row here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mlfunc_runtime.protocols import cloudevents, events, plain
+
+if TYPE_CHECKING:
+    from mlfunc_runtime.loader import Predictor
+    from mlfunc_runtime.messages import Reply, Request
+    from mlfunc_runtime.schema import Binding
+    from mlfunc_runtime.settings import Settings
+
+
+class Run(Protocol):
+    """The pipeline, as protocols see it."""
+
+    predictor: Predictor
+    settings: Settings
+
+    def run(self, request: Request, arguments: dict[str, Any]) -> Any:
+        """From arguments to a result."""
+        ...
+
+
+class Codec(Protocol):
+    """A protocol. `answer` raises Problem for what is wrong with the request."""
+
+    def decode(self, request: Request, binding: Binding) -> dict[str, Any]:
+        """The body as arguments."""
+        ...
+
+    def answer(self, request: Request, pipeline: Run) -> Reply:
+        """Decode, run, encode."""
+        ...
+
+
+_EVENTS: dict[cloudevents.Mode | None, Codec] = {
+    None: plain,
+    "binary": events,
+    "structured": events,
+    "batch": events,
+}
+
+
+def of(request: Request) -> Codec:
+    """The protocol that `request` speaks."""
+    return _EVENTS[cloudevents.mode(request.headers)]

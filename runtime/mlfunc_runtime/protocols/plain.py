@@ -1,0 +1,117 @@
+"""Plain HTTP: JSON, text, bytes and forms in; JSON, bytes and streams out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlfunc_runtime import replies
+from mlfunc_runtime.errors import Problem
+from mlfunc_runtime.messages import BINARY, JSON
+from mlfunc_runtime.streams import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlfunc_runtime.messages import Reply, Request
+    from mlfunc_runtime.protocols import Run
+    from mlfunc_runtime.schema import Binding
+
+
+def answer(request: Request, pipeline: Run) -> Reply:
+    """Decode, run, encode."""
+    if pipeline.predictor.needs_event:
+        raise Problem(
+            400,
+            "this function takes CloudEvents: send ce- headers or application/cloudevents+json",
+            field="ce-specversion",
+        )
+    arguments = decode(request, pipeline.predictor.wire)
+    result = pipeline.run(request, arguments)
+    return replies.stream(result, request) if isinstance(result, Stream) else replies.result(result)
+
+
+def decode(request: Request, binding: Binding) -> dict[str, Any]:
+    """The body as arguments, by its content type.
+
+    Raises:
+        Problem: 415 for a type that this predictor does not take, 400 for a body that does not fit.
+
+    """
+    content_type = request.content_type
+    read = _READERS.get(content_type)
+    if read is None:
+        read = _other(content_type, binding)
+    arguments = read(request, binding)
+    request.data = arguments[binding.names[0]] if binding.kind in ("body", "bytes") else arguments
+    return arguments
+
+
+def _json(request: Request, binding: Binding) -> dict[str, Any]:
+    return binding.from_body(request.body)
+
+
+def _text(request: Request, binding: Binding) -> dict[str, Any]:
+    if binding.kind == "bytes":
+        return binding.from_body(request.body)
+    try:
+        return binding.from_text(request.body.decode())
+    except UnicodeDecodeError as error:
+        raise Problem(400, f"the text is not UTF-8: {error}") from None
+
+
+def _form(request: Request, binding: Binding) -> dict[str, Any]:
+    """A multipart form: files are bytes, the rest is text and may be read as numbers."""
+    fields = _form_fields(request)
+    if binding.kind == "bytes":
+        return binding.from_data(_only_file(fields))
+    return binding.from_data(fields, strict=False)
+
+
+def _form_fields(request: Request) -> dict[str, bytes | str]:
+    """werkzeug comes with Flask; it is imported (100 ms) only by a function that gets forms."""
+    import io
+
+    from werkzeug.formparser import FormDataParser
+
+    parser = FormDataParser(silent=False)
+    mimetype, _, rest = request.headers["content-type"].partition(";")
+    options = dict(_parameters(rest))
+    try:
+        _, texts, files = parser.parse(
+            io.BytesIO(request.body), mimetype.strip().lower(), len(request.body), options
+        )
+    except ValueError as error:
+        raise Problem(400, f"the form cannot be read: {error}", field="Content-Type") from None
+    return {**texts.to_dict(), **{name: file.read() for name, file in files.items()}}
+
+
+def _parameters(text: str) -> list[tuple[str, str]]:
+    from werkzeug.http import parse_options_header
+
+    return list(parse_options_header(f"form-data;{text}")[1].items())
+
+
+def _only_file(fields: dict[str, bytes | str]) -> bytes:
+    files = [value for value in fields.values() if isinstance(value, bytes)]
+    if len(files) != 1:
+        raise Problem(400, f"the form has {len(files)} files; this function takes exactly one")
+    return files[0]
+
+
+def _other(content_type: str, binding: Binding) -> Callable[[Request, Binding], dict[str, Any]]:
+    if content_type.endswith("+json") or (
+        binding.kind == "bytes" and content_type != "application/x-www-form-urlencoded"
+    ):
+        return _json
+    wanted = BINARY if binding.kind == "bytes" else JSON
+    raise Problem(
+        415, f"Content-Type is {content_type}; this function takes {wanted}", field="Content-Type"
+    )
+
+
+_READERS: dict[str, Callable[[Request, Binding], dict[str, Any]]] = {
+    "": _json,
+    JSON: _json,
+    "text/plain": _text,
+    "multipart/form-data": _form,
+}

@@ -1,0 +1,256 @@
+"""What this process was told: mlfunc.yaml and the environment, checked once, as one frozen object.
+
+Only what the runtime needs is read from mlfunc.yaml; the command line checks the whole file before
+anything is started or built.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+import msgspec
+import yaml
+
+from mlfunc_runtime.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|k|M|G|)")
+_BYTES = {
+    "B": 1,
+    "": 1,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "k": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+}
+_PREFIX = "MLFUNC_SERVE_"
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Duration = str | int | float
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """How many requests may share one call of `predict`."""
+
+    max_size: Positive = 1
+
+
+class HookLimits(msgspec.Struct, frozen=True):
+    """Bounds of `after_response`: at once, waiting or running in all, seconds for one."""
+
+    concurrency: Positive = 64
+    backlog: Positive = 1000
+    timeout: Duration = "30s"
+
+
+class Serve(msgspec.Struct, frozen=True):
+    """The `serve` block of mlfunc.yaml."""
+
+    slots: Positive = 1
+    batch: Batch = Batch()
+    concurrency: Positive = 64
+    timeout: Duration = "60s"
+    drain: Duration = "30s"
+    max_body: str | int = "64MiB"
+    isolation: Literal["thread"] = "thread"
+    hooks: HookLimits = HookLimits()
+
+
+class Events(msgspec.Struct, frozen=True):
+    """The part of `events` that the runtime acts on."""
+
+    reply_type: str | None = None
+
+
+class Project(msgspec.Struct, frozen=True):
+    """The part of mlfunc.yaml that the runtime acts on."""
+
+    name: str
+    predictor: str = "predictor.py:Predictor"
+    models: dict[str, str] = {}
+    accelerator: str | dict[str, Any] = "cpu"
+    serve: Serve = Serve()
+    events: Events = Events()
+    config: dict[str, Any] = {}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the process was told. Durations are in seconds, sizes in bytes."""
+
+    name: str
+    folder: Path
+    predictor: str
+    models: dict[str, Path]
+    accelerator: str
+    config: dict[str, Any]
+    reply_type: str
+    host: str = "0.0.0.0"  # noqa: S104 - a container listens on all of its interfaces
+    port: Port = 8080
+    metrics_port: Port = 9095
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    slots: int = 1
+    batch: int = 1
+    concurrency: int = 64
+    timeout: float = 60.0
+    drain: float = 30.0
+    max_body: int = 64 * 2**20
+    hook_concurrency: int = 64
+    hook_backlog: int = 1000
+    hook_timeout: float = 30.0
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Read mlfunc.yaml and the environment, which wins.
+
+    Raises:
+        SettingsError: the file is missing or wrong, or a variable does not fit.
+
+    """
+    path = Path(environ.get("MLFUNC_FUNCTION", "mlfunc.yaml")).absolute()
+    document = _read_yaml(path)
+    overrides = _serve_overrides(environ)
+    if isinstance(document.get("serve", {}), dict):
+        document["serve"] = _merge(document.get("serve", {}), overrides)
+    project = _convert(document, Project, str(path))
+    return _settings(project, path.parent, environ)
+
+
+def seconds(value: Duration, key: str) -> float:
+    """`60s`, `2m`, `500ms` or a number, as seconds."""
+    match = _DURATION.fullmatch(str(value).strip())
+    if match is None:
+        raise SettingsError(f"{key}: {value!r} is no duration", "write it like 60s, 2m or 500ms")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def size(value: str | int, key: str) -> int:
+    """`64MiB`, `1GiB` or a number, as bytes."""
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None:
+        raise SettingsError(f"{key}: {value!r} is no size", "write it like 64MiB or 1GiB")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def _settings(project: Project, folder: Path, environ: Mapping[str, str]) -> Settings:
+    serve = project.serve
+    accelerator = project.accelerator
+    return Settings(
+        name=environ.get("K_SERVICE") or project.name,
+        folder=folder,
+        predictor=project.predictor,
+        models=_models(project.models, folder, environ),
+        accelerator=accelerator if isinstance(accelerator, str) else str(accelerator.get("type")),
+        config=project.config,
+        reply_type=project.events.reply_type or f"dev.mlfunc.{project.name}.result",
+        slots=serve.slots,
+        batch=serve.batch.max_size,
+        concurrency=serve.concurrency,
+        timeout=seconds(serve.timeout, "serve.timeout"),
+        drain=seconds(serve.drain, "serve.drain"),
+        max_body=size(serve.max_body, "serve.max_body"),
+        hook_concurrency=serve.hooks.concurrency,
+        hook_backlog=serve.hooks.backlog,
+        hook_timeout=seconds(serve.hooks.timeout, "serve.hooks.timeout"),
+        **_from_environment(environ),
+    )
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    variables = {
+        "host": "MLFUNC_HOST",
+        "port": "PORT",
+        "metrics_port": "MLFUNC_METRICS_PORT",
+        "log_level": "MLFUNC_LOG_LEVEL",
+    }
+    types = get_type_hints(Settings, include_extras=True)
+    return {
+        field: _convert(environ[variable], types[field], variable)
+        for field, variable in variables.items()
+        if environ.get(variable)
+    }
+
+
+def _models(models: dict[str, str], folder: Path, environ: Mapping[str, str]) -> dict[str, Path]:
+    """Paths by name. A remote model has one only where a variable says where it was put."""
+    paths = {name: folder / uri for name, uri in models.items() if "://" not in uri}
+    for name in models:
+        variable = f"MLFUNC_MODEL_{name.upper().replace('-', '_')}"
+        if environ.get(variable):
+            paths[name] = Path(environ[variable])
+    return paths
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    except FileNotFoundError:
+        hint = "start in the function's folder, or set MLFUNC_FUNCTION"
+        raise SettingsError(f"{path} does not exist", hint) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise SettingsError(
+            f"{path} holds no mapping", "it needs at least `name:` and `predictor:`"
+        )
+    return document
+
+
+def _serve_overrides(environ: Mapping[str, str]) -> dict[str, Any]:
+    """`MLFUNC_SERVE_BATCH_MAX_SIZE=8` -> `{"batch": {"max_size": "8"}}`."""
+    keys = _leaves(Serve, ())
+    overrides: dict[str, Any] = {}
+    for variable in (name for name in environ if name.startswith(_PREFIX)):
+        path = keys.get(variable.removeprefix(_PREFIX))
+        if path is None:
+            known = ", ".join(_PREFIX + key for key in keys)
+            raise SettingsError(f"{variable} sets nothing", f"there are {known}")
+        _set(overrides, path, environ[variable])
+    return overrides
+
+
+def _leaves(struct: type[msgspec.Struct], path: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    leaves: dict[str, tuple[str, ...]] = {}
+    for field in msgspec.structs.fields(struct):
+        here = (*path, field.name)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            leaves |= _leaves(field.type, here)
+        else:
+            leaves["_".join(here).upper()] = here
+    return leaves
+
+
+def _set(tree: dict[str, Any], path: tuple[str, ...], value: str) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = value
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, dict) else value
+    return merged
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{where}: {error}") from None
+
+
+def from_process() -> Settings:
+    """Read the settings of this very process."""
+    return read(os.environ)

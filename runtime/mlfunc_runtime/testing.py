@@ -1,0 +1,147 @@
+"""Drive a function in process, for a user's own tests: no sockets, the real pipeline.
+
+from mlfunc_runtime.testing import Client
+
+def test_example():
+    with Client(Path(__file__).parent) as client:
+        assert client.post(client.example).json() == [...]
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mlfunc_runtime import codec, cpus, settings
+from mlfunc_runtime.function import Function
+from mlfunc_runtime.messages import JSON
+from mlfunc_runtime.wsgi import Application
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from werkzeug.test import TestResponse
+
+
+class Answer:
+    """A reply as a client sees it."""
+
+    def __init__(self, response: TestResponse) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self.body = response.get_data()
+
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+    def events(self) -> list[Any]:
+        """The items of a stream of server-sent events.
+
+        Raises:
+            RuntimeError: the stream ended with an error, or without its end.
+
+        """
+        events = list(_server_sent(self.body.decode()))
+        if not events or events[-1][0] != "end":
+            message = f"the stream did not end well: {events[-1:]}"
+            raise RuntimeError(message)
+        return [data for kind, data in events if kind == "message"]
+
+
+class Client:
+    """A started function.
+
+    `models` gives paths by name, `env` any variable of the runtime's contract.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path = ".",
+        *,
+        models: Mapping[str, str | Path] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        variables = {"MLFUNC_FUNCTION": str(Path(folder) / "mlfunc.yaml"), **(env or {})}
+        for name, path in (models or {}).items():
+            variables[f"MLFUNC_MODEL_{name.upper().replace('-', '_')}"] = str(path)
+        told = settings.read(variables)
+        cpus.limit_threads(os.environ, cpus.available(), told.slots)
+        self.function = Function(told)
+        self._application = Application(self.function)
+
+    def __enter__(self) -> Self:
+        self.function.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.function.state = "draining"
+        self.function.stop(time.monotonic() + self.function.settings.drain)
+
+    @property
+    def example(self) -> Any:
+        """The predictor's `example`: JSON data, or bytes."""
+        predictor = self.function.predictor
+        if predictor is None or predictor.example is None:
+            return None
+        example = predictor.example
+        return example.data if example.content_type == JSON else example.body
+
+    def post(
+        self,
+        data: Any = None,
+        *,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> Answer:
+        """Predict. Bytes are sent as they are, `files` as a multipart form, all else as JSON."""
+        if files is not None:
+            form = {name: (io.BytesIO(content), name) for name, content in files.items()}
+            return self._send("POST", "/", headers, data=form)
+        raw = isinstance(data, bytes)
+        body = data if raw else codec.encode(data)
+        kind = content_type or ("application/octet-stream" if raw else JSON)
+        return self._send("POST", "/", headers, data=body, content_type=kind)
+
+    def event(
+        self,
+        data: Any = None,
+        *,
+        type: str = "com.example.test",  # noqa: A002 - the attribute's name
+        source: str = "/test",
+        id: str = "1",  # noqa: A002 - the attribute's name
+        **extensions: str,
+    ) -> Answer:
+        """Send a CloudEvent in binary mode; `data` is JSON, or bytes."""
+        attributes = {"specversion": "1.0", "type": type, "source": source, "id": id, **extensions}
+        headers = {f"ce-{name}": value for name, value in attributes.items()}
+        return self.post(data, headers=headers)
+
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
+        """Any other route."""
+        return self._send("GET", path, headers)
+
+    def drain(self) -> None:
+        """Wait until every after_response hook is done."""
+        self.function.backlog.drain(self.function.settings.drain)
+
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str] | None, **options: Any
+    ) -> Answer:
+        from werkzeug.test import Client as WsgiClient
+
+        client = WsgiClient(self._application)
+        return Answer(
+            client.open(path, method=method, headers=dict(headers or {}), buffered=True, **options)
+        )
+
+
+def _server_sent(text: str) -> Iterator[tuple[str, Any]]:
+    for block in filter(None, text.split("\n\n")):
+        fields = dict(line.split(": ", 1) for line in block.splitlines())
+        yield fields.get("event", "message"), json.loads(fields["data"])

@@ -1,0 +1,164 @@
+"""gunicorn's gevent worker without its master: one process that listens, serves, drains and leaves.
+
+A master would restart a crashed worker where Kubernetes already restarts the container, hide the
+exit code, and stand between the kernel's SIGTERM and the drain. gunicorn's parser, sockets and
+request loop stay.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent import socket
+from gevent.event import Event
+from gevent.server import StreamServer
+from gunicorn import util
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.workers.ggevent import GeventWorker
+
+from mlfunc_runtime import codec, logs
+from mlfunc_runtime.errors import Problem, StartupError, user_traceback
+from mlfunc_runtime.messages import PROBLEM, Request
+
+if TYPE_CHECKING:
+    from mlfunc_runtime.wsgi import Application
+
+_STATUS = {
+    LimitRequestLine: 414,
+    LimitRequestHeaders: 431,
+    UnsupportedTransferCoding: 501,
+    ExpectationFailed: 417,
+}
+UNDONE = 3
+
+
+class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Serves one function until SIGTERM or SIGINT. `exit_code` says how it ended."""
+
+    sockets: list[Any]
+    exit_code = 0
+
+    def serves(self, application: Application) -> None:
+        """What to serve; to be called before `init_process`."""
+        self._application = application
+        self.function = application.function
+
+    def patch(self) -> None:
+        """The process was patched at its first line; only the sockets have to become gevent's."""
+        self.sockets = [
+            socket.socket(s.FAMILY, socket.SOCK_STREAM, fileno=s.sock.detach())
+            for s in self.sockets
+        ]
+
+    def init_signals(self) -> None:
+        """A second signal ends the process at once."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, self._stop)
+
+    def notify(self) -> None:
+        """There is no master to notify."""
+
+    def run(self) -> None:
+        """Listen, start the function beside it, wait for the end, drain."""
+        self._stopping = Event()
+        servers = [StreamServer(s, handle=functools.partial(self.handle, s)) for s in self.sockets]
+        for server in servers:
+            server.start()
+        self._report_ports()
+        starting = gevent.spawn(self._start)
+        self._stopping.wait()
+        starting.kill(block=False)
+        self._drain(servers)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
+        """What is no HTTP gets a problem; what is our fault a log line, too."""
+        status = next((code for kind, code in _STATUS.items() if isinstance(exc, kind)), None)
+        if status is None:
+            status = 400 if isinstance(exc, ParseException) else 500
+        request = Request()
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            logs.event(
+                "a request failed in the server",
+                level=40,
+                request_id=request.id,
+                traceback=user_traceback(exc),
+            )
+        _write_problem(
+            client, Problem(status, str(exc) if status < 500 else "the server failed"), request
+        )
+
+    def _start(self) -> None:
+        try:
+            self.function.start()
+        except StartupError as error:
+            cause = error.__cause__
+            trace = user_traceback(cause) if cause is not None else ""
+            logs.event(
+                str(error),
+                level=40,
+                phase="failed",
+                error=str(error),
+                hint=error.hint,
+                traceback=trace,
+            )
+            self.exit_code = error.exit_code
+            self._stopping.set()
+
+    def _stop(self) -> None:
+        if self._stopping.is_set():
+            raise SystemExit(UNDONE)
+        self.function.state = "draining"
+        self._stopping.set()
+
+    def _report_ports(self) -> None:
+        ports = [s.getsockname()[1] for s in self.sockets]
+        metrics_port = ports[1] if len(ports) > 1 else 0
+        self._application.metrics_port = metrics_port
+        logs.event(
+            f"listening on port {ports[0]}",
+            phase="listening",
+            port=ports[0],
+            metrics_port=metrics_port,
+        )
+
+    def _drain(self, servers: list[StreamServer]) -> None:
+        """Requests first, then hooks, both within `serve.drain`."""
+        function = self.function
+        if self.exit_code:
+            return
+        deadline = time.monotonic() + function.settings.drain
+        logs.event(
+            "draining", phase="draining", in_flight=function.in_flight, hooks=function.backlog.size
+        )
+        self.alive = False
+        for server in servers:
+            server.close()
+        function.wait_until_idle(deadline)
+        hooks = function.stop(deadline)
+        in_flight = function.in_flight
+        logs.event("stopped", phase="stopped", in_flight=in_flight, hooks=hooks)
+        self.exit_code = UNDONE if hooks or in_flight else 0
+
+
+def _write_problem(client: Any, problem: Problem, request: Request) -> None:
+    body = codec.encode(problem.as_dict(request.id))
+    head = (
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\nConnection: close\r\n"
+        f"Content-Type: {PROBLEM}\r\nContent-Length: {len(body)}\r\n"
+        f"X-Request-Id: {request.id}\r\n\r\n"
+    )
+    try:
+        util.write(client, head.encode("ascii") + body)
+    except OSError:
+        logs.event("the client left before it heard of its error", level=10, request_id=request.id)
