@@ -22,7 +22,7 @@ lint: install
 	$(bin)/ruff format --check . && $(bin)/ruff check . && $(bin)/lint-imports
 
 types: install
-	$(bin)/mypy && $(bin)/pyright --pythonpath $(bin)/python
+	$(bin)/mypy && $(bin)/pyright
 
 clean:
 	rm -rf .venv build *.egg-info func/*.egg-info runtime/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,156 @@
+"""What this machine has and lacks: one function a check, each with its verdict and the fix.
+
+Nothing that is found is a secret: values of variables, tokens and headers are never read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mlfunc import __version__, environment, function, paths, running
+from mlfunc.errors import MlfuncError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Verdict = Literal["ok", "warn", "fail"]
+
+_GIB = 2**30
+_CGROUP = Path("/sys/fs/cgroup")
+_PYTHON = (3, 11)
+_PORT = 8080
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: what it is about, which commands need it, and what to do about it."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    needed_by: str
+    fix: str = ""
+
+
+def examine(folder: Path) -> list[Check]:
+    """All checks, in the order in which commands come to need them."""
+    checks: tuple[Callable[[], Iterator[Check]], ...] = (
+        _python,
+        _installer,
+        _runtime,
+        _disk,
+        _cpu,
+        _memory,
+        _port,
+        lambda: _project(folder),
+        _functions,
+    )
+    return [finding for check in checks for finding in check()]
+
+
+def _python() -> Iterator[Check]:
+    fine = sys.version_info[:2] >= _PYTHON
+    fix = "" if fine else "install Python 3.11 or later, and mlfunc with it"
+    verdict: Verdict = "ok" if fine else "fail"
+    detail = f"{platform.python_version()}, mlfunc {__version__}"
+    yield Check("python", verdict, detail, "all", fix)
+
+
+def _installer() -> Iterator[Check]:
+    if uv := environment.find_uv():
+        yield Check("installer", "ok", f"uv at {uv}", "run, test")
+    elif importlib.util.find_spec("ensurepip"):
+        yield Check("installer", "warn", "pip: slower than uv", "run, test", "pip install uv")
+    else:
+        detail = "neither uv nor the venv module of Python"
+        yield Check("installer", "fail", detail, "run, test", "pip install uv")
+
+
+def _runtime() -> Iterator[Check]:
+    requirement = environment.runtime_requirement()
+    where = f"checkout at {requirement[1]}" if requirement[0] == "-e" else requirement[0]
+    yield Check("runtime", "ok", where, "run, test")
+
+
+def _disk() -> Iterator[Check]:
+    folder = next(path for path in (paths.cache(), *paths.cache().parents) if path.is_dir())
+    free = shutil.disk_usage(folder).free / _GIB
+    verdict: Verdict = "ok" if free >= 10 else "warn" if free >= 2 else "fail"
+    fix = "" if verdict == "ok" else f"make room, or set MLFUNC_HOME; {paths.cache()}/envs can go"
+    yield Check("disk", verdict, f"{free:.0f} GiB free for {paths.cache()}", "run, test", fix)
+
+
+def _cpu() -> Iterator[Check]:
+    count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    quota, _, period = _cgroup("cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit():
+        count = min(count, int(quota) / int(period))
+    verdict: Verdict = "ok" if count >= 1 else "warn"
+    fix = "" if verdict == "ok" else "give this container a whole core: models load slowly on less"
+    yield Check("cpu", verdict, f"{count:g} cores", "run", fix)
+
+
+def _memory() -> Iterator[Check]:
+    limit = _cgroup("memory.max")
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    size = min(total, int(limit)) if limit.isdigit() else total
+    verdict: Verdict = "ok" if size >= 2 * _GIB else "warn"
+    fix = "" if verdict == "ok" else "a model of any size needs 2 GiB or more"
+    yield Check("memory", verdict, f"{size / _GIB:.1f} GiB", "run", fix)
+
+
+def _port() -> Iterator[Check]:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", _PORT))
+        except OSError as error:
+            detail = f"{_PORT}: {(error.strerror or str(error)).lower()}"
+            yield Check("port", "warn", detail, "run", "mlfunc run --port 0")
+        else:
+            yield Check("port", "ok", f"{_PORT} is free", "run")
+
+
+def _project(folder: Path) -> Iterator[Check]:
+    if not (folder / function.FILE).is_file():
+        detail = f"none in {folder.absolute()}"
+        yield Check("project", "ok", detail, "run, test", "")
+        return
+    try:
+        loaded = function.load(folder)
+    except MlfuncError as error:
+        yield Check("project", "fail", error.message, "run, test", error.hint or "correct it")
+        return
+    yield Check("project", "ok", f"{loaded.name} in {folder.absolute()}", "run, test")
+    yield from _project_files(folder, loaded)
+
+
+def _project_files(folder: Path, loaded: function.Function) -> Iterator[Check]:
+    file = loaded.predictor.partition(":")[0]
+    if not (folder / file).is_file():
+        detail = f"{file} is not there"
+        yield Check("predictor", "fail", detail, "run, test", f"write it, or mend {function.FILE}")
+    for name, uri in loaded.models.items():
+        if "://" not in uri and not (folder / uri).exists():
+            detail = f"{name}: {uri} is not there"
+            yield Check("model", "warn", detail, "run", "put the weights there")
+
+
+def _functions() -> Iterator[Check]:
+    entries = [f"{entry.name} at {entry.url}" for entry in running.everything()]
+    yield Check("functions", "ok", ", ".join(entries) or "none runs here", "invoke")
+
+
+def _cgroup(name: str) -> str:
+    with contextlib.suppress(OSError):
+        return (_CGROUP / name).read_text(encoding="ascii").strip()
+    return ""

@@ -1,0 +1,42 @@
+"""`mlfunc doctor`: what this machine has and lacks, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from mlfunc import checkup, options
+from mlfunc.errors import MlfuncError
+from mlfunc.ui import Ui, columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlfunc.checkup import Check
+
+_COLOURS = {"warn": "yellow", "fail": "red"}
+
+
+@click.command("doctor")
+@options.folder
+@options.reporting
+@click.pass_obj
+def command(ui: Ui, folder: Path) -> None:
+    """Check what this machine has and lacks. It ends with 1 when a check fails."""
+    checks = checkup.examine(folder)
+    ui.show([asdict(check) for check in checks], human=lambda: _report(ui, checks))
+    failed = [check.name for check in checks if check.verdict == "fail"]
+    if failed:
+        raise MlfuncError(f"failed: {', '.join(failed)}")
+
+
+def _report(ui: Ui, checks: list[Check]) -> None:
+    rows = [(check.name, check.needed_by, check.verdict, check.detail) for check in checks]
+    header, *lines = columns(("check", "needed by", "verdict", "detail"), rows)
+    ui.say(header)
+    for check, line in zip(checks, lines, strict=True):
+        ui.say(line if check.verdict == "ok" else ui.paint(line, _COLOURS[check.verdict]))
+        if check.fix:
+            ui.say(f"    fix: {check.fix}")

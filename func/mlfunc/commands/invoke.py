@@ -1,0 +1,156 @@
+"""`mlfunc invoke`: send a function a request or an event, and show what it answers."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlfunc import events, load, options, payload, replies, running
+from mlfunc.client import Connection, Request
+from mlfunc.errors import FunctionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlfunc.load import Summary
+    from mlfunc.payload import Payload
+    from mlfunc.ui import Ui
+
+
+@click.command("invoke")
+@click.argument("target", required=False, metavar="[NAME|URL]")
+@click.option("-d", "--data", help="The body, as text.")
+@click.option(
+    "-f",
+    "--file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="The body, from a file; `-` is standard input.",
+)
+@click.option("--content-type", help="What the body is, where the guess is wrong.")
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="NAME:VALUE",
+    callback=options.headers,
+    help="A header; repeat it for more.",
+)
+@click.option("--event", is_flag=True, help="Send a CloudEvent instead of a plain request.")
+@click.option("--type", "type_", help="The event's type.", show_default="dev.mlfunc.invoke")
+@click.option("--source", help="The event's source.", show_default="/mlfunc/invoke")
+@click.option("--id", "id_", help="The event's id.", show_default="a new one")
+@click.option(
+    "--ext",
+    "extensions",
+    multiple=True,
+    metavar="K=V",
+    callback=options.pairs,
+    help="An extension attribute of the event; repeat it for more.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait for the reply, and between its parts.",
+)
+@click.option("-n", "number", type=click.IntRange(1), help="Send so many, and show the figures.")
+@click.option(
+    "-c",
+    "concurrency",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="So many at once.",
+)
+@options.folder
+@options.reporting
+@click.pass_obj
+def command(
+    ui: Ui,
+    target: str | None,
+    data: str | None,
+    file: Path | None,
+    content_type: str | None,
+    headers: dict[str, str],
+    event: bool,
+    type_: str | None,
+    source: str | None,
+    id_: str | None,
+    extensions: dict[str, str],
+    timeout: float,
+    number: int | None,
+    concurrency: int,
+    folder: Path,
+) -> None:
+    """Send a function a request, or with --event an event.
+
+    It goes to a URL, to a function that runs here by its name, or to the one of this folder.
+    Without a body, the function's own example is sent.
+    """
+    url = running.resolve(target, folder)
+    with Connection(url, timeout) as connection:
+        body = _body(connection, data, file)
+        kind = content_type or body.content_type
+
+        def request(index: int) -> Request:
+            if not (event or type_ or source or id_ or extensions):
+                return Request("POST", {"content-type": kind, **headers}, body.data)
+            # Each needs an id of its own: two alike are one event that came twice.
+            identity = (id_ or str(uuid.uuid4())) + (f"-{index}" if id_ and index else "")
+            cloud_event = events.CloudEvent(
+                type=type_ or "dev.mlfunc.invoke",
+                source=source or "/mlfunc/invoke",
+                id=identity,
+                data=body.data,
+                content_type=kind,
+                extensions=extensions,
+            )
+            return events.to_request(cloud_event, headers)
+
+        if number is None:
+            with connection.open(request(0)) as stream:
+                replies.show(ui, stream)
+        else:
+            _measure(ui, url, request, number=number, concurrency=concurrency, timeout=timeout)
+
+
+def _body(connection: Connection, data: str | None, file: Path | None) -> Payload:
+    if data is not None and file is not None:
+        raise click.UsageError("--data and --file are two bodies: give one")
+    if data is not None:
+        return payload.from_text(data)
+    if file == Path("-"):
+        return payload.from_stream(sys.stdin.buffer.read())
+    return payload.example(connection) if file is None else payload.from_file(file)
+
+
+def _measure(
+    ui: Ui,
+    url: str,
+    request: Callable[[int], Request],
+    *,
+    number: int,
+    concurrency: int,
+    timeout: float,
+) -> None:
+    with ui.progress(f"sending {number} requests, {concurrency} at once"):
+        summary = load.run(url, request, number=number, concurrency=concurrency, timeout=timeout)
+    ui.show(asdict(summary), human=lambda: _report(ui, summary))
+    failed = sum(summary.errors.values())
+    if failed:
+        raise FunctionFailed(f"{failed} of {summary.requests} requests failed")
+
+
+def _report(ui: Ui, summary: Summary) -> None:
+    ui.say(f"{summary.requests} requests in {summary.seconds:.2f} s: {summary.per_second:.1f}/s")
+    times = (("p50", summary.p50), ("p95", summary.p95), ("p99", summary.p99), ("max", summary.max))
+    ui.say("  ".join(f"{name} {value:.1f} ms" for name, value in times))
+    for outcome, count in summary.errors.items():
+        ui.say(ui.paint(f"{count} x {outcome}", "red"))

@@ -1,0 +1,222 @@
+"""A function's own Python environment, kept and shared by what is in it.
+
+    describe   requirements, Python and installer -> Spec; its key names the environment
+    ensure     Spec -> Environment: there already, or made now
+
+An environment is complete when its stamp is there: an interrupted install is made anew. A lock
+keeps two commands from making the same one at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mlfunc import __version__, paths, proc
+from mlfunc.errors import EnvironmentFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mlfunc.function import Function
+
+_STAMP = ".mlfunc-complete"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+# uv reads no variable of pip's: what a user set for one is meant for the other.
+_UV_NAMES = {
+    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
+    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
+    "PIP_FIND_LINKS": "UV_FIND_LINKS",
+    "PIP_CONSTRAINT": "UV_CONSTRAINT",
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What goes into an environment."""
+
+    tool: Literal["uv", "pip"]
+    installer: str
+    python: str
+    folder: Path
+    wanted: tuple[str, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A folder with a Python and the function's requirements."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def complete(self) -> bool:
+        """Whether all is installed, and the Python it was made from is still there."""
+        return (self.folder / _STAMP).is_file() and self.python.exists()
+
+    def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """`environ` as if this environment were activated."""
+        path = os.pathsep.join([str(self.folder / "bin"), environ.get("PATH", os.defpath)])
+        kept = {key: value for key, value in environ.items() if key != "PYTHONHOME"}
+        return {**kept, "VIRTUAL_ENV": str(self.folder), "PATH": path}
+
+
+def describe(folder: Path, function: Function) -> Spec:
+    """What the project's environment needs: its requirements, the runtime, and pytest.
+
+    Raises:
+        EnvironmentFailed: this machine lacks the Python that mlfunc.yaml asks for.
+
+    """
+    uv = find_uv()
+    requirements = folder / "requirements.txt"
+    text = _requirement_text(requirements) if requirements.is_file() else ""
+    python = _python(function.python, has_uv=uv is not None)
+    wanted = (*runtime_requirement(), "pytest")
+    if text:
+        wanted = ("-r", str(requirements.absolute()), *wanted)
+    place = str(folder.absolute()) if _is_bound_to_folder(text) else ""
+    version = function.python or platform.python_version()
+    parts = (version, "uv" if uv else "pip", text, place, *runtime_requirement(), _runtime_text())
+    return Spec(
+        tool="uv" if uv else "pip",
+        installer=uv or "",
+        python=python,
+        folder=folder,
+        wanted=wanted,
+        key=hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16],
+    )
+
+
+def place(spec: Spec) -> Environment:
+    """Where the environment is, or will be."""
+    return Environment(paths.cache() / "envs" / spec.key)
+
+
+def ensure(
+    spec: Spec, report: Callable[[str], None], environ: Mapping[str, str] = os.environ
+) -> Environment:
+    """The environment, made now if it is not there; `report` gets what the installer says.
+
+    Raises:
+        EnvironmentFailed: the installer failed; the evidence is what it said last.
+
+    """
+    environment = place(spec)
+    if environment.complete:
+        return environment
+    with _locked(environment.folder, report):
+        if not environment.complete:
+            _make(spec, environment, report, environ)
+    return environment
+
+
+def find_uv() -> str | None:
+    """uv as it was installed with this program, else as the shell finds it."""
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.is_file() else shutil.which("uv")
+
+
+def runtime_requirement() -> tuple[str, ...]:
+    """The runtime: from the checkout that this program runs from, else the release that fits it."""
+    if (_CHECKOUT / "runtime" / "setup.cfg").is_file():
+        return ("-e", str(_CHECKOUT / "runtime"))
+    return (f"mlfunc-runtime=={__version__}",)
+
+
+def commands(spec: Spec, environment: Environment, environ: Mapping[str, str]) -> list[list[str]]:
+    """What makes the environment, in order."""
+    target = str(environment.folder)
+    if spec.tool == "pip":
+        pip = [str(environment.python), "-m", "pip", "install", "--disable-pip-version-check"]
+        return [[spec.python, "-m", "venv", target], [*pip, *spec.wanted]]
+    install = [spec.installer, "pip", "install", "--python", str(environment.python), *spec.wanted]
+    if environ.get("PYTHONDONTWRITEBYTECODE"):
+        # Python would compile every module anew at each start; pip compiles of itself.
+        install.insert(3, "--compile-bytecode")
+    return [[spec.installer, "venv", "--quiet", "--python", spec.python, target], install]
+
+
+def uv_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with pip's settings under the names that uv reads; its own ones win."""
+    given = {uv: environ[pip] for pip, uv in _UV_NAMES.items() if environ.get(pip)}
+    if "UV_FIND_LINKS" in given:
+        # pip separates by spaces, uv by commas.
+        given["UV_FIND_LINKS"] = ",".join(given["UV_FIND_LINKS"].split())
+    return {**given, **environ}
+
+
+def _make(
+    spec: Spec, environment: Environment, report: Callable[[str], None], environ: Mapping[str, str]
+) -> None:
+    shutil.rmtree(environment.folder, ignore_errors=True)
+    variables = uv_variables(environ) if spec.tool == "uv" else dict(environ)
+    for argv in commands(spec, environment, environ):
+        finished = proc.run(argv, cwd=spec.folder, env=variables, on_line=report)
+        if finished.code != 0:
+            message = f"{spec.tool} could not make the function's environment"
+            hint = "correct requirements.txt or `python:` in mlfunc.yaml; -v shows the commands"
+            raise EnvironmentFailed(message, hint, evidence=finished.tail)
+    (environment.folder / _STAMP).touch()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
+    # The file stays: removing it while another command waits for it would let two in.
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("another mlfunc is making this environment")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _python(wanted: str | None, *, has_uv: bool) -> str:
+    if wanted is None or wanted == ".".join(platform.python_version_tuple()[:2]):
+        return sys.executable
+    if has_uv:
+        return wanted
+    found = shutil.which(f"python{wanted}")
+    if found is None:
+        message = f"mlfunc.yaml asks for Python {wanted}, which is not on PATH"
+        raise EnvironmentFailed(message, f"install Python {wanted}, or uv, which brings it")
+    return found
+
+
+def _requirement_text(path: Path) -> str:
+    """A requirements file with those it includes, one after the other."""
+    text = path.read_text(encoding="utf-8")
+    lines = (line.split(maxsplit=1) for line in text.splitlines())
+    included = (path.parent / words[1].strip() for words in lines if _includes(words))
+    return "\n".join([text, *(_requirement_text(file) for file in included if file.is_file())])
+
+
+def _includes(words: list[str]) -> bool:
+    return len(words) > 1 and words[0] in {"-r", "--requirement", "-c", "--constraint"}
+
+
+def _is_bound_to_folder(text: str) -> bool:
+    """Whether a relative path makes these requirements mean something else in another folder."""
+    starts = (".", "-e", "--editable", "-f", "--find-links")
+    return any(line.strip().startswith(starts) or "file:" in line for line in text.splitlines())
+
+
+def _runtime_text() -> str:
+    """What the runtime of a checkout requires: it may change while its path stays."""
+    setup = _CHECKOUT / "runtime" / "setup.cfg"
+    return setup.read_text(encoding="utf-8") if setup.is_file() else ""

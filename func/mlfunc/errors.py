@@ -1,0 +1,52 @@
+"""What can go wrong in the command line: each class carries the exit code that scripts may rely on.
+
+    MlfuncError            1  anything else: a port is taken, a folder is not empty
+    ├── UsageError         2  a wrong option or a broken mlfunc.yaml
+    ├── FunctionFailed     3  the function did not start, replied with an error, or its tests failed
+    ├── EnvironmentFailed  4  the function's own environment could not be made
+    └── NotFound           5  there is no such function, template or file, or nothing answers there
+
+An interrupted command exits with 130, as shells expect.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+INTERRUPTED = 130
+
+
+class MlfuncError(Exception):
+    """A failure that a user can act on: what happened, evidence of it, and what to do next."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "", *, evidence: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.evidence = evidence
+
+
+class UsageError(MlfuncError):
+    """The command or mlfunc.yaml says something that cannot be done."""
+
+    exit_code = 2
+
+
+class FunctionFailed(MlfuncError):
+    """The function itself failed: it did not start, or answered with an error."""
+
+    exit_code = 3
+
+
+class EnvironmentFailed(MlfuncError):
+    """The environment of a function could not be made."""
+
+    exit_code = 4
+
+
+class NotFound(MlfuncError):
+    """What was asked for does not exist or does not answer."""
+
+    exit_code = 5

@@ -1,0 +1,95 @@
+"""CloudEvents 1.0 over HTTP, in binary mode: an event as headers and a body, and back.
+
+Attributes are printable ASCII in headers; everything else is percent-encoded, as the HTTP binding
+says.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from mlfunc.client import Request
+from mlfunc.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PREFIX = "ce-"
+_NAME = re.compile(r"[a-z0-9]+")
+_CORE = ("specversion", "id", "source", "type")
+
+
+@dataclass(frozen=True)
+class CloudEvent:
+    """An event to send: its attributes, and its data as they travel."""
+
+    type: str
+    source: str
+    id: str
+    data: bytes | None
+    content_type: str
+    extensions: Mapping[str, str] = field(default_factory=dict)
+
+
+def to_request(event: CloudEvent, headers: Mapping[str, str]) -> Request:
+    """The HTTP request that carries an event.
+
+    Raises:
+        UsageError: an extension cannot have that name, or a required attribute is empty.
+
+    """
+    attributes = {
+        **event.extensions,
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+    }
+    for name, value in attributes.items():
+        _check(name, value)
+    carried = {_PREFIX + name: encode(value) for name, value in attributes.items()}
+    return Request("POST", {"content-type": event.content_type, **headers, **carried}, event.data)
+
+
+def attributes(headers: Mapping[str, str]) -> dict[str, str]:
+    """The attributes of the event in a reply; empty when it is none."""
+    found = {
+        name.removeprefix(_PREFIX): decode(value)
+        for name, value in headers.items()
+        if name.startswith(_PREFIX)
+    }
+    if "specversion" not in found:
+        return {}
+    core = {name: found.pop(name) for name in _CORE if name in found}
+    return {**core, **dict(sorted(found.items()))}
+
+
+def encode(value: str) -> str:
+    """An attribute's value as a header's."""
+    return "".join(char if _is_plain(char) else _percent(char) for char in value)
+
+
+def decode(value: str) -> str:
+    """A header's value as an attribute's; one that somebody quoted is unquoted first."""
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = re.sub(r"\\(.)", r"\1", value[1:-1])
+    return unquote(value)
+
+
+def _is_plain(char: str) -> bool:
+    return "!" <= char <= "~" and char not in '"%'
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode())
+
+
+def _check(name: str, value: str) -> None:
+    if not _NAME.fullmatch(name):
+        message = f"an event's attribute cannot be called {name}"
+        raise UsageError(message, "use lower-case letters and digits only")
+    if not value:
+        raise UsageError(f"the event's {name} is empty", f"give --{name} a value, or leave it out")

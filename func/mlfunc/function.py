@@ -1,0 +1,316 @@
+"""mlfunc.yaml: what a function is, as frozen structs. Checked once; inside, types are trusted.
+
+The structs are the only description of the file: checks, suggestions and the JSON Schema come from
+them. Durations, sizes and quantities stay the text that was written; `seconds` and `size` read
+them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from mlfunc.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "mlfunc.yaml"
+
+_DURATION = r"^\d+(\.\d+)?(ms|s|m|h)?$"
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_SIZE = r"^\d+ ?(B|KiB|MiB|GiB|k|M|G)?$"
+_BYTES = {
+    "": 1,
+    "B": 1,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "k": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+}
+_QUANTITY = r"^\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Text = Annotated[str, Meta(min_length=1)]
+Duration = (
+    Annotated[str, Meta(pattern=_DURATION, examples=["60s", "2m", "500ms"])]
+    | Count
+    | Annotated[float, Meta(ge=0)]
+)
+Size = Annotated[str, Meta(pattern=_SIZE, examples=["64MiB", "1GiB"])] | Positive
+Quantity = (
+    Annotated[str, Meta(pattern=_QUANTITY, examples=["500m", "2Gi"])]
+    | Positive
+    | Annotated[float, Meta(gt=0)]
+)
+# A label of DNS (RFC 1035), because Knative makes a host name of it.
+NAME_PATTERN = r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$(?!\n)"
+_NAME_RULE = "lower-case letters, digits and dashes, a letter first, at most 63"
+Name = Annotated[
+    str, Meta(pattern=NAME_PATTERN, description=_NAME_RULE, examples=["similarity", "ocr-v2"])
+]
+PredictorPath = Annotated[
+    str, Meta(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$", examples=["predictor.py:Similarity"])
+]
+ModelName = Annotated[str, Meta(pattern=r"^[a-zA-Z]([-_a-zA-Z0-9]*[a-zA-Z0-9])?$")]
+ModelUri = Annotated[
+    str,
+    Meta(
+        pattern=(
+            r"^((?!.*://).+|hf://[^/@]+/[^/@]+(@[^@]+)?|s3://[^/]+(/.*)?"
+            r"|oci://[^@]+(@sha256:[0-9a-f]{64})?|pvc://[^/]+(/.*)?)$"
+        ),
+        examples=[
+            "./weights",
+            "hf://org/name@revision",
+            "s3://bucket/prefix",
+            "oci://ref@sha256:...",
+            "pvc://claim/path",
+        ],
+    ),
+]
+PythonVersion = Annotated[str, Meta(pattern=r"^3\.\d+$", examples=["3.11"])]
+MountPath = Annotated[str, Meta(pattern=r"^/.", examples=["/cache"])]
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["LOG_LEVEL"])]
+AcceleratorType = Literal["cpu", "nvidia", "amd", "neuron", "tpu"]
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A block of mlfunc.yaml: a key that it does not know is an error."""
+
+
+class Accelerator(Settings, frozen=True):
+    """What the function computes on, where one word is not enough."""
+
+    type: AcceleratorType
+    count: Positive = 1
+    product: Annotated[Text, Meta(examples=["NVIDIA-L4"])] | None = None
+
+
+class Batch(Settings, frozen=True):
+    """How many requests may share one call of `predict`."""
+
+    max_size: Positive = 1
+
+
+class Hooks(Settings, frozen=True):
+    """Bounds of `after_response`: at once, waiting or running in all, and how long one may take."""
+
+    concurrency: Positive = 64
+    backlog: Positive = 1000
+    timeout: Duration = "30s"
+
+
+class Serve(Settings, frozen=True):
+    """How one instance serves."""
+
+    slots: Annotated[int, Meta(ge=1, description="predictions at once")] = 1
+    batch: Batch = Batch()
+    concurrency: Annotated[int, Meta(ge=1, description="requests in the container at once")] = 64
+    timeout: Duration = "60s"
+    drain: Duration = "30s"
+    max_body: Size = "64MiB"
+    isolation: Literal["thread"] = "thread"
+    hooks: Hooks = Hooks()
+
+
+class Scale(Settings, frozen=True):
+    """How many instances; `max: 0` sets no bound, `target: null` follows `serve`."""
+
+    min: Count = 0
+    max: Count = 10
+    target: Annotated[float, Meta(gt=0)] | None = None
+    window: Duration = "60s"
+
+    def __post_init__(self) -> None:
+        """A bound below the other is a mistake, not a wish."""
+        if 0 < self.max < self.min:
+            msg = f"min is {self.min}, more than max, which is {self.max}"
+            raise ValueError(msg)
+
+
+class Resources(Settings, frozen=True):
+    """What one instance may use."""
+
+    cpu: Quantity = "1"
+    memory: Quantity = "2Gi"
+
+
+class EnvSource(Settings, frozen=True, rename="camel"):
+    """A variable whose value the cluster keeps: a key of a Secret or of a ConfigMap."""
+
+    key: Text
+    secret: Text | None = None
+    config_map: Text | None = None
+
+    def __post_init__(self) -> None:
+        """The value has one home."""
+        if (self.secret is None) == (self.config_map is None):
+            msg = "name one of secret and configMap"
+            raise ValueError(msg)
+
+
+class EmptyDir(Settings, frozen=True, rename="camel"):
+    """Scratch space of one instance."""
+
+    medium: Literal["", "Memory"] = ""
+    size_limit: Quantity | None = None
+
+
+class Claim(Settings, frozen=True, rename="camel"):
+    """A PersistentVolumeClaim."""
+
+    claim_name: Text
+    read_only: bool = False
+
+
+class Volume(Settings, frozen=True, rename="camel"):
+    """Something mounted at `path`."""
+
+    path: MountPath
+    empty_dir: EmptyDir | None = None
+    secret: Text | None = None
+    config_map: Text | None = None
+    persistent_volume_claim: Claim | None = None
+
+    def __post_init__(self) -> None:
+        """A path shows one thing."""
+        sources = (self.empty_dir, self.secret, self.config_map, self.persistent_volume_claim)
+        if sum(source is not None for source in sources) != 1:
+            msg = "name one of emptyDir, secret, configMap and persistentVolumeClaim"
+            raise ValueError(msg)
+
+
+class Toleration(Settings, frozen=True, rename="camel"):
+    """A taint of nodes that the function puts up with, as Kubernetes writes it."""
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: Count | None = None
+
+
+class Placement(Settings, frozen=True, rename="camel"):
+    """The nodes that it may run on."""
+
+    node_selector: dict[str, str] = {}
+    tolerations: list[Toleration] = []
+
+
+class Subscription(Settings, frozen=True):
+    """Events that the function gets: a broker's, those whose attributes are as `filter` says."""
+
+    broker: Text = "default"
+    filter: dict[str, str] = {}
+    retry: Count = 5
+
+
+class Events(Settings, frozen=True):
+    """Events in and out."""
+
+    reply_type: Text | None = None
+    dead_letter: Text | None = None
+    subscriptions: list[Subscription] = []
+
+
+class Function(Settings, frozen=True):
+    """A function, as mlfunc.yaml describes it."""
+
+    name: Name
+    predictor: PredictorPath = "predictor.py:Predictor"
+    python: PythonVersion | None = None
+    registry: Text | None = None
+    image: Text | None = None
+    namespace: Name = "default"
+    models: dict[ModelName, ModelUri] = {}
+    accelerator: AcceleratorType | Accelerator = "cpu"
+    serve: Serve = Serve()
+    scale: Scale = Scale()
+    resources: Resources = Resources()
+    env: dict[Variable, str | int | float | EnvSource] = {}
+    volumes: list[Volume] = []
+    placement: Placement = Placement()
+    events: Events = Events()
+    config: Annotated[
+        dict[str, Any], Meta(description="what the predictor finds in context.config")
+    ] = {}
+
+    @property
+    def reply_type(self) -> str:
+        """The type of the events it answers with."""
+        return self.events.reply_type or f"dev.mlfunc.{self.name}.result"
+
+    @property
+    def plain_env(self) -> dict[str, str]:
+        """The variables whose values stand in the file."""
+        return {k: str(v) for k, v in self.env.items() if not isinstance(v, EnvSource)}
+
+
+def load(folder: Path) -> Function:
+    """Read and check the mlfunc.yaml of a project.
+
+    Raises:
+        NotFound: there is none.
+        UsageError: it is broken; the message has the line, the key and what is likely meant.
+
+    """
+    path = folder / FILE
+    if not path.is_file():
+        hint = "mlfunc create NAME, or name the project's folder with --path"
+        raise NotFound(f"no {FILE} in {folder.absolute()}", hint)
+    return parse(path.read_bytes(), str(path))
+
+
+def parse(source: bytes, name: str = FILE) -> Function:
+    """Check the text of an mlfunc.yaml; `name` is what errors call it."""
+    from mlfunc.document import read
+
+    return read(source, name).convert(Function)
+
+
+def check_name(name: str) -> None:
+    """Whether a function may be called so.
+
+    Raises:
+        UsageError: it may not.
+
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789")[:63].rstrip("-")
+        hint = slug or "similarity"
+        raise UsageError(f"{name!r} cannot be a function's name: it needs {_NAME_RULE}", hint)
+
+
+def seconds(duration: str | float) -> float:
+    """A checked duration in seconds; a bare number is seconds already."""
+    number, unit = _split(duration)
+    return number * _SECONDS[unit]
+
+
+def size(value: str | int) -> int:
+    """A checked size in bytes."""
+    number, unit = _split(value)
+    return int(number * _BYTES[unit])
+
+
+def _split(value: str | float) -> tuple[float, str]:
+    text = str(value)
+    unit = text.lstrip("0123456789.")
+    return float(text.removesuffix(unit)), unit.strip()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of mlfunc.yaml, for editors."""
+    schema = msgspec.json.schema(Function)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": FILE,
+        **schema,
+    }

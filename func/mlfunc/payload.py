@@ -1,0 +1,109 @@
+"""The body of a request: from an option, a file, or the example of the function itself."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlfunc.client import Request
+from mlfunc.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlfunc.client import Connection
+
+_JSON = "application/json"
+_TEXT = "text/plain; charset=utf-8"
+_BYTES = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Bytes, and what they are."""
+
+    data: bytes
+    content_type: str
+
+
+def from_text(text: str) -> Payload:
+    """What was typed: JSON where it is or means to be, else text.
+
+    An object with a missing quote is still sent as JSON: the function's answer says where it
+    breaks.
+    """
+    data = text.encode("utf-8", "surrogateescape")
+    means_json = text.lstrip().startswith(("{", "[")) or _is_json(data)
+    return Payload(data, _JSON if means_json else _TEXT)
+
+
+def from_file(path: Path) -> Payload:
+    """A file's content, of the type that its name says, else as it looks.
+
+    Raises:
+        NotFound: there is no such file.
+
+    """
+    import mimetypes
+
+    if not path.is_file():
+        raise NotFound(f"{path} is no file", "name one that is there, or `-` for standard input")
+    data = path.read_bytes()
+    return Payload(data, mimetypes.guess_type(path.name)[0] or _looks_like(data))
+
+
+def from_stream(data: bytes) -> Payload:
+    """What came by standard input, of the type that it looks like."""
+    return Payload(data, _looks_like(data))
+
+
+def example(connection: Connection) -> Payload:
+    """The example that the function itself describes.
+
+    Raises:
+        UsageError: it describes none.
+
+    """
+    given = describe(connection).get("example")
+    if not isinstance(given, dict):
+        message = f"the function at {connection.url} has no `example` to send"
+        raise UsageError(message, "give it a body: --data or --file")
+    if "base64" in given:
+        return Payload(b64decode(given["base64"]), given.get("content_type", _BYTES))
+    return Payload(json.dumps(given.get("data")).encode(), given.get("content_type", _JSON))
+
+
+def describe(connection: Connection) -> dict[str, Any]:
+    """The function's description of itself.
+
+    Raises:
+        NotFound: what answers there is no function of mlfunc.
+
+    """
+    reply = connection.send(Request("GET", {"accept": _JSON}))
+    if reply.ok and reply.media_type == _JSON:
+        description = json.loads(reply.body)
+        if isinstance(description, dict):
+            return description
+    message = f"what answers at {connection.url} does not describe itself ({reply.status})"
+    raise NotFound(message, "give it a body: --data or --file")
+
+
+def _looks_like(data: bytes) -> str:
+    if _is_json(data):
+        return _JSON
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return _BYTES
+    return _TEXT
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True

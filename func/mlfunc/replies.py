@@ -1,0 +1,198 @@
+"""What came back, for a person to read: JSON, events, streams, problems, where time went."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+from mlfunc import events
+from mlfunc.client import media_type, server_timing
+from mlfunc.errors import FunctionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mlfunc.client import Reply, ServerSentEvent, Stream
+    from mlfunc.ui import Ui
+
+_STREAM = "text/event-stream"
+_WIDTH = 100
+
+
+def show(ui: Ui, stream: Stream) -> None:
+    """Print a reply as it comes.
+
+    Raises:
+        FunctionFailed: the function answered with an error, or the stream ended with one.
+
+    """
+    if ui.verbose:
+        _show_head(ui, stream.reply)
+    if not stream.reply.ok:
+        raise failure(stream.reply, b"".join(stream.chunks()))
+    if ui.format != "human":
+        ui.show(as_data(stream), lambda: None)
+    elif media_type(stream.reply.headers) == _STREAM:
+        _show_stream(ui, stream.events())
+    else:
+        _show_event_attributes(ui, stream.reply.headers)
+        _show_body(ui, stream)
+
+
+def as_data(stream: Stream) -> dict[str, Any]:
+    """A whole reply for a program."""
+    headers = stream.reply.headers
+    return {
+        "status": stream.reply.status,
+        "seconds": round(stream.reply.seconds, 6),
+        "timing": server_timing(headers),
+        "headers": dict(headers),
+        "event": events.attributes(headers) or None,
+        "data": _data(stream),
+    }
+
+
+def failure(reply: Reply, body: bytes) -> FunctionFailed:
+    """An error reply as ours: the problem's own words, and the id to look for in the log."""
+    problem = _json(body)
+    members = problem if isinstance(problem, dict) else {}
+    detail = members.get("detail") or body.decode(errors="replace").strip()[:500]
+    message = f"{reply.status} {members.get('title') or reply.reason}"
+    if detail:
+        message += f": {detail}"
+    if field := members.get("field"):
+        message += f" (field {field})"
+    request_id = members.get("request_id") or reply.headers.get("x-request-id")
+    hint = f"the function's log has more under request_id {request_id}" if request_id else ""
+    # A caller's mistake is told in full; only for the function's own does the log say more.
+    return FunctionFailed(message, hint if reply.status >= 500 else "")
+
+
+def pretty(value: Any, indent: str = "") -> str:
+    """JSON on several lines, save what fits on one; lists of plain values stay on one."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or len(indent) + len(line) <= _WIDTH or _is_flat(value):
+        return line
+    inner = indent + "  "
+    if isinstance(value, dict):
+        items = [
+            f"{json.dumps(k, ensure_ascii=False)}: {pretty(v, inner)}" for k, v in value.items()
+        ]
+        opening, closing = "{", "}"
+    else:
+        items = [pretty(item, inner) for item in value]
+        opening, closing = "[", "]"
+    body = ",\n".join(inner + item for item in items)
+    return f"{opening}\n{body}\n{indent}{closing}"
+
+
+def _show_head(ui: Ui, reply: Reply) -> None:
+    ui.note(f"{reply.status} {reply.reason}  {reply.seconds * 1000:.1f} ms")
+    for name, value in reply.headers.items():
+        ui.note(ui.paint(f"{name}: {value}", "dim", error=True))
+    for line in timing_lines(reply):
+        ui.note(line)
+    ui.note("")
+
+
+def timing_lines(reply: Reply) -> list[str]:
+    """Where the time went, phase by phase; what the phases leave is the network and the server."""
+    timing = server_timing(reply.headers)
+    if not timing:
+        return []
+    rest = reply.seconds * 1000 - sum(timing.values())
+    rows = [*timing.items(), ("other", max(rest, 0.0)), ("total", reply.seconds * 1000)]
+    return [f"  {name:<8} {milliseconds:>9.2f} ms" for name, milliseconds in rows]
+
+
+def _show_stream(ui: Ui, items: Iterable[ServerSentEvent]) -> None:
+    """Strings flow as text; anything else gets a line of its own."""
+    at_line_start = True
+    for item in items:
+        if item.event == "error":
+            ui.write("" if at_line_start else "\n")
+            raise FunctionFailed(f"the stream ended with an error: {_detail(item.data)}")
+        if item.event == "end":
+            break
+        value = _json(item.data.encode())
+        text = value if isinstance(value, str) else f"{item.data}\n"
+        ui.write(text)
+        at_line_start = text.endswith("\n") if text else at_line_start
+    ui.write("" if at_line_start else "\n")
+
+
+def _show_event_attributes(ui: Ui, headers: Mapping[str, str]) -> None:
+    attributes = events.attributes(headers)
+    for name, value in attributes.items():
+        ui.note(f"{ui.paint(f'{name:<12}', 'cyan', error=True)} {value}")
+
+
+def _show_body(ui: Ui, stream: Stream) -> None:
+    kind = media_type(stream.reply.headers)
+    if not _is_text(kind):
+        _show_bytes(ui, stream, kind)
+        return
+    body = b"".join(stream.chunks())
+    if not body:
+        ui.note(f"{stream.reply.status} {stream.reply.reason}: nothing came back")
+    elif ui.terminal:
+        value = _json(body) if "json" in kind else None
+        ui.say(body.decode(errors="replace").rstrip("\n") if value is None else pretty(value))
+    else:
+        ui.write_bytes(body if body.endswith(b"\n") else body + b"\n")
+
+
+def _show_bytes(ui: Ui, stream: Stream, kind: str) -> None:
+    """Bytes go to a file or a program as they come; a terminal would only be upset."""
+    length = 0
+    for chunk in stream.chunks():
+        length += len(chunk)
+        if not ui.terminal:
+            ui.write_bytes(chunk)
+    if ui.terminal:
+        ui.note(f"{length} bytes of {kind}: send them to a file with `> reply`")
+
+
+def _is_text(kind: str) -> bool:
+    return not kind or kind.startswith("text/") or "json" in kind or "xml" in kind
+
+
+def _data(stream: Stream) -> Any:
+    if media_type(stream.reply.headers) == _STREAM:
+        return _items(stream.events())
+    body = b"".join(stream.chunks())
+    value = _json(body)
+    if value is not None or body == b"null" or not body:
+        return value
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(body).decode()}
+
+
+def _items(stream: Iterable[ServerSentEvent]) -> list[Any]:
+    items = []
+    for item in stream:
+        if item.event == "error":
+            raise FunctionFailed(f"the stream ended with an error: {_detail(item.data)}")
+        if item.event == "end":
+            break
+        items.append(_json(item.data.encode()))
+    return items
+
+
+def _detail(data: str) -> str:
+    problem = _json(data.encode())
+    return str(problem.get("detail", data)) if isinstance(problem, dict) else data
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(item, dict | list) for item in value)

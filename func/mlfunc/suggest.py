@@ -1,0 +1,23 @@
+"""The likely meaning of a mistyped word: one sentence for commands, templates and keys alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that is likely meant."""
+    from difflib import get_close_matches
+
+    # `gpu` is not a mistyped `tpu`: below 0.7 a suggestion misleads.
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=0.7)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean X?` where one of `known` is close, else the list of all of them."""
+    choices = list(known)
+    close = closest(word, choices)
+    return f"did you mean {close}?" if close else f"there are {', '.join(choices)}"

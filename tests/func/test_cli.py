@@ -1,0 +1,127 @@
+"""The table of commands: light, ordered, and the only place where errors become exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+from mlfunc import __version__, cli, errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COUNT = """
+import sys
+from mlfunc import cli
+code = cli.main(["--help"])
+heavy = {"yaml", "msgspec", "http", "http.client", "json", "subprocess", "importlib.metadata"}
+print(code, len(sys.modules), sorted(heavy & sys.modules.keys()), file=sys.stderr)
+"""
+
+
+def test_help_loads_at_most_120_modules_and_none_that_only_commands_need() -> None:
+    # -I: what a site or a coverage tool loads on its own account is not ours to count.
+    shown = subprocess.run(
+        [sys.executable, "-I", "-c", COUNT], capture_output=True, text=True, check=True
+    )
+    code, modules, heavy = shown.stderr.split(" ", 2)
+
+    assert (code, heavy.strip()) == ("0", "[]")
+    assert int(modules) <= 120
+
+
+def test_help_lists_the_commands_in_the_order_of_the_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["--help"]) == 0
+
+    shown = capsys.readouterr().out
+    places = [shown.index(f"\n  {name} ") for name in cli.COMMANDS]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_of_the_table_has_a_help_page(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([name, "--help"]) == 0
+    assert f"Usage: mlfunc {name}" in capsys.readouterr().out
+
+
+def test_a_mistyped_command_is_answered_with_the_likely_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["invok"]) == 2
+    assert "no such command: invok; did you mean invoke?" in capsys.readouterr().err
+
+
+def test_a_wrong_option_names_the_help_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["templates", "--nonsense"]) == 2
+
+    shown = capsys.readouterr().err
+    assert "No such option" in shown
+    assert "mlfunc templates --help" in shown
+
+
+def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mlfunc {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (errors.MlfuncError("x"), 1),
+        (errors.UsageError("x"), 2),
+        (errors.FunctionFailed("x"), 3),
+        (errors.EnvironmentFailed("x"), 4),
+        (errors.NotFound("x"), 5),
+        (KeyboardInterrupt(), 130),
+        (PermissionError(13, "Permission denied", "/some/file"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_each_error_has_its_exit_code(
+    raised: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise raised
+
+    command = click.Command("fail", callback=fail)
+    monkeypatch.setattr(cli.CommandTable, "get_command", lambda *_: command)
+
+    assert cli.main(["run"]) == code
+
+
+def test_an_error_shows_evidence_then_what_happened_then_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise errors.FunctionFailed("it broke", "mend it", evidence="Traceback ...")
+
+    command = click.Command("fail", callback=fail)
+    monkeypatch.setattr(cli.CommandTable, "get_command", lambda *_: command)
+    cli.main(["run"])
+
+    assert capsys.readouterr().err == "Traceback ...\nerror: it broke\n  try: mend it\n"
+
+
+def test_verbose_shows_the_traceback_of_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["test", "--path", str(tmp_path), "--verbose"]) == 5
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
+    shown = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m mlfunc templates | true"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "Traceback" not in shown.stderr

@@ -1,0 +1,89 @@
+"""`mlfunc doctor`: findings with fixes, and no secrets."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+from mlfunc import checkup, cli, environment, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def found(folder: Path, name: str) -> checkup.Check:
+    return next(check for check in checkup.examine(folder) if check.name == name)
+
+
+def test_a_healthy_machine_passes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--path", str(project)]) == 0
+
+    shown = capsys.readouterr().out
+    assert shown.startswith("CHECK ")
+    assert "greeter in" in shown
+
+
+def test_a_broken_project_fails_with_the_line_to_mend(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "mlfunc.yaml").write_text("name: greeter\nserv: {}\n")
+
+    assert cli.main(["doctor", "--path", str(project)]) == 1
+    shown = capsys.readouterr()
+    assert "serv: unknown key; did you mean serve?" in shown.out
+    assert "error: failed: project" in shown.err
+
+
+def test_a_missing_predictor_fails_and_missing_weights_warn(project: Path) -> None:
+    (project / "mlfunc.yaml").write_text("name: x\nmodels: {default: ./weights}\n")
+    (project / "predictor.py").unlink()
+
+    assert found(project, "predictor").verdict == "fail"
+    assert found(project, "model").verdict == "warn"
+
+
+def test_without_uv_the_fix_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "find_uv", lambda: None)
+
+    check = found(project, "installer")
+    assert (check.verdict, check.fix) == ("warn", "pip install uv")
+
+
+def test_a_taken_port_warns_with_the_option(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(checkup, "_PORT", taken.getsockname()[1])
+        check = found(project, "port")
+
+    assert (check.verdict, check.fix) == ("warn", "mlfunc run --port 0")
+
+
+def test_limits_of_the_container_count(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "memory.max").write_text(f"{2**29}\n")
+    monkeypatch.setattr(checkup, "_CGROUP", tmp_path)
+
+    assert found(project, "cpu").detail == "0.5 cores"
+    assert found(project, "memory").detail == "0.5 GiB"
+    assert found(project, "memory").verdict == "warn"
+
+
+def test_running_functions_are_listed(project: Path) -> None:
+    with running.published("greeter", project, "http://127.0.0.1:1"):
+        assert found(project, "functions").detail == "greeter at http://127.0.0.1:1"
+
+
+def test_findings_can_be_read_by_programs_and_hold_no_secret(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "s3cret-value")
+    (project / "mlfunc.yaml").write_text("name: x\nenv: {PASSWORD: s3cret-value}\n")
+
+    cli.main(["doctor", "--path", str(project), "-o", "json"])
+    shown = capsys.readouterr()
+    assert {"python", "installer", "disk"} <= {check["name"] for check in json.loads(shown.out)}
+    assert "s3cret-value" not in shown.out + shown.err

@@ -1,0 +1,197 @@
+"""A function's own environment: what it is keyed by, and that it is made once and whole."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlfunc import environment, function
+from mlfunc.environment import Environment, Spec
+from mlfunc.errors import EnvironmentFailed
+
+# Stands for uv: `uv venv ... FOLDER` makes a Python, `uv pip install ...` notes that it was called.
+INSTALLER = """#!/bin/sh
+echo "$@" >> "$(dirname "$0")/calls"
+case "$1" in
+  venv) for last in "$@"; do :; done
+        mkdir -p "$last/bin" && ln -s /bin/true "$last/bin/python" ;;
+  pip)  echo "Resolved 3 packages"
+        if [ -e "$(dirname "$0")/fail" ]; then echo "No solution found: no-such-package"; exit 1; fi
+        if [ -e "$(dirname "$0")/slow" ]; then sleep 0.3; fi ;;
+esac
+"""
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "uv").write_text(INSTALLER)
+    (folder / "uv").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def spec(project: Path, tools: Path) -> Spec:
+    described = environment.describe(project, function.load(project))
+    return replace(described, tool="uv", installer=str(tools / "uv"))
+
+
+def calls(tools: Path) -> list[str]:
+    return [line.split()[0] for line in (tools / "calls").read_text().splitlines()]
+
+
+def key(project: Path) -> str:
+    return environment.describe(project, function.load(project)).key
+
+
+def test_an_environment_is_made_once_and_then_reused(spec: Spec, tools: Path) -> None:
+    said: list[str] = []
+    first = environment.ensure(spec, said.append)
+    second = environment.ensure(spec, said.append)
+
+    assert first == second
+    assert calls(tools) == ["venv", "pip"]
+    assert said == ["Resolved 3 packages"]
+
+
+def test_a_failed_install_says_what_the_installer_said_and_leaves_nothing_complete(
+    spec: Spec, tools: Path
+) -> None:
+    (tools / "fail").touch()
+    with pytest.raises(EnvironmentFailed) as raised:
+        environment.ensure(spec, lambda _: None)
+
+    assert "No solution found: no-such-package" in raised.value.evidence
+    assert not environment.place(spec).complete
+
+
+def test_an_interrupted_install_is_made_anew(spec: Spec, tools: Path) -> None:
+    leftover = environment.place(spec).folder / "half"
+    leftover.mkdir(parents=True)
+
+    made = environment.ensure(spec, lambda _: None)
+
+    assert made.complete
+    assert not leftover.exists()
+    assert calls(tools) == ["venv", "pip"]
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(spec: Spec, tools: Path) -> None:
+    made = environment.ensure(spec, lambda _: None)
+    made.python.unlink()
+    made.python.symlink_to("/removed/python")
+
+    assert environment.ensure(spec, lambda _: None).complete
+    assert calls(tools) == ["venv", "pip"] * 2
+
+
+def test_two_at_once_make_it_once(spec: Spec, tools: Path) -> None:
+    (tools / "slow").touch()
+    heard: list[str] = []
+    threads = [
+        threading.Thread(target=environment.ensure, args=(spec, heard.append)) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert calls(tools) == ["venv", "pip"]
+    assert "another mlfunc is making this environment" in heard
+
+
+def test_the_key_follows_the_requirements_and_what_they_include(project: Path) -> None:
+    keys = [key(project)]
+    (project / "requirements.txt").write_text("-r more.txt\n")
+    keys.append(key(project))
+    (project / "more.txt").write_text("numpy\n")
+    keys.append(key(project))
+
+    assert len(set(keys)) == 3
+    assert key(project) == keys[-1]
+
+
+def test_projects_with_the_same_requirements_share_an_environment(
+    project: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mlfunc.yaml").write_text("name: other\n")
+
+    assert key(other) == key(project)
+
+
+def test_requirements_with_a_relative_path_are_bound_to_their_folder(
+    project: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mlfunc.yaml").write_text("name: other\n")
+    for folder in (project, other):
+        (folder / "requirements.txt").write_text("./library\n")
+
+    assert key(other) != key(project)
+
+
+def test_the_runtime_and_pytest_are_always_wanted(project: Path) -> None:
+    (project / "requirements.txt").write_text("numpy\n")
+    spec = environment.describe(project, function.load(project))
+
+    assert spec.wanted[:2] == ("-r", str(project / "requirements.txt"))
+    assert spec.wanted[-1] == "pytest"
+    assert spec.wanted[2:-1] == environment.runtime_requirement()
+
+
+def test_without_a_checkout_the_runtime_of_our_own_version_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "_CHECKOUT", tmp_path)
+
+    assert environment.runtime_requirement() == ("mlfunc-runtime==0.1.0",)
+
+
+def test_without_uv_pip_does_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "find_uv", lambda: None)
+    spec = environment.describe(project, function.load(project))
+    make, install = environment.commands(spec, Environment(Path("/env")), {})
+
+    assert make[1:] == ["-m", "venv", "/env"]
+    assert install[:4] == ["/env/bin/python", "-m", "pip", "install"]
+
+
+def test_where_python_may_not_cache_bytecode_uv_compiles_it_once() -> None:
+    spec = Spec("uv", "uv", "python3", Path(), ("pytest",), "key")
+
+    for environ, compiled in (({}, False), ({"PYTHONDONTWRITEBYTECODE": "1"}, True)):
+        _, install = environment.commands(spec, Environment(Path("/env")), environ)
+        assert ("--compile-bytecode" in install) is compiled
+
+
+def test_another_python_is_asked_of_uv_and_missed_without_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "mlfunc.yaml").write_text('name: x\npython: "3.99"\n')
+    monkeypatch.setattr(environment, "find_uv", lambda: "/bin/uv")
+    assert environment.describe(project, function.load(project)).python == "3.99"
+
+    monkeypatch.setattr(environment, "find_uv", lambda: None)
+    with pytest.raises(EnvironmentFailed, match=r"asks for Python 3\.99"):
+        environment.describe(project, function.load(project))
+
+
+def test_settings_of_pip_reach_uv_under_its_names_unless_it_has_its_own() -> None:
+    variables = environment.uv_variables(
+        {
+            "PIP_FIND_LINKS": "/wheels https://example.com/wheels",
+            "PIP_INDEX_URL": "https://example.com/pip",
+            "UV_DEFAULT_INDEX": "https://example.com/uv",
+            "PIP_EXTRA_INDEX_URL": "https://example.com/extra",
+        }
+    )
+
+    assert variables["UV_FIND_LINKS"] == "/wheels,https://example.com/wheels"
+    assert variables["UV_DEFAULT_INDEX"] == "https://example.com/uv"
+    assert variables["UV_INDEX"] == "https://example.com/extra"

@@ -1,0 +1,80 @@
+"""Processes are started, heard, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from mlfunc import proc
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ORPHAN = """
+import os, sys
+from pathlib import Path
+from mlfunc import proc
+sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+child = proc.start(sleep, cwd=Path("."), env=os.environ)
+print(child.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_lines_come_as_they_are_written_and_the_tail_is_kept() -> None:
+    lines: list[str] = []
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"
+
+    finished = proc.run([sys.executable, "-u", "-c", code], on_line=lines.append)
+
+    assert lines == ["out", "err"]
+    assert finished == proc.Finished(7, "out\nerr")
+
+
+def test_only_the_last_lines_are_kept() -> None:
+    code = "for i in range(100): print(i)"
+
+    finished = proc.run([sys.executable, "-c", code], on_line=lambda _: None)
+
+    assert finished.tail.splitlines() == [str(i) for i in range(80, 100)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only its kernel ends orphans")
+def test_a_server_ends_when_its_parent_is_killed() -> None:
+    parent = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, check=False)
+
+    assert parent.returncode == -signal.SIGKILL
+    descriptor = _pidfd(int(parent.stdout))
+    if descriptor is not None:
+        import select
+
+        ended, _, _ = select.select([descriptor], [], [], 10)
+        os.close(descriptor)
+        assert ended
+
+
+def _pidfd(pid: int) -> int | None:
+    """A descriptor that is readable when the process ends; None when it has ended already."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def test_a_server_is_deaf_to_the_interrupts_of_our_terminal(tmp_path: Path) -> None:
+    child = proc.start([sys.executable, "-c", ""], cwd=tmp_path, env=os.environ)
+    group = os.getpgid(child.pid)
+    child.communicate()
+
+    assert group == child.pid != os.getpgid(0)
+
+
+def test_signalling_a_group_that_has_ended_is_no_error(tmp_path: Path) -> None:
+    child = proc.start([sys.executable, "-c", ""], cwd=tmp_path, env=os.environ)
+    child.communicate()
+
+    proc.signal_group(child, signal.SIGTERM)

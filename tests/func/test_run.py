@@ -1,0 +1,276 @@
+"""`mlfunc run`, `invoke`, `test` end to end: a real environment, the real runtime, no model."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from mlfunc import cli, environment, function
+from mlfunc.client import Connection, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PREDICTOR = '''
+import os
+
+class Greeter:
+    """Greets."""
+
+    example = {"name": "Ada"}
+
+    def predict(self, name: str) -> str:
+        return os.environ.get("GREETING", "Hello") + " " + name
+'''
+BROKEN = """
+def deep():
+    return undefined_name
+
+deep()
+"""
+TESTS = """
+from predictor import Greeter
+
+def test_greets():
+    assert Greeter().predict("Ada") == "Hello Ada"
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One environment for all tests here: making it is the slow part."""
+    return tmp_path_factory.mktemp("shared-home")
+
+
+@pytest.fixture(autouse=True)
+def home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """In place of a home for each test."""
+    monkeypatch.setenv("MLFUNC_HOME", str(shared_home))
+    monkeypatch.setenv("NO_COLOR", "1")
+    return shared_home
+
+
+@pytest.fixture
+def greeter(project: Path) -> Path:
+    """A project that works."""
+    (project / "predictor.py").write_text(PREDICTOR)
+    return project
+
+
+class Served:
+    """A `mlfunc run` as its user sees it."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mlfunc", "run", "--port", "0", *options],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.shown = ""
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Read on until this is shown; what was shown before it is let go."""
+        assert self.process.stdout is not None
+        while not (match := re.search(pattern, self.shown)):
+            line = self.process.stdout.readline()
+            assert line, f"it ended without showing {pattern}"
+            self.shown += line
+        self.shown = self.shown[match.end() :]
+        return match
+
+    def url(self) -> str:
+        """Where it serves, when it does."""
+        return self.until(r"serves at (http://\S+)")[1]
+
+    def end(self, signum: int = signal.SIGINT) -> tuple[int, str]:
+        """Signal it, and give its exit code with all that it still had to show."""
+        self.process.send_signal(signum)
+        rest, _ = self.process.communicate(timeout=30)
+        return self.process.returncode, self.shown + rest
+
+
+@contextlib.contextmanager
+def served(folder: Path, *options: str) -> Iterator[Served]:
+    it = Served(folder, *options)
+    try:
+        yield it
+    finally:
+        it.process.kill()
+        it.process.communicate()
+
+
+def ask(url: str) -> str:
+    with Connection(url, 10) as connection:
+        reply = connection.send(
+            Request(headers={"content-type": "application/json"}, body=b'{"name": "Bo"}')
+        )
+    return reply.body.decode()
+
+
+def test_a_function_is_served_found_by_invoke_and_drained(
+    greeter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(greeter) as running:
+        url = running.url()
+        running.until(r"started in \d+\.\d\d s")
+
+        assert ask(url) == '"Hello Bo"'
+        assert cli.main(["invoke", "--path", str(greeter)]) == 0
+        assert capsys.readouterr().out == '"Hello Ada"\n'
+        assert cli.main(["invoke", "greeter", "-n", "20", "-c", "2"]) == 0
+        code, shown = running.end()
+
+    assert code == 0
+    assert "draining ..." in shown
+    assert "Traceback" not in shown
+    assert cli.main(["invoke", "--path", str(greeter)]) == 5
+
+
+def test_a_second_run_installs_nothing(greeter: Path) -> None:
+    environment.ensure(environment.describe(greeter, function.load(greeter)), lambda _: None)
+
+    with served(greeter) as running:
+        shown = running.until(r"(?s).*serves at")[0]
+
+    assert "installing" not in shown
+    assert "importing ...\nloading ...\nwarming up ...\n" in shown
+
+
+def test_changed_code_is_served_at_the_same_url(greeter: Path) -> None:
+    with served(greeter) as running:
+        url = running.url()
+        (greeter / "predictor.py").write_text(PREDICTOR.replace("Hello", "Salve"))
+        running.until("predictor.py changed: starting again")
+
+        assert running.url() == url
+        assert ask(url) == '"Salve Bo"'
+
+
+def test_broken_code_shows_the_user_s_own_frames_and_waits_for_better(greeter: Path) -> None:
+    with served(greeter) as running:
+        running.url()
+        (greeter / "predictor.py").write_text(BROKEN)
+        shown = running.until(r"(?s)Traceback.*waiting for a change")[0]
+        (greeter / "predictor.py").write_text(PREDICTOR)
+        running.url()
+        code, _ = running.end()
+
+    assert "in deep\n" in shown
+    assert "mlfunc_runtime" not in shown
+    assert "NameError: name 'undefined_name' is not defined" in shown
+    assert code == 0
+
+
+def test_without_reload_a_failed_start_ends_with_3(greeter: Path) -> None:
+    (greeter / "predictor.py").write_text(BROKEN)
+
+    with served(greeter, "--no-reload") as running:
+        shown, _ = running.process.communicate(timeout=60)
+
+    assert running.process.returncode == 3
+    assert "in deep\n" in shown
+    assert "error: the function did not start" in shown
+
+
+def test_a_taken_port_is_one_clear_line(greeter: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with served(greeter, "--port", port) as running:
+            shown, _ = running.process.communicate(timeout=60)
+
+    assert running.process.returncode == 1
+    assert f"error: port {port} is taken\n  try: choose another: --port 0" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_broken_mlfunc_yaml_is_one_clear_line(greeter: Path) -> None:
+    (greeter / "mlfunc.yaml").write_text("name: greeter\nserve: {slot: 1}\n")
+
+    with served(greeter) as running:
+        shown, _ = running.process.communicate(timeout=60)
+
+    assert running.process.returncode == 2
+    assert shown == "error: mlfunc.yaml:2: serve.slot: unknown key; did you mean slots?\n"
+
+
+def test_variables_of_the_command_reach_the_function(greeter: Path) -> None:
+    with served(greeter, "--env", "GREETING=Ciao") as running:
+        assert ask(running.url()) == '"Ciao Bo"'
+
+
+def test_sigterm_drains_as_well(greeter: Path) -> None:
+    with served(greeter) as running:
+        running.url()
+        code, shown = running.end(signal.SIGTERM)
+
+    assert code == 0
+    assert "draining ..." in shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only its kernel ends orphans")
+def test_a_function_does_not_outlive_a_run_that_is_killed(greeter: Path) -> None:
+    with served(greeter) as running:
+        url = running.url()
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as open_one:
+            code, _ = running.end(signal.SIGKILL)
+            ended, _, _ = select.select([open_one], [], [], 30)
+
+    assert code == -signal.SIGKILL
+    assert ended
+
+
+def test_on_a_terminal_phases_are_shown_with_their_times(greeter: Path) -> None:
+    leader, follower = os.openpty()
+    command = [sys.executable, "-m", "mlfunc", "run", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=greeter, stdin=follower, stdout=follower, stderr=follower
+    ) as process:
+        os.close(follower)
+        shown = b""
+        while b"Ctrl-C ends it" not in shown:
+            shown += os.read(leader, 4096)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the terminal is gone with the last who holds it
+            while chunk := os.read(leader, 4096):
+                shown += chunk
+    os.close(leader)
+
+    assert process.returncode == 0
+    assert re.search(r"✓ importing  \d+\.\d s", shown.decode())
+    assert re.search(r"✓ draining  \d+\.\d s", shown.decode())
+
+
+def test_a_function_s_tests_run_in_its_environment(greeter: Path) -> None:
+    (greeter / "test_predictor.py").write_text(TESTS)
+    assert cli.main(["test", "--path", str(greeter), "-q"]) == 0
+
+    (greeter / "test_predictor.py").write_text(TESTS.replace("Hello Ada", "Goodbye"))
+    assert cli.main(["test", "--path", str(greeter), "-q", "-k", "greets"]) == 3
+
+    (greeter / "test_predictor.py").unlink()
+    assert cli.main(["test", "--path", str(greeter)]) == 5
+
+
+def test_requirements_that_cannot_be_installed_end_with_4(
+    greeter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (greeter / "requirements.txt").write_text(
+        "thing @ file:///no/such/wheel-1.0-py3-none-any.whl\n"
+    )
+
+    assert cli.main(["test", "--path", str(greeter)]) == 4
+    shown = capsys.readouterr().err
+    assert "/no/such/wheel" in shown
+    assert "could not make the function's environment" in shown

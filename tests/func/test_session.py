@@ -1,0 +1,275 @@
+"""One `mlfunc run`, over a runtime that starts, crashes and ends as it is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mlfunc import session
+from mlfunc.errors import FunctionFailed, MlfuncError, UsageError
+from mlfunc.runner import Launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FAKE_RUNTIME = Path(__file__).with_name("fake_runtime.py")
+
+
+class Witness:
+    """Keeps what a session says; a step can be hung on each kind."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.errors: list[MlfuncError] = []
+        self.ports: list[int] = []
+        self.then: SimpleQueue[tuple[str, Callable[[], None]]] = SimpleQueue()
+        self._next: tuple[str, Callable[[], None]] | None = None
+
+    def on(self, what: str, step: Callable[[], None]) -> Witness:
+        """When `what` is said (and all steps before this one are done), do that."""
+        self.then.put((what, step))
+        return self
+
+    def _say(self, what: str) -> None:
+        self.said.append(what)
+        if self._next is None and not self.then.empty():
+            self._next = self.then.get()
+        if self._next is not None and self._next[0] == what:
+            step, self._next = self._next[1], None
+            step()
+
+    def phase(self, name: str) -> None:
+        self._say(name)
+
+    def ready(self, port: int, startup: Mapping[str, float]) -> None:
+        assert startup["total"] == 0.7
+        self.ports.append(port)
+        self._say("ready")
+
+    def record(self, fields: Mapping[str, Any]) -> None:
+        self._say(str(fields["message"]))
+
+    def output(self, data: bytes) -> None:
+        self._say(data.decode())
+
+    def failed(self, error: MlfuncError) -> None:
+        self.errors.append(error)
+        self._say("failed")
+
+    def changed(self, names: list[str]) -> None:
+        self._say(f"changed {' '.join(names)}")
+
+
+def launch(folder: Path, fake: str = "", drain: float = 30.0) -> Launch:
+    env = {**os.environ, "FAKE": fake, "PYTHONDONTWRITEBYTECODE": "1"}
+    return Launch("greeter", folder, (sys.executable, str(FAKE_RUNTIME)), env, drain)
+
+
+def serve(
+    project: Path, witness: Witness, *, fake: str = "", reload: bool = False, drain: float = 30.0
+) -> None:
+    session.Session(lambda: launch(project, fake, drain), witness, reload=reload, port=0).serve()
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def terminate() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_start_is_told_phase_by_phase_and_an_interrupt_drains(project: Path) -> None:
+    witness = Witness().on("a line", interrupt)
+
+    serve(project, witness)
+
+    assert witness.said == [
+        "importing",
+        "loading",
+        "progress 50%",
+        "ready",
+        "a line",
+        "draining",
+        "stopped",
+    ]
+
+
+def test_sigterm_drains_too(project: Path) -> None:
+    witness = Witness().on("a line", terminate)
+
+    serve(project, witness)
+
+    assert witness.said[-1] == "stopped"
+
+
+def test_a_second_interrupt_kills_what_does_not_drain(project: Path) -> None:
+    witness = Witness().on("a line", interrupt).on("draining", interrupt)
+
+    serve(project, witness, fake="deaf")
+
+    assert witness.said[-1] == "draining"
+
+
+def test_what_drains_longer_than_it_may_is_killed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlfunc.runner._GRACE_SECONDS", 0.1)
+    witness = Witness().on("a line", interrupt)
+
+    serve(project, witness, fake="deaf", drain=0.1)
+
+    assert witness.said[-1] == "draining"
+
+
+def test_work_left_undone_is_a_failure(project: Path) -> None:
+    with pytest.raises(FunctionFailed, match="work undone"):
+        serve(project, Witness().on("a line", interrupt), fake="undone")
+
+
+def test_a_function_that_does_not_start_fails_with_the_user_s_traceback(project: Path) -> None:
+    (project / "predictor.py").write_text("broken")
+
+    with pytest.raises(FunctionFailed) as raised:
+        serve(project, Witness())
+
+    assert raised.value.message == "the function did not start: NameError: x"
+    assert raised.value.evidence == "Traceback: predictor.py, line 1"
+
+
+def test_a_process_that_the_system_kills_is_told_as_such(project: Path) -> None:
+    with pytest.raises(FunctionFailed) as raised:
+        serve(project, Witness(), fake="killed")
+
+    assert raised.value.message == "the function's process was ended by SIGKILL"
+    assert raised.value.hint == "out of memory?"
+
+
+def test_a_taken_port_ends_the_session_even_when_it_reloads(project: Path) -> None:
+    with pytest.raises(MlfuncError, match="is taken") as raised:
+        serve(project, Witness(), fake="port-taken", reload=True)
+
+    assert raised.value.exit_code == 1
+    assert "--port" in raised.value.hint
+
+
+def test_a_changed_file_starts_the_function_again_on_the_same_port(project: Path) -> None:
+    def change() -> None:
+        (project / "predictor.py").write_text("# new\n")
+
+    witness = Witness().on("a line", change).on("changed predictor.py", lambda: None)
+    witness.on("a line", interrupt)
+
+    serve(project, witness, reload=True)
+
+    assert witness.said.count("ready") == 2
+    assert witness.ports[0] == witness.ports[1] != 0
+
+
+def test_broken_code_is_shown_and_the_next_change_is_waited_for(project: Path) -> None:
+    def break_it() -> None:
+        (project / "predictor.py").write_text("broken")
+
+    def mend_it() -> None:
+        (project / "predictor.py").write_text("# fine")
+
+    witness = Witness().on("a line", break_it).on("failed", mend_it).on("a line", interrupt)
+
+    serve(project, witness, reload=True)
+
+    assert [error.message for error in witness.errors] == [
+        "the function did not start: NameError: x"
+    ]
+    assert witness.said.count("ready") == 2
+
+
+def test_an_interrupt_while_waiting_for_a_change_ends_the_session(project: Path) -> None:
+    (project / "predictor.py").write_text("broken")
+    witness = Witness().on("failed", interrupt)
+
+    serve(project, witness, reload=True)
+
+    assert witness.said[-1] == "failed"
+
+
+def test_a_mistake_in_mlfunc_yaml_after_a_change_is_shown_and_waited_over(project: Path) -> None:
+    wrong = threading.Event()
+
+    def prepare() -> Launch:
+        if wrong.is_set():
+            raise UsageError("mlfunc.yaml:1: wrong")
+        return launch(project)
+
+    def spoil() -> None:
+        wrong.set()
+        (project / "mlfunc.yaml").write_text("nme: x")
+
+    witness = Witness().on("a line", spoil).on("failed", interrupt)
+    session.Session(prepare, witness, reload=True, port=0).serve()
+
+    assert witness.errors[0].message == "mlfunc.yaml:1: wrong"
+
+
+def test_an_interrupt_during_a_reinstall_breaks_it_off(project: Path) -> None:
+    again = threading.Event()
+
+    def prepare() -> Launch:
+        if again.is_set():
+            interrupt()
+        return launch(project)
+
+    def change() -> None:
+        again.set()
+        (project / "requirements.txt").write_text("x")
+
+    witness = Witness().on("a line", change)
+    session.Session(prepare, witness, reload=True, port=0).serve()
+
+    assert witness.said[-1] == "stopped"
+
+
+def test_signals_are_as_before_when_a_session_has_ended(project: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    serve(project, Witness().on("a line", interrupt))
+
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_under_nohup_the_end_of_the_terminal_is_not_heeded(project: Path) -> None:
+    def hang_up() -> None:
+        signal.raise_signal(signal.SIGHUP)
+        interrupt()
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        witness = Witness().on("a line", hang_up)
+        serve(project, witness)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    # A second signal that was heeded would have killed it.
+    assert witness.said[-1] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("path", "watched"),
+    [
+        ("predictor.py", True),
+        ("deep/module.py", True),
+        ("mlfunc.yaml", True),
+        ("requirements.txt", True),
+        ("test_predictor.py", False),
+        ("conftest.py", False),
+        ("weights/model.safetensors", False),
+        ("predictions.sqlite", False),
+    ],
+)
+def test_code_and_settings_are_watched_and_data_is_not(path: str, watched: bool) -> None:
+    assert session.is_watched(path) is watched
