@@ -8,7 +8,6 @@ the "threads" that async libraries start (resolvers, aiosqlite) run.
 
 from __future__ import annotations
 
-import asyncio
 from _queue import SimpleQueue  # queue.SimpleQueue is gevent's after patching
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from gevent import monkey
 from mlfunc_runtime.executor import Result
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
 
     from mlfunc_runtime.executor import Mailbox
@@ -36,8 +36,7 @@ class AsyncLoop:
         """Run a coroutine and wait for it on the hub. A greenlet that stops waiting cancels it."""
         result: Result[Any] = Result()
         task = self._start(
-            function(**arguments),
-            lambda done: self._mailbox.post(lambda: result.settle(*_outcome(done))),
+            function(**arguments), lambda done: self._mailbox.post(lambda: _settle(result, done))
         )
         try:
             return result.get()
@@ -95,15 +94,19 @@ class _Handle:
         return self.task.result()
 
 
-def _outcome(task: asyncio.Task[Any]) -> tuple[Any, BaseException | None]:
+def _settle(result: Result[Any], task: asyncio.Task[Any]) -> None:
     if task.cancelled():
-        return None, asyncio.CancelledError()
-    error = task.exception()
-    return (None, error) if error else (task.result(), None)
+        result.fail(RuntimeError("the coroutine was cancelled"))
+    elif (error := task.exception()) is not None:
+        result.fail(error)
+    else:
+        result.succeed(task.result())
 
 
 def _run_forever(made: SimpleQueue[asyncio.AbstractEventLoop]) -> None:
     """Made in its own thread: gevent's selector belongs to the hub of the thread that makes it."""
+    import asyncio
+
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     made.put(loop)

@@ -37,7 +37,7 @@ def one(predict: Callable[..., Any], mailbox: Mailbox) -> Run:
         try:
             result = predict(**item.arguments)
         except BaseException as error:
-            return [error]
+            return [_as_outcome(error)]
         return [Stream(result, mailbox) if isinstance(result, GeneratorType) else result]
 
     return call
@@ -52,13 +52,22 @@ def batched(predict: Callable[..., Any]) -> Run:
         try:
             return _one_each(predict(**columns), len(batch))
         except BaseException as error:
-            return [error] * len(batch)
+            return [_as_outcome(error)] * len(batch)
 
     return call
 
 
+def _as_outcome(error: BaseException) -> Exception:
+    """A request ends with what its predictor raised; the process does not, even on `exit()`."""
+    if isinstance(error, Exception):
+        return error
+    wrapped = RuntimeError(f"predict raised {type(error).__name__}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
 def _one_each(results: Any, size: int) -> list[Any]:
-    """Whatever has a length and an order will do: lists, arrays, tensors. A mapping or text has not."""
+    """What has a length and an order will do: lists, arrays, tensors; no mapping, no text."""
     if not hasattr(results, "__len__") or isinstance(results, (Mapping, str, bytes, Set)):
         kind = type(results).__name__
         raise Problem(500, f"predict returned {kind} for a batch of {size}, not a list of results")

@@ -10,15 +10,17 @@ code 1
 
 from __future__ import annotations
 
+import itertools
+import os
 import traceback
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OUR_FRAMES = (str(Path(__file__).parent), "<frozen importlib")
+_IMPORT = "<frozen importlib"
+_LEADING = (os.path.dirname(__file__), _IMPORT)  # noqa: PTH120 - pathlib is not needed for it
 
 
 class Problem(Exception):
@@ -75,13 +77,14 @@ class SettingsError(StartupError):
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback of `error` without the frames of this package, as Python prints it."""
+    """The traceback of `error` from the user's first frame on, as Python prints it."""
     return "".join(_without_our_frames(traceback.TracebackException.from_exception(error)).format())
 
 
 def _without_our_frames(report: traceback.TracebackException) -> traceback.TracebackException:
     for link in _chain(report):
-        frames = [frame for frame in link.stack if not frame.filename.startswith(_OUR_FRAMES)]
+        theirs = itertools.dropwhile(lambda frame: frame.filename.startswith(_LEADING), link.stack)
+        frames = [frame for frame in theirs if not frame.filename.startswith(_IMPORT)]
         link.stack = traceback.StackSummary.from_list(frames)
     return report
 

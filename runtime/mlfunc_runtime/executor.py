@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from _queue import SimpleQueue  # queue.SimpleQueue is gevent's after patching
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gevent import get_hub, monkey
-from gevent.event import AsyncResult
+from gevent.event import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,18 +74,29 @@ class Result(Generic[T]):
     """What became of a call in a slot: waited for on the hub."""
 
     def __init__(self) -> None:
-        self._result: AsyncResult[T] = AsyncResult()
+        self._settled = Event()
+        self._value: T
+        self._error: BaseException | None = None
 
     def get(self) -> T:
-        """The call's value, or its exception raised here."""
-        return self._result.get()  # type: ignore[no-any-return]  # gevent has no types for mypy
+        """The call's value, or its exception raised here, with the traceback it has.
 
-    def settle(self, value: T | None, error: BaseException | None) -> None:
-        """Called on the hub, once."""
-        if error is None:
-            self._result.set(value)
-        else:
-            self._result.set_exception(error)
+        gevent's AsyncResult would raise it without: that is lost on its way between threads.
+        """
+        self._settled.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def succeed(self, value: T) -> None:
+        """Called on the hub, once, if `fail` is not."""
+        self._value = value
+        self._settled.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Called on the hub, once, if `succeed` is not."""
+        self._error = error
+        self._settled.set()
 
 
 def call_in(slot: Slot, mailbox: Mailbox, function: Callable[..., T], *args: Any) -> Result[T]:
@@ -93,10 +105,11 @@ def call_in(slot: Slot, mailbox: Mailbox, function: Callable[..., T], *args: Any
 
     def call() -> None:
         try:
-            value, error = function(*args), None
-        except BaseException as raised:
-            value, error = None, raised
-        mailbox.post(lambda: result.settle(value, error))
+            value = function(*args)
+        except BaseException as error:
+            mailbox.post(partial(result.fail, error))
+        else:
+            mailbox.post(partial(result.succeed, value))
 
     slot.run(call)
     return result

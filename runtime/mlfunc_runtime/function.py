@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import time
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +20,8 @@ from mlfunc_runtime.startup import Startup
 from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlfunc_runtime.loader import Example, Hook, Predictor
     from mlfunc_runtime.settings import Settings
 
@@ -30,9 +31,15 @@ _WARM_UP_ITEMS = 2
 class Function:
     """One predictor and all that serves it. All methods run on the hub."""
 
-    def __init__(self, settings: Settings, startup: Startup | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        startup: Startup | None = None,
+        before_ready: Callable[[], object] = lambda: None,
+    ) -> None:
         self.settings = settings
         self.startup = startup or Startup()
+        self._before_ready = before_ready
         self.metrics = Metrics()
         self.state: Literal["starting", "ready", "draining"] = "starting"
         self.predictor: Predictor | None = None
@@ -154,12 +161,7 @@ class Function:
             raise StartupError(f"the warm-up with `example` failed: {error}", hint) from error
 
     def _ready(self, predictor: Predictor) -> None:
-        """From here on the garbage collector leaves alone what the start has made: a fifth of a big
-        start was collections.
-        """
-        gc.collect()
-        gc.freeze()
-        gc.enable()
+        self._before_ready()
         self.predictor = predictor
         total = self.startup.finish()
         self.metrics.startup = self.startup.seconds

@@ -122,7 +122,7 @@ def describe(cls: type, settings: Settings) -> Predictor:
         description=inspect.cleandoc(cls.__doc__ or ""),
         predict=predict,
         binding=binding,
-        wire=before if before is not None and before.names else binding,
+        wire=_wire(before, binding),
         trusts_before=before is not None and not before.names,
         needs_event=binding.needs_event or (before is not None and before.needs_event),
         output=schema.output_type(predict, batched=batched),
@@ -229,6 +229,17 @@ def _check_wants(where: str, method: Callable[..., Any], allowed: tuple[str, ...
 def _before_binding(hooks: dict[str, Hook]) -> schema.Binding | None:
     before = hooks.get("before_predict")
     return None if before is None else schema.bind(before.call)
+
+
+def _wire(before: schema.Binding | None, predict: schema.Binding) -> schema.Binding:
+    """What binds a client's body: before_predict if it declares fields, anything if it does not."""
+    if before is None or predict.kind == "bytes":
+        return predict
+    return before if before.names else schema.bind(_anything)
+
+
+def _anything(body: Any) -> None:
+    """A signature that every JSON body fits."""
 
 
 def _check_stream(*, streams: bool, batched: bool, hooks: dict[str, Hook]) -> None:

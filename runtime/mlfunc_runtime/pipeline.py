@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
@@ -86,6 +87,8 @@ class Pipeline:
             late = Problem(504, f"no answer within {self.settings.timeout:.3g} s")
             return problem(late, request)
         except Problem as refused:
+            if refused.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                _log.error(refused.detail)
             return problem(refused, request)
         except (Exception, SystemExit, Timeout) as error:
             return self._failed(error, request)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -67,7 +68,9 @@ class Binding:
         if self.kind == "bytes":
             return {self.names[0]: _as_bytes(data)}
         try:
-            return self._named(msgspec.convert(data, self.type, strict=strict))
+            return self._named(
+                msgspec.convert(data, self.type, strict=strict, dec_hook=_read_array)
+            )
         except msgspec.ValidationError as error:
             raise self._invalid(error) from None
 
@@ -156,11 +159,11 @@ def output_type(method: Callable[..., Any], *, batched: bool) -> Any:
 
 
 def json_schema(kind: Any) -> dict[str, Any]:
-    """The JSON Schema of `kind`, with `$defs` inside; `{}` for what has none (numpy arrays)."""
+    """The JSON Schema of `kind`, with `$defs` inside; `{}` for what has none."""
     if kind is bytes:
         return {"type": "string", "format": "binary"}
     try:
-        schema = msgspec.json.schema(kind)
+        schema = msgspec.json.schema(kind, schema_hook=_array_schema)
     except (TypeError, RuntimeError):
         return {}
     return _inline_root(schema)
@@ -239,12 +242,37 @@ def _is_object(kind: Any) -> bool:
 
 def _decoder(where: str, kind: Any) -> Callable[[bytes], Any]:
     try:
-        return msgspec.json.Decoder(kind).decode
+        msgspec.json.schema(kind, schema_hook=_array_schema)
+        return msgspec.json.Decoder(kind, dec_hook=_read_array).decode
     except TypeError as error:
         hint = "annotate with what JSON can hold (str, float, list, dataclass, ...), convert inside"
         raise StartupError(
             f"{where}: an annotation cannot be read from JSON: {error}", hint
         ) from None
+
+
+def _array_type(kind: Any) -> Callable[[Any], Any] | None:
+    """What makes an array or tensor of nested lists, if `kind` is one of a library that is used."""
+    for module, name, make in (("numpy", "ndarray", "asarray"), ("torch", "Tensor", "as_tensor")):
+        library = sys.modules.get(module)
+        if library is not None and (get_origin(kind) or kind) is getattr(library, name):
+            maker: Callable[[Any], Any] = getattr(library, make)
+            return maker
+    return None
+
+
+def _read_array(kind: type, value: Any) -> Any:
+    make = _array_type(kind)
+    if make is None:
+        raise NotImplementedError
+    return make(value)
+
+
+def _array_schema(kind: type) -> dict[str, Any]:
+    if _array_type(kind) is None:
+        message = f"{kind.__name__} has no JSON form"
+        raise TypeError(message)
+    return {"type": "array"}
 
 
 def _as_bytes(data: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """
         log = _QuietLogger(self.cfg)
         sockets = [self._listen(self._settings.port, log), *self._metrics_socket(log)]
-        function = Function(self._settings, self._startup)
+        function = Function(self._settings, self._startup, before_ready=_settle)
         self._application = Application(function)
         worker = Worker(1, os.getppid(), sockets, self, self.cfg.timeout, self.cfg, log)
         worker.serves(self._application)
@@ -104,6 +105,13 @@ class _QuietLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Metrics count requests; a line for each would cost more than answering it."""
+
+
+def _settle() -> None:
+    """Turn the collector on again; it leaves alone what the start has made, which stays anyway."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def exit_now(code: int) -> None:

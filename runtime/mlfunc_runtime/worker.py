@@ -41,6 +41,7 @@ _STATUS = {
     ExpectationFailed: 417,
 }
 UNDONE = 3
+_LINGER_BYTES = 64 * 2**20
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -81,6 +82,18 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         starting.kill(block=False)
         self._drain(servers)
 
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve a connection, and close it so that the last reply arrives.
+
+        Closing a socket with unread input resets the connection, and the client may never see why
+        it was refused (RFC 9112, section 9.6).
+        """
+        kept = client.dup()
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            util.close_graceful(kept, max_drain=_LINGER_BYTES)
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
         """What is no HTTP gets a problem; what is our fault a log line, too."""
         status = next((code for kind, code in _STATUS.items() if isinstance(exc, kind)), None)
@@ -95,7 +108,12 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
                 traceback=user_traceback(exc),
             )
         _write_problem(
-            client, Problem(status, str(exc) if status < 500 else "the server failed"), request
+            client,
+            Problem(
+                status,
+                "the server failed" if status == HTTPStatus.INTERNAL_SERVER_ERROR else str(exc),
+            ),
+            request,
         )
 
     def _start(self) -> None:

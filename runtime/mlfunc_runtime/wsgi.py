@@ -55,6 +55,7 @@ class Application:
         try:
             request.body = _read_body(environ, self.function.settings.max_body)
         except Problem as refused:
+            _close_after(start_response)
             return _send(problem(refused, request), request, start_response)
         reply = self.function.handle(request)
         body = _send(reply, request, start_response, [("Server-Timing", request.timings.header())])
@@ -145,6 +146,16 @@ def _read_body(environ: Environ, limit: int) -> bytes:
     return body
 
 
+def _close_after(start_response: StartResponse) -> None:
+    """Part of the body is not read, so the connection is no good for another request.
+
+    gunicorn ignores a Connection header of the application; its response object has a method.
+    """
+    response = getattr(start_response, "__self__", None)
+    if response is not None:
+        response.force_close()
+
+
 def _json(status: int, value: object) -> Reply:
     return Reply(codec.encode(value), status=status, content_type=JSON)
 
@@ -160,6 +171,6 @@ def _send(
     body = reply.body
     if isinstance(body, bytes):
         headers.append(("Content-Length", str(len(body))))
-        body = [body]
+        body = [] if request.method == "HEAD" else [body]
     start_response(_STATUS.get(reply.status) or f"{reply.status} Status", headers)
     return body

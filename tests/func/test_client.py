@@ -13,7 +13,7 @@ from mlfunc.client import Connection, Request, ServerSentEvent
 from mlfunc.errors import FunctionFailed, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from conftest import Handler, Server
+    from .conftest import Handler, Server
 
 
 def test_a_request_arrives_as_it_was_and_its_reply_comes_back(server: Server) -> None:

@@ -13,7 +13,7 @@ from mlfunc import cli, replies
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Handler, Server
+    from .conftest import Handler, Server
 
 JSON = {"content_type": "application/json"}
 PROBLEM = {

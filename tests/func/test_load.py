@@ -11,7 +11,7 @@ from mlfunc.client import Request
 from mlfunc.load import Sample
 
 if TYPE_CHECKING:
-    from conftest import Server
+    from .conftest import Server
 
 
 def test_every_request_is_sent_once_over_as_many_connections_as_asked_for(server: Server) -> None:

@@ -35,10 +35,10 @@ export function curlLine(content, event, { streams }) {
 }
 
 export function invokeLine(content, event) {
-  const asEvent = event ? `--event --type ${quote(event.type)} --source ${quote(event.source)}` : null;
+  const asEvent = event ? [`--event --type ${quote(event.type)}`, `--source ${quote(event.source)}`] : [];
   const data = content.file === undefined ? `--data ${quote(content.body)}` : `--file ${quote(content.file)}`;
   const type = content.type === "application/json" ? null : `--content-type ${quote(content.type)}`;
-  return continued(`mlfunc invoke ${quote(endpoint())}`, asEvent, type, data);
+  return continued(`mlfunc invoke ${quote(endpoint())}`, ...asEvent, type, data);
 }
 
 /** Server-sent events of a response as they come: `{event, data}`. */

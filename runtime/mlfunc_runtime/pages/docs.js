@@ -1,6 +1,6 @@
 // The API reference: what openapi.json says, for a reader.
 
-import { copyButton, el, fill, find } from "./dom.js";
+import { copyButton, el, fill, find, prose } from "./dom.js";
 import { limits, resolve, typeName, withoutNull } from "./schema.js";
 import { jsonView } from "./view.js";
 
@@ -28,7 +28,7 @@ function showApi(api) {
   document.title = `${api.info?.title ?? "API"} · API reference`;
   find("#title").textContent = api.info?.title ?? "API";
   find("#version").textContent = api.info?.version ?? "";
-  find("#about").textContent = api.info?.description ?? "";
+  fill(find("#about"), ...prose(api.info?.description));
   const operations = operationsOf(api);
   fill(find("#contents"), ...operations.map(({ id, method, path }) =>
     el("li", {}, el("a", { href: `#${id}` }, el("span", { class: `method ${method}`, text: method.toUpperCase() }), el("span", { text: path })))));
@@ -46,8 +46,8 @@ function operationsOf(api) {
 function operationView({ id, method, path, operation }, api) {
   return el("section", { class: "operation", id },
     el("h2", {}, el("span", { class: `method ${method}`, text: method.toUpperCase() }), el("span", { text: path })),
-    operation.summary ? el("p", { class: "summary", text: operation.summary }) : null,
-    operation.description ? el("p", { class: "prose", text: operation.description }) : null,
+    operation.summary ? el("p", { class: "summary" }, ...prose(operation.summary)) : null,
+    operation.description ? el("p", { class: "prose" }, ...prose(operation.description)) : null,
     ...parametersView(operation.parameters, api), ...requestView(operation.requestBody, api), ...responsesView(operation.responses, api));
 }
 
@@ -63,7 +63,7 @@ function parametersView(parameters, api) {
 function requestView(reference, api) {
   if (!reference) return [];
   const body = resolve(reference, api);
-  return [el("h3", { text: "Request body" }), body.description ? el("p", { class: "prose", text: body.description }) : null, ...contentView(body.content, api)];
+  return [el("h3", { text: "Request body" }), body.description ? el("p", { class: "prose" }, ...prose(body.description)) : null, ...contentView(body.content, api)];
 }
 
 function responsesView(responses, api) {
@@ -71,7 +71,7 @@ function responsesView(responses, api) {
     const response = resolve(reference, api);
     const content = contentView(response.content, api);
     const headers = Object.keys(response.headers ?? {});
-    return el("div", { class: "reply" }, el("code", { text: status }), el("div", {}, el("p", { text: response.description ?? "" }),
+    return el("div", { class: "reply" }, el("code", { text: status }), el("div", {}, el("p", {}, ...prose(response.description)),
       headers.length ? el("p", { class: "media", text: `Headers: ${headers.join(", ")}` }) : null,
       // Errors are all alike: they are folded, so that the answer stands out.
       ...(content.length && !/^2/.test(status) ? [el("details", {}, el("summary", { text: "Schema" }), ...content)] : content)));
@@ -122,12 +122,12 @@ function propertiesView({ properties, required = [] }, api, above) {
 function memberView(name, schema, api, { needed, place, help, above }) {
   const whole = resolve(schema, api);
   const { schema: plain } = withoutNull(schema, api);
-  const notes = [help ?? whole.description, limits(plain), choices(plain), byDefault(whole)].filter(Boolean);
+  const notes = [help ?? whole.description, [limits(plain), choices(plain), byDefault(whole)].filter(Boolean).join(" · ")].filter(Boolean);
   return el("div", { class: "member" },
     el("div", { class: "member-head" }, name === null ? null : el("span", { class: "member-name", text: name }),
       el("span", { class: "member-type", text: typeName(schema, api) }),
       place || needed ? el("span", { class: "member-need", text: [place, needed ? "required" : null].filter(Boolean).join(", ") }) : null),
-    ...notes.map((note) => el("p", { text: note })), membersOf(schema, api, above));
+    ...notes.map((note) => el("p", {}, ...prose(note))), membersOf(schema, api, above));
 }
 
 const choices = (schema) => (schema.enum?.length > 4 ? `One of ${schema.enum.map((value) => JSON.stringify(value)).join(", ")}` : null);

@@ -22,6 +22,12 @@ export function fill(element, ...children) {
   return element;
 }
 
+/** Text as its author meant it: lines of a paragraph joined, `code` set as code. */
+export function prose(text) {
+  const joined = (text ?? "").replace(/([^\n])\n(?!\s*\n)\s*/g, "$1 ");
+  return joined.split(/`([^`\n]+)`/).map((part, index) => (index % 2 ? el("code", { text: part }) : part));
+}
+
 /** A button that copies what `text()` returns, and says so. */
 export function copyButton(text, label) {
   const button = el("button", { type: "button", class: "quiet", text: "Copy", "aria-label": `Copy ${label}` });
@@ -47,7 +53,8 @@ async function copy(text) {
 export function milliseconds(value) {
   if (value >= 10_000) return `${(value / 1000).toFixed(1)} s`;
   if (value >= 1000) return `${(value / 1000).toFixed(2)} s`;
-  return value >= 100 ? `${Math.round(value)} ms` : `${value.toFixed(1)} ms`;
+  if (value >= 100 || value === 0) return `${Math.round(value)} ms`;
+  return `${value.toFixed(value < 1 ? 2 : 1)} ms`;
 }
 
 export function bytes(count) {

@@ -1,10 +1,13 @@
 // A form made from a JSON Schema. Every control reads and writes plain JSON data; `undefined` means "not sent".
 
-import { bytes, el, fill } from "./dom.js";
+import { bytes, el, fill, prose } from "./dom.js";
 import { preview } from "./view.js";
 import { kindOf, limits, resolve, typeName, withoutNull } from "./schema.js";
 
 let serial = 0;
+
+// The control of a field, not the buttons beside its name.
+const CONTROL = ":scope > :is(input, textarea, select), :scope > :not(.field-label) :is(input, textarea, select, button)";
 
 /** A value that cannot be sent as it stands. `path` is the field's, as the server would name it. */
 export class FieldError extends Error {
@@ -29,11 +32,11 @@ export function markField(form, path, message) {
   const row = nearestRow(form, path);
   if (!row) return false;
   const error = row.querySelector(":scope > .field-error");
-  error.textContent = message;
+  fill(error, ...prose(message));
   error.hidden = false;
   row.classList.add("wrong");
   for (const details of ancestors(row, "details")) details.open = true;
-  const control = row.querySelector("input, textarea, select, button");
+  const control = row.querySelector(CONTROL);
   control?.setAttribute("aria-invalid", "true");
   control?.setAttribute("aria-describedby", error.id);
   control?.focus();
@@ -57,7 +60,7 @@ function nearestRow(form, path) {
     const alike = rows.filter((one) => plain(one.dataset.path) === plain(wanted));
     if (exact || alike.length === 1) return exact ?? alike[0];
   }
-  return rows.length === 1 ? rows[0] : null;
+  return rows[0]?.dataset.path === "" ? rows[0] : null;
 }
 
 function ancestors(element, selector) {
@@ -77,11 +80,12 @@ function buildField(name, schema, within, { path, required }) {
   if (nullable) control = nullableControl(control, tools, name);
   if (!required) control = optionalControl(control, tools, name, whole.default);
   const type = required ? typeName(schema, root) : `${typeName(schema, root)}, optional`;
+  const one = control.element.id === id || control.element.querySelector(`#${id}`);
   const label = el("span", { class: "field-label" },
-    el("label", { for: id, class: "field-name", text: name }), el("span", { class: "field-type", text: type }), tools);
+    el(one ? "label" : "span", { for: one ? id : null, class: "field-name", text: name }), el("span", { class: "field-type", text: type }), tools);
   const help = [whole.description, limits(plain)].filter(Boolean).join(" · ");
   const element = el("div", { class: "field", "data-path": path }, label, control.element,
-    help ? el("p", { class: "field-help", text: help }) : null,
+    help ? el("p", { class: "field-help" }, ...prose(help)) : null,
     el("p", { class: "field-error", id: `${id}-error`, hidden: true }));
   return { element, read: control.read, write: control.write };
 }
@@ -186,7 +190,7 @@ function arrayControl(schema, within, path, id) {
   const items = withoutNull(schema.items ?? {}, within.root).schema;
   const kind = kindOf(items);
   if (kind === "number" || kind === "integer") return numbersControl(path, id);
-  return ["string", "enum", "object", "file"].includes(kind) ? listControl(schema, within, path, id) : jsonControl(schema, within, path, id);
+  return ["string", "enum", "object", "file"].includes(kind) ? listControl(schema, within, path) : jsonControl(schema, within, path, id);
 }
 
 /** A list of numbers is one line, with commas, spaces or as JSON: nobody fills in a field for each. */
@@ -201,7 +205,7 @@ function numbersControl(path, id) {
   return { element: area, read, write: (value) => (area.value = Array.isArray(value) ? value.join(", ") : "") };
 }
 
-function listControl(schema, within, path, id) {
+function listControl(schema, within, path) {
   const rows = el("div", { class: "items" });
   let items = [];
   const draw = () => {
@@ -219,7 +223,7 @@ function listControl(schema, within, path, id) {
     items.push(item);
     return item;
   };
-  const add = el("button", { id, type: "button", class: "quiet", text: "Add item", on: { click: () => {
+  const add = el("button", { type: "button", class: "quiet", text: "Add item", on: { click: () => {
     const item = addItem(undefined);
     draw();
     item.element.querySelector("input, textarea, select")?.focus();
@@ -248,6 +252,7 @@ function listItem(schema, within, path, remove) {
   const button = el("button", { type: "button", class: "quiet icon", "aria-label": "Remove item", text: "×" });
   const error = el("p", { class: "field-error", id: `field-${serial}-error`, hidden: true });
   const item = { read: control.read, write: control.write };
+  if (control.element.matches("textarea, select")) control.element.setAttribute("aria-label", path);
   item.element = el("div", { class: "item", "data-path": path }, control.element, button, error);
   button.addEventListener("click", () => remove(item));
   return item;

@@ -1,7 +1,7 @@
 // The playground: describes the function, edits an input, sends it, and shows the answer.
 
 import { chunksOf, curlLine, headersOf, invokeLine, newId, percentDecode, serverSentEvents } from "./call.js";
-import { bytes, copyButton, el, fill, find, milliseconds } from "./dom.js";
+import { bytes, copyButton, el, fill, find, milliseconds, prose } from "./dom.js";
 import { buildForm, clearMarks, compact, FieldError, fromBase64, markField, parse } from "./form.js";
 import { bytesView, jsonView, parseExactly, parseTiming, preview, timingView, waterfall } from "./view.js";
 
@@ -61,7 +61,7 @@ function showIdentity() {
   document.title = `${description.name} · mlfunc`;
   page.name.textContent = description.name;
   page.version.textContent = description.version ?? "";
-  page.about.textContent = (description.description ?? "").replace(/([^\n])\n(?!\n)\s*/g, "$1 ");
+  fill(page.about, ...prose(description.description));
   const { slots, batch, streams, predictor } = description;
   fill(page.facts, predictor ? el("span", {}, el("code", { text: predictor })) : null,
     slots ? el("span", { text: slots === 1 ? "1 slot" : `${slots} slots` }) : null,
@@ -166,9 +166,9 @@ function fileInput() {
   });
   page.modes.hidden = true;
   return {
-    element: el("div", { class: "field", "data-path": "body" }, drop, el("p", { class: "field-error", id: "file-error", hidden: true })),
+    element: el("div", { class: "field", "data-path": "" }, drop, el("p", { class: "field-error", id: "file-error", hidden: true })),
     content: () => {
-      if (!blob) throw new FieldError("body", "choose a file first");
+      if (!blob) throw new FieldError("", "choose a file first");
       return { type: description.content_type, body: blob, file: name };
     },
     write: (example) => {
@@ -200,7 +200,7 @@ function attempt(action) {
 
 function markRaw(message) {
   page.raw.classList.add("wrong");
-  page["raw-error"].textContent = message;
+  fill(page["raw-error"], ...prose(message));
   page["raw-error"].hidden = false;
   page["raw-text"].setAttribute("aria-invalid", "true");
   page["raw-text"].setAttribute("aria-describedby", "raw-error");
@@ -333,8 +333,9 @@ function showProblem(problem) {
     const inForm = !page.form.hidden && markField(page.form, problem.field, message);
     if (!inForm && !page.raw.hidden) markRaw(message);
   }
-  return el("div", { class: "problem", role: "alert" }, el("h3", { text: problem.title ?? "Error" }), el("p", { text: message }),
-    problem.field ? el("p", { class: "soft" }, "Field: ", el("code", { class: "code", text: problem.field })) : null);
+  const kind = problem.detail ? problem.title : null;
+  return el("div", { class: "problem", role: "alert" }, el("h3", {}, ...prose(message)),
+    el("p", { class: "soft" }, kind, kind && problem.field ? " · " : null, problem.field ? el("code", { text: problem.field }) : null));
 }
 
 function showBroken(error) {
@@ -365,13 +366,18 @@ async function showStream({ response, begun, first }) {
       firstItem ??= performance.now();
       showItem(data, text, items);
     }
-    const rate = count > 1 ? `, ${(((count - 1) * 1000) / (performance.now() - firstItem)).toFixed(1)}/s` : "";
+    const rate = count > 1 ? `, ${perSecond((count - 1) / (performance.now() - firstItem))}` : "";
     fill(tally, `${count} items, first after ${milliseconds((firstItem ?? first) - begun)}${rate}`);
   }
   text.classList.remove("stream-live");
   if (!ended) items.append(el("div", { class: "problem", role: "alert" }, el("h3", { text: "The stream broke off" }), el("p", { text: "The connection closed before the function said it was done." })));
   fill(page["answer-tools"], copyButton(() => text.textContent || items.textContent, "the answer"));
   return size;
+}
+
+function perSecond(rate) {
+  const value = rate * 1000;
+  return `${value < 100 ? value.toFixed(1) : Math.round(value)} a second`;
 }
 
 function showItem(data, text, items) {

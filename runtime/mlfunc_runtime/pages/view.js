@@ -135,12 +135,13 @@ export function parseTiming(header) {
 }
 
 export function timingView(timing) {
-  if (!timing.length) return null;
   const total = timing.reduce((sum, [, duration]) => sum + duration, 0);
+  // A request that was refused went through no stage.
+  if (total === 0) return null;
   const kind = (name) => `t-${STAGES.includes(name) ? name : "other"}`;
   const bar = el("div", { class: "timing-bar", "aria-hidden": "true" }, ...timing.filter(([, duration]) => duration > 0).map(([name, duration]) => {
     const part = el("span", { class: kind(name), title: `${name} ${milliseconds(duration)}` });
-    part.style.flexGrow = String(total ? duration / total : 0);
+    part.style.flexGrow = String(duration / total);
     return part;
   }));
   const legend = el("dl", { class: "timing-legend" }, ...timing.map(([name, duration]) =>

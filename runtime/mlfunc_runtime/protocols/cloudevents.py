@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote_to_bytes
 from uuid import UUID, uuid5
 
 import orjson
+
 from mlfunc_runtime.errors import Problem
 
 if TYPE_CHECKING:

@@ -1,0 +1,166 @@
+"""What tests of the runtime share: functions made of a few lines, in process or as a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPResponse
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+from mlfunc_runtime.testing import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """A project: the source of a class P, and mlfunc.yaml as keywords."""
+
+    def write(source: str, **document: Any) -> Path:
+        (tmp_path / "predictor.py").write_text(textwrap.dedent(source))
+        known = {"name": "sample", "predictor": "predictor.py:P", **document}
+        (tmp_path / "mlfunc.yaml").write_text(json.dumps(known))
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def serve(write: Write) -> Iterator[Callable[..., Client]]:
+    """A started function, in process."""
+    started: list[Client] = []
+
+    def serve(source: str, env: dict[str, str] | None = None, **document: Any) -> Client:
+        client = Client(write(source, **document), env=env)
+        started.append(client.__enter__())
+        return client
+
+    yield serve
+    for client in started:
+        client.__exit__()
+
+
+@dataclass
+class Process:
+    """A function as a process of its own. `lines` are what it logged so far, as objects."""
+
+    child: subprocess.Popen[str]
+    port: int = 0
+    metrics_port: int = 0
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    connections: list[HTTPConnection] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self.connections:
+            connection.close()
+        self.child.kill()
+        self.child.communicate()
+
+    def until(self, phase: str) -> dict[str, Any]:
+        """Read its log up to a phase, and return that line."""
+        assert self.child.stderr is not None
+        for text in self.child.stderr:
+            line = self._keep(text)
+            if line.get("phase") == "listening":
+                self.port, self.metrics_port = line["port"], line["metrics_port"]
+            if line.get("phase") == phase:
+                return line
+        raise AssertionError(f"it ended without {phase!r}: {self.lines}, {self.others}")
+
+    def call(
+        self,
+        body: bytes = b"",
+        *,
+        path: str = "/",
+        method: str = "POST",
+        port: int = 0,
+        **headers: str,
+    ) -> HTTPResponse:
+        """One request on a connection of its own."""
+        connection = HTTPConnection("127.0.0.1", port or self.port, timeout=30)
+        self.connections.append(connection)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body=body or None, headers=sent)
+        return connection.getresponse()
+
+    def json(self, body: bytes) -> tuple[int, Any]:
+        """Post JSON, and read JSON."""
+        reply = self.call(body, content_type="application/json")
+        return reply.status, json.loads(reply.read())
+
+    def raw(self, sent: bytes) -> bytes:
+        """Whatever it answers to these bytes, until it closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal it, read the rest of its log, and return its exit code."""
+        self.child.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Read the rest of its log, and return its exit code."""
+        out, err = self.child.communicate(timeout=60)
+        self.others += (out or "").splitlines()
+        for text in err.splitlines():
+            self._keep(text)
+        return self.child.returncode
+
+    def _keep(self, text: str) -> dict[str, Any]:
+        if not text.startswith("{"):
+            self.others.append(text)
+            return {}
+        line: dict[str, Any] = json.loads(text)
+        self.lines.append(line)
+        return line
+
+
+@pytest.fixture
+def start(write: Write) -> Iterator[Callable[..., Process]]:
+    """A real `python -m mlfunc_runtime`, on free ports."""
+    running: list[Process] = []
+
+    def start(
+        source: str, env: dict[str, str] | None = None, *, until: str = "ready", **document: Any
+    ) -> Process:
+        folder = write(source, **document)
+        variables = os.environ | {
+            "PORT": "0",
+            "MLFUNC_METRICS_PORT": "0",
+            "MLFUNC_HOST": "127.0.0.1",
+        }
+        child = subprocess.Popen(
+            [sys.executable, "-m", "mlfunc_runtime"],
+            cwd=folder,
+            env=variables | (env or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        process = Process(child)
+        running.append(process)
+        if until:
+            process.until(until)
+        return process
+
+    yield start
+    for process in running:
+        with process:
+            pass

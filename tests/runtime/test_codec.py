@@ -1,0 +1,62 @@
+"""Results as JSON: arrays without a Python list, and clear words for what has no JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlfunc_runtime import codec
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+
+
+class Pair(msgspec.Struct):
+    a: int
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.array([1.5, 2], "f4"), b"[1.5,2.0]"),
+        (np.arange(6, dtype="i4").reshape(2, 3).T, b"[[0,3],[1,4],[2,5]]"),
+        (np.float32(1.5), b"1.5"),
+        (np.array(3), b"3"),
+        (np.array(["a"]), b'["a"]'),
+        (np.array([True]), b"[true]"),
+        ({"n": np.int64(3), 4: None}, b'{"n":3,"4":null}'),
+        ([float("nan")], b"[null]"),
+        (Point(1.0), b'{"x":1.0}'),
+        (Pair(1), b'{"a":1}'),
+        (Color.RED, b'"red"'),
+        ({3}, b"[3]"),
+        (datetime.date(2026, 1, 2), b'"2026-01-02"'),
+    ],
+)
+def test_what_predictors_return_has_a_json_form(value: Any, expected: bytes) -> None:
+    assert codec.encode(value) == expected
+
+
+@pytest.mark.parametrize("value", [b"x", [b"x"], object(), {"a": 1 + 2j}, lambda: 1])
+def test_what_has_no_json_form_is_named(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"bytes|object|complex|function"):
+        codec.encode(value)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32)))
+def test_an_array_survives_the_trip(values: list[float]) -> None:
+    array = np.array(values, "f4")
+    assert np.array_equal(np.array(msgspec.json.decode(codec.encode(array)), "f4"), array)

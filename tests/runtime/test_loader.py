@@ -1,0 +1,176 @@
+"""Every way a predictor can be missing or wrong has its own message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mlfunc_runtime.errors import StartupError, user_traceback
+from mlfunc_runtime.testing import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Write = Callable[..., Path]
+
+
+def failure(folder: Path) -> StartupError:
+    """How the start of this function fails."""
+    with pytest.raises(StartupError) as raised, Client(folder):
+        pass
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("predictor", "message", "hint"),
+    [
+        ("predict.py:P", "predictor file predict.py does not exist", "there are predictor.py; did you mean predictor.py?"),
+        ("predictor.py:Q", "class Q in predictor.py does not exist", "it defines P, Other"),
+        ("predictor.py:Othr", "class Othr in predictor.py does not exist", "it defines P, Other; did you mean Other?"),
+        ("predictor.py:number", "class number in predictor.py is no class", "it defines P, Other"),
+        ("predictor.py", "predictor: 'predictor.py' is no predictor", "write it like predictor.py:Predictor"),
+        ("predictor:P", "predictor: 'predictor:P' is no predictor", "write it like predictor.py:Predictor"),
+    ],
+)  # fmt: skip
+def test_a_predictor_that_is_not_there(
+    write: Write, predictor: str, message: str, hint: str
+) -> None:
+    folder = write(
+        "class P:\n    def predict(self, n: int): return n\nclass Other: pass\nnumber = 1\n",
+        predictor=predictor,
+    )
+    error = failure(folder)
+    assert str(error).startswith(message)
+    assert error.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "hint"),
+    [
+        ("pass", "P has no method predict", "it has none"),
+        ("def predct(self): pass", "P has no method predict", "it has predct; did you mean predct?"),
+        ("predict = 3", "P.predict is no method but int", ""),
+        ("async def predict(self, n): pass", "P.predict is `async def`",
+         "make it `def`, it has a thread of its own; IO belongs in before_predict (async or not)"),
+        ("async def predict(self, n): yield 1", "P.predict is `async def`", "make it `def`, it has a thread"),
+        ("def __init__(self, path): pass\n    def predict(self, n): pass", "P() needs path", "a predictor is made without arguments"),
+        ("def __init__(self): raise OSError('x')\n    def predict(self, n): pass", "P() raised OSError: x", ""),
+        ("def predict(self, n): pass\n    def load(self, ctx): pass", "P.load asks for `ctx`, which nobody passes", "it may ask for context"),
+        ("def predict(self, n): pass\n    def after_predict(self, results): pass",
+         "P.after_predict asks for `results`, which nobody passes",
+         "it may ask for result, request, event; did you mean result?"),
+        ("def predict(self, n): pass\n    def after_response(self, *a): pass",
+         "P.after_response asks for `*a`, which nobody passes", "it may ask for"),
+        ("def predict(self, n): pass\n    def after_response(self): yield", "P.after_response is a generator and would not run",
+         "return a value instead of `yield`"),
+        ("def predict(self, n): pass\n    load = 3", "P.load is no method but int", ""),
+        ("def predict(self, n): pass\n    def before_predicts(self): pass", "P.before_predicts would never be called",
+         "did you mean before_predict?"),
+        ("def predict(self, n): yield n\n    def after_predict(self, result): pass",
+         "predict is a generator, so after_predict has no result to change", "change each item"),
+        ("example = object()\n    def predict(self, n): pass", "`example` cannot be sent as JSON", "use JSON data"),
+        ("from pathlib import Path\n    example = Path('none.png')\n    def predict(self, n): pass",
+         "`example` is the file none.png, which does not exist", "write it relative to"),
+    ],
+)  # fmt: skip
+def test_a_class_that_is_no_predictor(write: Write, body: str, message: str, hint: str) -> None:
+    error = failure(write(f"class P:\n    {body}\n"))
+    assert str(error).startswith(message)
+    assert error.hint.startswith(hint)
+    assert bool(error.hint) == bool(hint)
+
+
+def test_a_stream_cannot_be_batched(write: Write) -> None:
+    folder = write(
+        "class P:\n    def predict(self, n: list[int]): yield n", serve={"batch": {"max_size": 2}}
+    )
+    assert "set it to 1" in failure(folder).hint
+
+
+def test_a_missing_package_is_named(write: Write) -> None:
+    error = failure(write("import not_there.at_all"))
+    assert str(error) == "predictor.py imports not_there, which is not installed"
+    assert "requirements.txt" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "last"),
+    [
+        ("def broken(:", "SyntaxError: invalid syntax"),
+        ("import json\njson.loads('{')", "json.decoder.JSONDecodeError: Expecting property name"),
+    ],
+)
+def test_a_module_that_raises_shows_the_users_frames_only(
+    write: Write, source: str, last: str
+) -> None:
+    error = failure(write(source))
+    assert error.__cause__ is not None
+    text = user_traceback(error.__cause__)
+    assert "predictor.py" in text
+    assert "mlfunc_runtime" not in text
+    assert text.splitlines()[-1].startswith(last)
+
+
+@pytest.mark.parametrize(
+    "load", ["def load(self): 1 / 0", "async def load(self): 1 / 0", "def load(self): exit(3)"]
+)
+def test_a_load_that_raises_is_told_with_its_cause(write: Write, load: str) -> None:
+    error = failure(write(f"class P:\n    {load}\n    def predict(self, n: int): return n"))
+    assert str(error) in (
+        "load raised ZeroDivisionError: division by zero",
+        "load raised SystemExit: 3",
+    )
+    assert error.__cause__ is not None
+
+
+def test_a_warm_up_that_fails_ends_the_start(write: Write) -> None:
+    error = failure(
+        write("class P:\n    example = {'m': 1}\n    def predict(self, n: int): return n")
+    )
+    assert str(error).startswith("the warm-up with `example` failed: unknown field `m`")
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ({}, "there is no model 'default'"),
+        ({"default": "./weights"}, "model 'default' is not at"),
+        ({"default": "hf://org/name"}, "there is no model 'default'"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named(
+    write: Write, models: dict[str, str], message: str
+) -> None:
+    source = """
+        class P:
+            def load(self, context): context.model("default")
+            def predict(self, n: int): return n
+    """
+    error = failure(write(source, models=models))
+    assert str(error).startswith(message)
+    assert error.hint
+
+
+def test_the_project_s_other_modules_can_be_imported(write: Write) -> None:
+    folder = write("from words import N\nclass P:\n    def predict(self, n: int): return n + N")
+    (folder / "words.py").write_text("N = 40\n")
+    with Client(folder) as client:
+        assert client.post({"n": 2}).json() == 42
+
+
+def test_load_gets_what_it_asks_for(write: Write) -> None:
+    source = """
+        class P:
+            def load(self, context):
+                self.seen = [str(context.model()), context.device, dict(context.config), context.logger.name]
+            def predict(self, n: int): return self.seen
+            def unload(self, context): print("unloaded")
+    """
+    folder = write(source, models={"default": "./weights"}, config={"beam": 4})
+    (folder / "weights").mkdir()
+    with Client(folder) as client:
+        expected: list[Any] = [str(folder / "weights"), "cpu", {"beam": 4}, "sample"]
+        assert client.post({"n": 1}).json() == expected
+    with Client(folder, models={"default": folder}) as client:
+        assert client.post({"n": 1}).json()[0] == str(folder)

@@ -1,0 +1,316 @@
+"""The path of a request, through the real pipeline in process."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlfunc_runtime.testing import Client
+
+    Serve = Callable[..., Client]
+
+HOOKS = """
+    import threading
+
+    class P:
+        def before_predict(self, request):
+            return {"number": request.data["text"].count("a"), "unit": "a"}
+
+        def predict(self, number: int, unit: str) -> str:
+            return f"{number} x {unit}"
+
+        def after_predict(self, result, request):
+            return {"answer": result, "asked": request.data}
+
+        def after_response(self, result, request):
+            request.headers  # the request is whole after the reply, too
+            seen.append((result, request.id))
+
+    seen = []
+"""
+
+
+def test_hooks_run_around_predict_and_after_the_reply(serve: Serve) -> None:
+    client = serve(HOOKS)
+    reply = client.post({"text": "banana"}, headers={"X-Request-Id": "r-1"})
+    assert reply.json() == {"answer": "3 x a", "asked": {"text": "banana"}}
+    client.drain()
+    import sys
+
+    assert sys.modules["predictor"].seen == [
+        ({"answer": "3 x a", "asked": {"text": "banana"}}, "r-1")
+    ]
+
+
+def test_a_hook_that_returns_none_changes_nothing(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def before_predict(self, request): pass
+            def predict(self, text: str) -> str: return text.upper()
+            def after_predict(self, result): pass
+    """)
+    assert client.post({"text": "a"}).json() == "A"
+
+
+def test_what_before_predict_lets_through_is_validated(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def before_predict(self, request): pass
+            def predict(self, text: str) -> str: return text
+    """)
+    reply = client.post({"text": 3})
+    assert (reply.status, reply.json()["field"]) == (400, "text")
+
+
+def test_parameters_of_before_predict_are_the_fields_of_the_body(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def before_predict(self, customer: int, request): return [customer, len(request.id)]
+            def predict(self, features: list[float]) -> float: return sum(features)
+    """)
+    assert client.post({"customer": 3}, headers={"X-Request-Id": "12345"}).json() == 8
+    assert client.post({"features": [1]}).json()["field"] in ("customer", "features")
+
+
+@pytest.mark.parametrize("hook", ["before_predict", "after_predict"])
+def test_async_hooks_are_awaited(serve: Serve, hook: str) -> None:
+    argument = "result" if hook == "after_predict" else "request"
+    client = serve(f"""
+        import asyncio
+
+        class P:
+            async def load(self): self.loop = asyncio.get_running_loop()
+            def predict(self, n: int) -> int: return n * 10
+            async def {hook}(self, {argument}):
+                await asyncio.sleep(0.01)
+                assert asyncio.get_running_loop() is self.loop
+                return 7
+            async def after_response(self, result): await asyncio.sleep(0)
+            async def unload(self): await asyncio.sleep(0)
+    """)
+    assert client.post({"n": 1}).json() == (7 if hook == "after_predict" else 70)
+
+
+def test_hooks_of_many_requests_wait_side_by_side(serve: Serve) -> None:
+    client = serve("""
+        import gevent
+
+        class P:
+            def before_predict(self, request): gevent.sleep(0.2)
+            def predict(self, n: int) -> int: return n
+            def after_predict(self, result): gevent.sleep(0.2)
+    """)
+    started = time.perf_counter()
+    jobs = [gevent.spawn(client.post, {"n": n}) for n in range(20)]
+    gevent.joinall(jobs)
+    assert [job.value.json() for job in jobs] == list(range(20))
+    assert time.perf_counter() - started < 20 * 0.2
+
+
+def test_predict_runs_in_one_native_thread_per_slot(serve: Serve) -> None:
+    client = serve(
+        """
+        import time
+        from gevent import monkey
+        ident = monkey.get_original("_thread", "get_ident")
+
+        class P:
+            def load(self): self.loaded_in = ident()
+            def predict(self, n: int) -> list[int]:
+                time.sleep(0.02)
+                return [ident(), self.loaded_in]
+        """,
+        serve={"slots": 2},
+    )
+    jobs = [gevent.spawn(client.post, {"n": n}) for n in range(8)]
+    gevent.joinall(jobs)
+    threads = {job.value.json()[0] for job in jobs}
+    assert len(threads) == 2
+    assert jobs[0].value.json()[1] in threads
+
+
+def test_the_hub_turns_while_predict_blocks(serve: Serve) -> None:
+    client = serve("""
+        import time
+
+        class P:
+            def predict(self, n: int) -> int:
+                time.sleep(0.3)
+                return n
+    """)
+    job = gevent.spawn(client.post, {"n": 1})
+    gevent.sleep(0.05)
+    assert client.get("/health/liveness").status == 200
+    assert not job.ready()
+    job.join()
+
+
+def test_a_request_that_takes_too_long_gets_504_and_frees_nothing_twice(serve: Serve) -> None:
+    client = serve(
+        """
+        import time
+
+        class P:
+            def predict(self, seconds: float) -> str:
+                time.sleep(seconds)
+                return "done"
+        """,
+        serve={"timeout": "200ms"},
+    )
+    reply = client.post({"seconds": 0.4})
+    assert (reply.status, reply.json()["detail"]) == (504, "no answer within 0.2 s")
+    gevent.sleep(0.3)
+    assert client.post({"seconds": 0}).json() == "done"
+
+
+def test_a_request_that_nobody_waits_for_never_reaches_predict(serve: Serve) -> None:
+    client = serve(
+        """
+        import time
+        ran = []
+
+        class P:
+            def predict(self, name: str, seconds: float) -> str:
+                time.sleep(seconds)
+                ran.append(name)
+                return name
+        """,
+        serve={"timeout": "200ms"},
+    )
+    first = gevent.spawn(client.post, {"name": "slow", "seconds": 0.5})
+    gevent.sleep(0.01)
+    late = gevent.spawn(client.post, {"name": "late", "seconds": 0})
+    gevent.joinall([first, late])
+    assert (first.value.status, late.value.status) == (504, 504)
+    gevent.sleep(0.4)
+    assert client.post({"name": "next", "seconds": 0}).json() == "next"
+    import sys
+
+    assert sys.modules["predictor"].ran == ["slow", "next"]
+
+
+@pytest.mark.parametrize(
+    "raised",
+    ["ValueError('secret')", "SystemExit(3)", "gevent.Timeout(1)"],
+)
+@pytest.mark.parametrize("where", ["before_predict", "predict", "after_predict"])
+def test_an_exception_of_user_code_is_a_500_without_its_inside(
+    serve: Serve, caplog: pytest.LogCaptureFixture, raised: str, where: str
+) -> None:
+    methods = {
+        "before_predict": "self, request",
+        "predict": "self, n: int",
+        "after_predict": "self, result",
+    }
+    bodies = dict.fromkeys(methods, "return None") | {where: f"raise {raised}"}
+    source = "import gevent\nclass P:\n" + "".join(
+        f"    def {name}({arguments}): {bodies[name]}\n" for name, arguments in methods.items()
+    )
+    client = serve(source)
+    reply = client.post({"n": 1})
+    assert reply.status == 500
+    assert "secret" not in reply.body.decode()
+    fields = caplog.records[-1].fields  # type: ignore[attr-defined]
+    assert "predictor.py" in fields["traceback"]
+    assert "mlfunc_runtime" not in fields["traceback"]
+    assert client.post({"n": "x"}).status in (400, 500)
+
+
+def test_a_predictor_chooses_its_status_with_a_problem(serve: Serve) -> None:
+    client = serve("""
+        from mlfunc_runtime import Problem
+
+        class P:
+            def predict(self, n: int) -> int:
+                raise Problem(422, "n must be even", field="n", headers={"X-Why": "odd"})
+    """)
+    reply = client.post({"n": 1})
+    assert (reply.status, reply.json()["field"], reply.headers["X-Why"]) == (422, "n", "odd")
+
+
+def test_more_requests_than_may_wait_are_refused_at_once(serve: Serve) -> None:
+    client = serve(
+        """
+        import time
+
+        class P:
+            def predict(self, n: int) -> int:
+                time.sleep(0.05)
+                return n
+        """,
+        serve={"concurrency": 1},
+    )
+    jobs = [gevent.spawn(client.post, {"n": n}) for n in range(12)]
+    gevent.joinall(jobs)
+    statuses = [job.value.status for job in jobs]
+    assert statuses.count(503) == 2
+    assert statuses.count(200) == 10
+    assert next(job.value for job in jobs if job.value.status == 503).headers["Retry-After"] == "1"
+
+
+def test_server_timing_tells_the_stages_apart(serve: Serve) -> None:
+    client = serve("""
+        import time, gevent
+
+        class P:
+            def before_predict(self, request): gevent.sleep(0.03)
+            def predict(self, n: int) -> int:
+                time.sleep(0.06)
+                return n
+            def after_predict(self, result): gevent.sleep(0.01)
+    """)
+    value = client.post({"n": 1}).headers["Server-Timing"]
+    stages = {part.split(";")[0]: float(part.split("=")[1]) for part in value.split(", ")}
+    assert list(stages) == ["queue", "before", "predict", "after"]
+    assert stages["before"] >= 29
+    assert stages["predict"] >= 59
+    assert stages["after"] >= 9
+
+
+def test_reply_lets_a_predictor_choose_everything(serve: Serve) -> None:
+    client = serve("""
+        from mlfunc_runtime import Reply
+
+        class P:
+            def predict(self, n: int): return Reply(b"<b>1</b>", status=201, content_type="text/html")
+    """)
+    reply = client.post({"n": 1})
+    assert (reply.status, reply.body, reply.headers["Content-Type"]) == (
+        201,
+        b"<b>1</b>",
+        "text/html",
+    )
+
+
+def test_request_and_event_are_given_by_name(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def predict(self, text: str, request, event=None):
+                return [text, request.headers["x-color"], event and event.get_type()]
+    """)
+    headers = {"X-Color": "red"}
+    assert client.post({"text": "a"}, headers=headers).json() == ["a", "red", None]
+
+
+def test_predict_cannot_end_the_process(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def predict(self, n: int): raise KeyboardInterrupt
+    """)
+    assert client.post({"n": 1}).status == 500
+    assert client.post({"n": 1}).status == 500
+
+
+def test_a_before_predict_that_takes_bytes_sees_them(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def before_predict(self, request): return request.body[::-1]
+            def predict(self, image: bytes) -> bytes: return image
+    """)
+    assert client.post(b"abc").body == b"cba"

@@ -1,0 +1,107 @@
+"""mlfunc.yaml and the environment, as one checked object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlfunc_runtime import settings
+from mlfunc_runtime.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    path = tmp_path / "mlfunc.yaml"
+    path.write_text(
+        "name: a\nserve: {timeout: 2m, batch: {max_size: 8}}\nmodels: {default: ./w, big: 'hf://o/n'}\n"
+    )
+    return path
+
+
+def read(path: Path, **environ: str) -> settings.Settings:
+    return settings.read({"MLFUNC_FUNCTION": str(path), **environ})
+
+
+def test_the_file_is_read(project: Path) -> None:
+    told = read(project)
+    assert (told.name, told.timeout, told.batch, told.port) == ("a", 120.0, 8, 8080)
+    assert told.models == {"default": project.parent / "w"}
+    assert told.reply_type == "dev.mlfunc.a.result"
+
+
+def test_the_environment_wins(project: Path) -> None:
+    told = read(
+        project,
+        PORT="9",
+        K_SERVICE="b",
+        MLFUNC_SERVE_BATCH_MAX_SIZE="2",
+        MLFUNC_SERVE_MAX_BODY="1KiB",
+        MLFUNC_SERVE_HOOKS_TIMEOUT="500ms",
+        MLFUNC_MODEL_BIG="/models/big",
+    )
+    assert (told.port, told.name, told.batch, told.max_body, told.hook_timeout) == (
+        9,
+        "b",
+        2,
+        1024,
+        0.5,
+    )
+    assert str(told.models["big"]) == "/models/big"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("PORT", "http", "PORT: Expected `int`, got `str`"),
+        ("PORT", "70000", "PORT: Expected `int` <= 65535"),
+        ("MLFUNC_SERVE_SLOTS", "0", "Expected `int` >= 1 - at `$.serve.slots`"),
+        ("MLFUNC_SERVE_TIMEOUT", "soon", "serve.timeout: 'soon' is no duration"),
+        ("MLFUNC_SERVE_MAX_BODY", "big", "serve.max_body: 'big' is no size"),
+        ("MLFUNC_SERVE_SLOT", "1", "MLFUNC_SERVE_SLOT sets nothing"),
+        ("MLFUNC_LOG_LEVEL", "loud", "MLFUNC_LOG_LEVEL: Invalid enum value 'loud'"),
+    ],
+)
+def test_a_variable_that_does_not_fit_is_named(
+    project: Path, variable: str, value: str, told: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(project, **{variable: value})
+    assert told in str(raised.value)
+    assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "holds no mapping"),
+        ("- a", "holds no mapping"),
+        ("name: [", "cannot be read: while parsing"),
+        ("predictor: a.py:B", "missing required field `name`"),
+        ("name: a\nserve: 3", "Expected `object`, got `int` - at `$.serve`"),
+        ("name: a\nserve: {slots: two}", "Expected `int`, got `str` - at `$.serve.slots`"),
+        ("name: a\nserve: {isolation: fork}", "Invalid enum value 'fork'"),
+    ],
+)
+def test_a_file_that_is_wrong_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "mlfunc.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as raised:
+        read(path)
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="does not exist"):
+        read(tmp_path / "mlfunc.yaml")
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["ms", "s", "m", "h", ""]))
+def test_durations_are_seconds(number: int, unit: str) -> None:
+    factor = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}[unit]
+    assert settings.seconds(f"{number}{unit}", "x") == pytest.approx(number * factor)

@@ -1,0 +1,178 @@
+"""Generators: items come as they are made, and stop being made when nobody reads."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from mlfunc_runtime.testing import Client
+
+    from .conftest import Process
+
+    Serve = Callable[..., Client]
+    Start = Callable[..., Process]
+
+COUNT = """
+    import time
+    made, closed = [], []
+
+    class P:
+        def predict(self, n: int, pause: float = 0.0):
+            try:
+                for i in range(n):
+                    made.append(i)
+                    yield {"i": i}
+                    time.sleep(pause)
+            finally:
+                closed.append(n)
+
+        def after_response(self, result):
+            kept.append(result)
+
+    kept = []
+"""
+
+
+def test_items_are_server_sent_events_with_an_end_marker(serve: Serve) -> None:
+    reply = serve(COUNT).post({"n": 2})
+    assert reply.headers["Content-Type"] == "text/event-stream"
+    expected = b'data: {"i":0}\n\ndata: {"i":1}\n\nevent: end\ndata: {}\n\n'
+    assert reply.body == expected
+
+
+def test_no_items_are_a_stream_that_ends(serve: Serve) -> None:
+    assert serve(COUNT).post({"n": 0}).events() == []
+
+
+def test_a_client_that_asks_for_json_gets_one_array(serve: Serve) -> None:
+    reply = serve(COUNT).post({"n": 2}, headers={"Accept": "application/json"})
+    assert reply.json() == [{"i": 0}, {"i": 1}]
+
+
+def test_an_event_is_answered_with_all_items_at_once(serve: Serve) -> None:
+    reply = serve(COUNT).event({"n": 2})
+    assert (reply.json(), reply.headers["ce-type"]) == (
+        [{"i": 0}, {"i": 1}],
+        "dev.mlfunc.sample.result",
+    )
+
+
+def test_after_response_gets_the_list_of_items(serve: Serve) -> None:
+    client = serve(COUNT)
+    client.post({"n": 3})
+    client.drain()
+    assert sys.modules["predictor"].kept == [[{"i": 0}, {"i": 1}, {"i": 2}]]
+
+
+def test_bytes_go_out_as_they_are(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def predict(self, n: int):
+                for i in range(n): yield bytes([i])
+    """)
+    reply = client.post({"n": 3})
+    assert (reply.body, reply.headers["Content-Type"]) == (b"\0\1\2", "application/octet-stream")
+
+
+def test_a_failure_before_the_first_item_is_an_ordinary_error(serve: Serve) -> None:
+    client = serve("""
+        from mlfunc_runtime import Problem
+
+        class P:
+            def predict(self, n: int):
+                raise Problem(422, "no")
+                yield
+    """)
+    assert client.post({"n": 1}).status == 422
+
+
+def test_a_failure_in_the_middle_ends_the_stream_with_a_problem(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def predict(self, n: int):
+                yield 1
+                raise ValueError("secret")
+    """)
+    events = client.post({"n": 1}, headers={"X-Request-Id": "r7"}).body.decode().split("\n\n")
+    assert events[0] == "data: 1"
+    name, data = events[1].split("\n")
+    assert name == "event: error"
+    problem = json.loads(data.removeprefix("data: "))
+    assert (problem["status"], problem["request_id"]) == (500, "r7")
+    assert "secret" not in data
+
+
+def test_a_generator_returned_by_a_plain_predict_streams_too(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def predict(self, n: int): return (i for i in range(n))
+    """)
+    assert client.post({"n": 2}).events() == [0, 1]
+
+
+def test_the_generator_stays_a_bounded_number_of_items_ahead(serve: Serve) -> None:
+    serve(COUNT)
+    from mlfunc_runtime.executor import Mailbox, Slot
+    from mlfunc_runtime.streams import Stream
+
+    made: list[int] = []
+
+    def source() -> Generator[int]:
+        for i in range(1000):
+            made.append(i)
+            yield i
+
+    slot, mailbox = Slot("test"), Mailbox()
+    stream = Stream(source(), mailbox)
+    slot.run(stream.pump)
+    items = iter(stream)
+    assert next(items) == 0
+    gevent.sleep(0.1)
+    assert len(made) <= 18
+    assert list(items) == list(range(1, 1000))
+    slot.close()
+    mailbox.close()
+
+
+def test_a_client_that_leaves_ends_the_generator_and_frees_the_slot(start: Start) -> None:
+    process = start("""
+        import time
+
+        class P:
+            def predict(self, n: int):
+                try:
+                    for i in range(n):
+                        yield "x" * 10000
+                        time.sleep(0.01)
+                finally:
+                    print("closed", flush=True)
+    """)
+    reply = process.call(b'{"n": 100000}', content_type="application/json")
+    reply.read(10)
+    left = time.monotonic()
+    reply.close()
+    process.connections[-1].close()
+    assert process.call(b'{"n": 0}', content_type="application/json").status == 200
+    assert process.child.stdout is not None
+    assert process.child.stdout.readline() == "closed\n"
+    assert time.monotonic() - left < 5
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "*/*"])
+def test_items_arrive_while_the_generator_works(start: Start, accept: str) -> None:
+    process = start(COUNT)
+    reply = process.call(b'{"n": 3, "pause": 0.3}', content_type="application/json", accept=accept)
+    began = time.monotonic()
+    arrivals = []
+    while line := reply.readline():
+        if line.startswith(b"data"):
+            arrivals.append(time.monotonic() - began)
+    assert arrivals[2] - arrivals[0] > 0.4
