@@ -32,6 +32,8 @@ def main() -> None:
 
     try:
         told = settings.from_process()
+        # Progress bars of model libraries are no use in a log, and break its lines.
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         cpus.limit_threads(os.environ, cpus.available(), told.slots)
         code = Server(told, _startup).serve()
     except StartupError as error:
