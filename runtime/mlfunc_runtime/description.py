@@ -54,24 +54,22 @@ def describe(function: Function) -> dict[str, Any]:
 
 def openapi(function: Function) -> dict[str, Any]:
     """OpenAPI 3.1, whose schemas are JSON Schema as msgspec writes it."""
-    settings, predictor = function.settings, function.predictor
-    paths: dict[str, Any] = {
-        "/health/liveness": {"get": _plain_get("liveness", "Whether the process is alive")},
-        "/health/readiness": {
-            "get": _plain_get("readiness", "Whether predictions are served", unready=True)
-        },
-    }
+    predictor = function.predictor
+    paths: dict[str, Any] = {"get": _plain_get("describe", "What this function is")}
+    schemas: dict[str, Any] = {"Problem": _PROBLEM_SCHEMA}
     if predictor is not None:
-        paths = {"/": {"post": _predict(predictor)}} | paths
+        (wire, output), shared = schema.components([_wire_type(predictor), predictor.output])
+        paths["post"] = _predict(predictor, wire, output)
+        schemas = shared | schemas
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": settings.name,
+            "title": function.settings.name,
             "version": __version__,
             "description": predictor.description if predictor else "",
         },
-        "paths": paths,
-        "components": {"schemas": {"Problem": _PROBLEM_SCHEMA}},
+        "paths": {"/": paths} | _HEALTH,
+        "components": {"schemas": schemas},
     }
 
 
@@ -80,20 +78,16 @@ def _describe_predictor(predictor: Predictor) -> dict[str, Any]:
         "description": predictor.description,
         "streams": predictor.streams,
         "needs_event": predictor.needs_event,
-        "input": _input(predictor),
+        "input": schema.json_schema(_wire_type(predictor)),
         "output": schema.json_schema(predictor.output),
         "content_type": _content_type(predictor),
         "example": _example(predictor.example),
     }
 
 
-def _input(predictor: Predictor) -> dict[str, Any]:
-    """Nothing is known of the wire when only before_predict, which takes the whole request, reads
-    it.
-    """
-    if predictor.trusts_before or predictor.wire.kind == "nothing":
-        return {}
-    return schema.json_schema(predictor.wire.type)
+def _wire_type(predictor: Predictor) -> Any:
+    """Nothing is known of it when before_predict takes the whole request and nothing else."""
+    return Any if predictor.trusts_before else predictor.wire.type
 
 
 def _content_type(predictor: Predictor) -> str:
@@ -111,20 +105,23 @@ def _example(example: Example | None) -> dict[str, Any] | None:
     return {"content_type": example.content_type, "base64": base64.b64encode(example.body).decode()}
 
 
-def _predict(predictor: Predictor) -> dict[str, Any]:
+def _predict(predictor: Predictor, wire: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
     return {
         "operationId": "predict",
         "summary": predictor.description.partition("\n")[0] or "Predict",
-        "requestBody": {"required": True, "content": _request_content(predictor)},
+        "requestBody": {"required": True, "content": _request_content(predictor, wire)},
         "responses": {
-            "200": _ok(predictor),
+            "200": {
+                "description": "The prediction",
+                "content": {_reply_type(predictor): {"schema": output}},
+            },
             **{code: _error(text) for code, text in _ERRORS.items()},
         },
     }
 
 
-def _request_content(predictor: Predictor) -> dict[str, Any]:
-    media: dict[str, Any] = {"schema": _relocated(_input(predictor))}
+def _request_content(predictor: Predictor, wire: dict[str, Any]) -> dict[str, Any]:
+    media: dict[str, Any] = {"schema": wire}
     if predictor.example is not None and predictor.example.content_type == JSON:
         media["example"] = predictor.example.data
     content = {_content_type(predictor): media}
@@ -134,12 +131,10 @@ def _request_content(predictor: Predictor) -> dict[str, Any]:
     return content
 
 
-def _ok(predictor: Predictor) -> dict[str, Any]:
-    output = _relocated(schema.json_schema(predictor.output))
-    binary = predictor.output is bytes
-    kinds = {(False, False): JSON, (True, False): EVENT_STREAM}
-    content_type = kinds.get((predictor.streams, binary), BINARY)
-    return {"description": "The prediction", "content": {content_type: {"schema": output}}}
+def _reply_type(predictor: Predictor) -> str:
+    if predictor.output is bytes:
+        return BINARY
+    return EVENT_STREAM if predictor.streams else JSON
 
 
 def _error(text: str) -> dict[str, Any]:
@@ -150,14 +145,14 @@ def _error(text: str) -> dict[str, Any]:
 
 
 def _plain_get(name: str, summary: str, *, unready: bool = False) -> dict[str, Any]:
-    responses = {"200": {"description": "Yes"}} | (
-        {"503": {"description": "Not yet, or no longer"}} if unready else {}
-    )
+    unavailable = {"503": {"description": "Not yet, or no longer"}}
+    responses = {"200": {"description": "Yes"}} | (unavailable if unready else {})
     return {"operationId": name, "summary": summary, "responses": responses}
 
 
-def _relocated(part: dict[str, Any]) -> dict[str, Any]:
-    """A schema with `$defs` inside is a document of its own: it keeps its references when it says
-    so.
-    """
-    return part | {"$id": "urn:mlfunc:schema"} if "$defs" in part else part
+_HEALTH = {
+    "/health/liveness": {"get": _plain_get("liveness", "Whether the process is alive")},
+    "/health/readiness": {
+        "get": _plain_get("readiness", "Whether predictions are served", unready=True)
+    },
+}

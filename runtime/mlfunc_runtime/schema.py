@@ -169,6 +169,17 @@ def json_schema(kind: Any) -> dict[str, Any]:
     return _inline_root(schema)
 
 
+def components(kinds: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The JSON Schemas of `kinds`, and what they refer to in `#/components/schemas` of OpenAPI."""
+    known = [kind for kind in kinds if kind is not bytes and json_schema(kind)]
+    template = "#/components/schemas/{name}"
+    found, shared = msgspec.json.schema_components(
+        known, schema_hook=_array_schema, ref_template=template
+    )
+    by_kind = dict(zip(map(id, known), found, strict=True))
+    return [by_kind.get(id(kind)) or json_schema(kind) for kind in kinds], shared
+
+
 def _hints(method: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(method, include_extras=True)

@@ -72,23 +72,18 @@ def _form_fields(request: Request) -> dict[str, bytes | str]:
     import io
 
     from werkzeug.formparser import FormDataParser
+    from werkzeug.http import parse_options_header
 
-    parser = FormDataParser(silent=False)
-    mimetype, _, rest = request.headers["content-type"].partition(";")
-    options = dict(_parameters(rest))
+    # The body is in memory already: werkzeug's own factory would write large files to disk.
+    parser = FormDataParser(stream_factory=lambda **_: io.BytesIO(), silent=False)
+    mimetype, options = parse_options_header(request.headers["content-type"])
     try:
         _, texts, files = parser.parse(
-            io.BytesIO(request.body), mimetype.strip().lower(), len(request.body), options
+            io.BytesIO(request.body), mimetype, len(request.body), options
         )
     except ValueError as error:
         raise Problem(400, f"the form cannot be read: {error}", field="Content-Type") from None
     return {**texts.to_dict(), **{name: file.read() for name, file in files.items()}}
-
-
-def _parameters(text: str) -> list[tuple[str, str]]:
-    from werkzeug.http import parse_options_header
-
-    return list(parse_options_header(f"form-data;{text}")[1].items())
 
 
 def _only_file(fields: dict[str, bytes | str]) -> bytes:

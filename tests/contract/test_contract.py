@@ -1,0 +1,114 @@
+"""What the two halves agree on, and what ARCHITECTURE.md says of it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+
+import mlfunc
+import mlfunc.function
+import mlfunc_runtime
+import mlfunc_runtime.settings
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def leaves(struct: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
+    """Defaults by dotted key, of a struct and the structs in it."""
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(struct):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            found |= leaves(field.type, f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = field.default
+    return found
+
+
+def test_both_halves_have_one_version() -> None:
+    assert mlfunc.__version__ == mlfunc_runtime.__version__
+
+
+def test_every_serve_key_means_the_same_to_both() -> None:
+    assert leaves(mlfunc.function.Serve) == leaves(mlfunc_runtime.settings.Serve)
+
+
+def test_what_the_runtime_reads_of_mlfunc_yaml_the_command_line_checks() -> None:
+    runtime = set(leaves(mlfunc_runtime.settings.Project))
+    assert runtime - set(leaves(mlfunc.function.Function)) == set()
+
+
+@pytest.mark.parametrize("text", ["60s", "1.5s", "500ms", "2m", "1h", "30", 30, 0.5])
+def test_durations_are_read_alike(text: str | float) -> None:
+    runtime = mlfunc_runtime.settings.seconds(text, "key")
+    assert mlfunc.function.seconds(text) == runtime
+
+
+@pytest.mark.parametrize("text", ["64MiB", "1GiB", "100k", "10 MiB", "1024", 1024])
+def test_sizes_are_read_alike(text: str | int) -> None:
+    assert mlfunc.function.size(text) == mlfunc_runtime.settings.size(text, "key")
+
+
+def test_the_architecture_names_every_variable_that_is_read() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    sources = (ROOT / "runtime/mlfunc_runtime").rglob("*.py")
+    read = set(
+        re.findall(r'"(MLFUNC_[A-Z_]+|PORT|K_[A-Z]+)"', "".join(p.read_text() for p in sources))
+    )
+    assert {name for name in read if f"`{name}" not in page} == {"MLFUNC_SERVE_"} - {
+        "MLFUNC_SERVE_"
+    }
+
+
+def test_the_architecture_names_every_phase() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    sources = (ROOT / "runtime/mlfunc_runtime").rglob("*.py")
+    phases = set(re.findall(r'phase="([a-z]+)"', "".join(p.read_text() for p in sources)))
+    assert phases == {
+        "listening",
+        "importing",
+        "loading",
+        "warming",
+        "ready",
+        "failed",
+        "draining",
+        "stopped",
+    }
+    assert {phase for phase in phases if f"| `{phase}` |" not in page} == set()
+
+
+def test_the_readme_names_every_command() -> None:
+    from mlfunc.cli import COMMANDS
+
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in COMMANDS if f"`mlfunc {name}" not in readme] == []
+
+
+def test_the_readme_names_every_template_and_sample() -> None:
+    readme = (ROOT / "README.md").read_text()
+    templates = [path.name for path in (ROOT / "templates").iterdir() if path.is_dir()]
+    samples = [path.name for path in (ROOT / "samples").iterdir() if path.is_dir()]
+    assert [name for name in templates if name not in readme] == []
+    assert [name for name in samples if f"(samples/{name})" not in readme] == []
+
+
+def test_every_lint_tool_is_pinned() -> None:
+    lines = (ROOT / "requirements-dev.txt").read_text().splitlines()
+    tools = [
+        line.split("#")[0].strip() for line in lines if line and not line.startswith(("#", "-e"))
+    ]
+    assert [tool for tool in tools if "==" not in tool] == []
+
+
+def test_both_distributions_build_from_their_own_folder() -> None:
+    for folder, name in ((ROOT, "mlfunc"), (ROOT / "runtime", "mlfunc-runtime")):
+        config = ConfigParser()
+        config.read(folder / "setup.cfg")
+        assert config["metadata"]["name"] == name
+        assert "setuptools" in str(
+            tomllib.loads((folder / "pyproject.toml").read_text())["build-system"]
+        )
