@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 from mlfunc_runtime import replies
@@ -69,13 +70,10 @@ def _form(request: Request, binding: Binding) -> dict[str, Any]:
 
 def _form_fields(request: Request) -> dict[str, bytes | str]:
     """werkzeug comes with Flask; it is imported (100 ms) only by a function that gets forms."""
-    import io
-
     from werkzeug.formparser import FormDataParser
     from werkzeug.http import parse_options_header
 
-    # The body is in memory already: werkzeug's own factory would write large files to disk.
-    parser = FormDataParser(stream_factory=lambda **_: io.BytesIO(), silent=False)
+    parser = FormDataParser(stream_factory=_in_memory, silent=False)
     mimetype, options = parse_options_header(request.headers["content-type"])
     try:
         _, texts, files = parser.parse(
@@ -84,6 +82,16 @@ def _form_fields(request: Request) -> dict[str, bytes | str]:
     except ValueError as error:
         raise Problem(400, f"the form cannot be read: {error}", field="Content-Type") from None
     return {**texts.to_dict(), **{name: file.read() for name, file in files.items()}}
+
+
+def _in_memory(
+    total_content_length: int | None,  # noqa: ARG001 - werkzeug's signature
+    content_type: str | None,  # noqa: ARG001
+    filename: str | None,  # noqa: ARG001
+    content_length: int | None = None,  # noqa: ARG001
+) -> io.BytesIO:
+    """The body is in memory already; werkzeug's own factory writes large files to disk."""
+    return io.BytesIO()
 
 
 def _only_file(fields: dict[str, bytes | str]) -> bytes:
