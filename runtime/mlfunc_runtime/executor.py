@@ -78,6 +78,11 @@ class Result(Generic[T]):
         self._value: T
         self._error: BaseException | None = None
 
+    def ready(self) -> bool:
+        """Whether `get` returns, or raises, at once."""
+        settled: bool = self._settled.is_set()
+        return settled
+
     def get(self) -> T:
         """The call's value, or its exception raised here, with the traceback it has.
 

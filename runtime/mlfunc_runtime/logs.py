@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import sys
 from contextvars import ContextVar
@@ -35,7 +36,15 @@ class JSONFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["traceback"] = user_traceback(record.exc_info[1])
         line |= getattr(record, "fields", {})
+        return _dump(line)
+
+
+def _dump(line: dict[str, Any]) -> str:
+    """orjson refuses lone surrogates and huge integers; a log line is written whatever is in it."""
+    try:
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        return json.dumps(line, default=str, separators=(",", ":"))
 
 
 class _Handler(logging.StreamHandler[Any]):

@@ -1,0 +1,76 @@
+"""Native threads that run calls, and the hub that hears of them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+import pytest
+from gevent import monkey
+from mlfunc_runtime.executor import Mailbox, Slot, call_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ident = monkey.get_original("_thread", "get_ident")
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    box = Mailbox()
+    yield box
+    box.close()
+
+
+@pytest.fixture
+def slot() -> Iterator[Slot]:
+    made = Slot("test")
+    yield made
+    made.close()
+
+
+def test_a_call_runs_in_the_slot_s_thread_and_its_value_comes_back(
+    slot: Slot, mailbox: Mailbox
+) -> None:
+    threads = {call_in(slot, mailbox, _ident).get() for _ in range(3)}
+    assert len(threads) == 1
+    assert threads != {_ident()}
+
+
+def test_calls_run_in_order(slot: Slot, mailbox: Mailbox) -> None:
+    seen: list[int] = []
+    results = [call_in(slot, mailbox, seen.append, number) for number in range(10)]
+    for result in results:
+        result.get()
+    assert seen == list(range(10))
+
+
+def test_an_exception_comes_back_with_its_traceback(slot: Slot, mailbox: Mailbox) -> None:
+    def broken() -> None:
+        raise ValueError("here")
+
+    with pytest.raises(ValueError, match="here") as raised:
+        call_in(slot, mailbox, broken).get()
+    assert raised.traceback[-1].name == "broken"
+
+
+def test_greenlets_run_while_a_call_blocks(slot: Slot, mailbox: Mailbox) -> None:
+    result = call_in(slot, mailbox, time.sleep, 0.2)
+    ticks = 0
+    while not result.ready():
+        gevent.sleep(0.01)
+        ticks += 1
+    assert ticks >= 5
+
+
+def test_many_posts_are_delivered_in_order(mailbox: Mailbox, slot: Slot) -> None:
+    seen: list[int] = []
+
+    def post_all() -> None:
+        for number in range(1000):
+            mailbox.post(lambda number=number: seen.append(number))  # type: ignore[misc]  # defaults
+
+    call_in(slot, mailbox, post_all).get()
+    gevent.sleep(0.01)
+    assert seen == list(range(1000))
