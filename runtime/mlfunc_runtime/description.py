@@ -55,11 +55,11 @@ def describe(function: Function) -> dict[str, Any]:
 def openapi(function: Function) -> dict[str, Any]:
     """OpenAPI 3.1, whose schemas are JSON Schema as msgspec writes it."""
     predictor = function.predictor
-    paths: dict[str, Any] = {"get": _plain_get("describe", "What this function is")}
+    root: dict[str, Any] = {}
     schemas: dict[str, Any] = {"Problem": _PROBLEM_SCHEMA}
     if predictor is not None:
         (wire, output), shared = schema.components([_wire_type(predictor), predictor.output])
-        paths["post"] = _predict(predictor, wire, output)
+        root["post"] = _predict(predictor, wire, output)
         schemas = shared | schemas
     return {
         "openapi": "3.1.0",
@@ -68,7 +68,7 @@ def openapi(function: Function) -> dict[str, Any]:
             "version": __version__,
             "description": predictor.description if predictor else "",
         },
-        "paths": {"/": paths} | _HEALTH,
+        "paths": {"/": root | _DESCRIBE} | _HEALTH,
         "components": {"schemas": schemas},
     }
 
@@ -150,6 +150,13 @@ def _plain_get(name: str, summary: str, *, unready: bool = False) -> dict[str, A
     return {"operationId": name, "summary": summary, "responses": responses}
 
 
+_DESCRIBE = {
+    "get": {
+        "operationId": "describe",
+        "summary": "What this function is; the playground for a browser",
+        "responses": {"200": {"description": "The description", "content": {JSON: {}}}},
+    }
+}
 _HEALTH = {
     "/health/liveness": {"get": _plain_get("liveness", "Whether the process is alive")},
     "/health/readiness": {

@@ -81,7 +81,7 @@ function responsesView(responses, api) {
 
 function contentView(content, api) {
   return Object.entries(content ?? {}).flatMap(([type, { schema, example, examples }]) => [
-    el("p", { class: "media", text: type }), schema ? schemaView(schema, api) : null,
+    el("p", { class: "media", text: [type, listName(schema, api)].filter(Boolean).join(" · ") }), schema ? schemaView(schema, api) : null,
     ...samplesOf(example, examples, api).map(sampleView)]);
 }
 
@@ -98,10 +98,11 @@ function sampleView([name, value]) {
 
 /** A schema as a table of its members, or one row when it has none. */
 function schemaView(schema, api) {
-  // With `$id`, a schema is a document of its own, and its references are into itself.
-  const root = schema.$id ? schema : api;
-  return membersOf(schema, root, []) ?? el("div", { class: "members" }, memberView(null, schema, root, { above: [] }));
+  return membersOf(schema, api, []) ?? el("div", { class: "members" }, memberView(null, schema, api, { above: [] }));
 }
+
+/** What a list of objects is called: its table shows the members of one. */
+const listName = (schema, api) => (schema && !resolve(schema, api).properties && membersOf(schema, api, []) ? typeName(schema, api) : null);
 
 /** The members of an object, or of the objects in a list or union; null where there are none. */
 function membersOf(schema, api, above) {
