@@ -83,12 +83,18 @@ class Result(Generic[T]):
         settled: bool = self._settled.is_set()
         return settled
 
-    def get(self) -> T:
+    def get(self, timeout: float | None = None) -> T:
         """The call's value, or its exception raised here, with the traceback it has.
 
         gevent's AsyncResult would raise it without: that is lost on its way between threads.
+
+        Raises:
+            TimeoutError: there is none after `timeout` seconds.
+
         """
-        self._settled.wait()
+        if not self._settled.wait(timeout):
+            message = f"not done after {timeout:.3g} s"
+            raise TimeoutError(message)
         if self._error is not None:
             raise self._error
         return self._value

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from mlfunc_runtime import loader, logs, protocols
 from mlfunc_runtime.asyncloop import AsyncLoop
 from mlfunc_runtime.backlog import Backlog
 from mlfunc_runtime.context import Context
-from mlfunc_runtime.errors import Problem, StartupError
-from mlfunc_runtime.executor import Mailbox, Slot, call_in
+from mlfunc_runtime.errors import Problem, StartupError, user_traceback
+from mlfunc_runtime.executor import Mailbox, Result, Slot, call_in
 from mlfunc_runtime.messages import Reply, Request
 from mlfunc_runtime.metrics import Metrics
 from mlfunc_runtime.pipeline import Pipeline
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mlfunc_runtime.loader import Example, Hook, Predictor
     from mlfunc_runtime.settings import Settings
 
+T = TypeVar("T")
 _WARM_UP_ITEMS = 2
 
 
@@ -69,13 +71,11 @@ class Function:
 
         """
         logs.event(f"importing {self.settings.predictor}", phase="importing")
-        cls = call_in(self._slots[0], self._mailbox, loader.import_class, self.settings).get()
+        cls = self._in_slot(loader.import_class, self.settings).get()
         self.startup.done("import")
         logs.event(f"loading {cls.__name__}", phase="loading")
-        predictor = call_in(
-            self._slots[0], self._mailbox, loader.describe, cls, self.settings
-        ).get()
-        self._call_lifecycle(predictor, "load")
+        predictor = self._in_slot(loader.describe, cls, self.settings).get()
+        self._load(predictor)
         self.startup.done("load")
         self._pipeline = self._make_pipeline(predictor)
         self._warm_up(predictor)
@@ -83,14 +83,13 @@ class Function:
         self._ready(predictor)
 
     def handle(self, request: Request) -> Reply:
-        """Answer a request; `sent` must be called when the reply is out."""
-        if self._pipeline is None or self.state != "ready":
-            why = (
-                "the model is not loaded yet"
-                if self.state == "starting"
-                else "this instance is shutting down"
-            )
-            return problem(Problem(503, why, headers={"Retry-After": "1"}), request)
+        """Answer a request, while draining too: a refused one would be lost to its caller.
+
+        `sent` must be called when the reply is out.
+        """
+        if self._pipeline is None or self.predictor is None:
+            unready = Problem(503, "the model is not loaded yet", headers={"Retry-After": "1"})
+            return problem(unready, request)
         return self._pipeline.handle(request)
 
     def sent(self, request: Request, reply: Reply) -> None:
@@ -100,14 +99,15 @@ class Function:
 
     def wait_until_idle(self, deadline: float) -> None:
         """Wait until every request has its complete reply, or it is `deadline` (time.monotonic)."""
-        if self._pipeline is not None:
-            self._pipeline.idle.wait(max(0.0, deadline - time.monotonic()))
+        # The next request of a connection may come in before a waiter hears that the last one left.
+        while self._pipeline and self.in_flight and time.monotonic() < deadline:
+            self._pipeline.idle.wait(deadline - time.monotonic())
 
     def stop(self, deadline: float) -> int:
         """Drain the hooks until `deadline`, unload, and return how many hooks were left undone."""
         undone = self.backlog.drain(max(0.0, deadline - time.monotonic()))
         if self.predictor is not None:
-            self._call_lifecycle(self.predictor, "unload")
+            self._unload(self.predictor, deadline)
         for slot in self._slots:
             slot.close()
         self._async_loop.close()
@@ -124,21 +124,33 @@ class Function:
             metrics=self.metrics,
         )
 
-    def _call_lifecycle(self, predictor: Predictor, name: Literal["load", "unload"]) -> None:
-        """In a slot's thread: where predict will run, for libraries that bind a model to its
-        thread.
-        """
-        hook = predictor.hooks.get(name)
+    def _load(self, predictor: Predictor) -> None:
+        hook = predictor.hooks.get("load")
         if hook is None:
             return
         try:
-            call_in(self._slots[0], self._mailbox, self._lifecycle_call, hook).get()
+            self._in_slot(self._call, hook).get()
         except StartupError:
             raise
         except (Exception, SystemExit) as error:
-            raise StartupError(f"{name} raised {type(error).__name__}: {error}") from error
+            raise StartupError(f"load raised {type(error).__name__}: {error}") from error
 
-    def _lifecycle_call(self, hook: Hook) -> None:
+    def _unload(self, predictor: Predictor, deadline: float) -> None:
+        """Not waited for beyond the deadline: a prediction that never ends may be before it."""
+        hook = predictor.hooks.get("unload")
+        if hook is None:
+            return
+        try:
+            self._in_slot(self._call, hook).get(max(0.1, deadline - time.monotonic()))
+        except (Exception, SystemExit) as error:
+            told = f"unload raised {type(error).__name__}: {error}"
+            logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
+
+    def _in_slot(self, function: Callable[..., T], *arguments: Any) -> Result[T]:
+        """In the thread where predict will run: some libraries bind a model to its thread."""
+        return call_in(self._slots[0], self._mailbox, function, *arguments)
+
+    def _call(self, hook: Hook) -> None:
         arguments = {"context": self._context} if hook.wants else {}
         if hook.is_async:
             self._async_loop.run_blocking(hook.call, **arguments)

@@ -150,12 +150,12 @@ def _import_file(folder: Path, file: str) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _import_failed(file, error) from error
     return module
 
 
-def _import_failed(file: str, error: Exception) -> StartupError:
+def _import_failed(file: str, error: BaseException) -> StartupError:
     if isinstance(error, ModuleNotFoundError) and error.name:
         hint = f"add the package that has {error.name.partition('.')[0]} to requirements.txt"
         return StartupError(f"{file} imports {error.name}, which is not installed", hint)
@@ -176,7 +176,7 @@ def _make(cls: type) -> Any:
         )
     try:
         return cls()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StartupError(f"{cls.__name__}() raised {_say(error)}") from error
 
 

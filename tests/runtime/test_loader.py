@@ -99,6 +99,7 @@ def test_a_missing_package_is_named(write: Write) -> None:
     [
         ("def broken(:", "SyntaxError: invalid syntax"),
         ("import json\njson.loads('{')", "json.decoder.JSONDecodeError: Expecting property name"),
+        ("exit(3)", "SystemExit: 3"),
     ],
 )
 def test_a_module_that_raises_shows_the_users_frames_only(

@@ -160,6 +160,35 @@ def test_unload_runs_in_the_end(start: Start) -> None:
     assert process.others == ["unloaded"]
 
 
+def test_an_unload_that_raises_or_hangs_is_told_and_the_process_leaves(start: Start) -> None:
+    for body in ("raise ValueError('no')", "time.sleep(60)"):
+        process = start(
+            f"""
+            import time
+            class P:
+                def predict(self, n: int) -> int: return n
+                def unload(self): {body}
+            """,
+            serve={"drain": "500ms"},
+        )
+        assert process.stop() == 0
+        assert any("unload raised" in line["message"] for line in process.lines)
+
+
+def test_requests_on_open_connections_are_served_while_draining(start: Start) -> None:
+    process = start(ECHO)
+    connection = socket.create_connection(("127.0.0.1", process.port))
+    with connection:
+        request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n"
+        connection.sendall(request + b'{"n": 1}' + request + b'{"n": 0}')
+        time.sleep(0.3)
+        process.child.send_signal(signal.SIGTERM)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert process.wait() == 0
+    assert received.count(b"HTTP/1.1 200 OK") >= 1
+    assert b"503" not in received
+
+
 def test_a_signal_during_a_long_load_ends_the_start(start: Start) -> None:
     process = start(
         "import time\nclass P:\n    def predict(self, n): pass\n    def load(self): time.sleep(60)",
