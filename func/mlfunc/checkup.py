@@ -11,7 +11,6 @@ import os
 import platform
 import shutil
 import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,7 +25,6 @@ Verdict = Literal["ok", "warn", "fail"]
 
 _GIB = 2**30
 _CGROUP = Path("/sys/fs/cgroup")
-_PYTHON = (3, 11)
 _PORT = 8080
 
 
@@ -58,11 +56,8 @@ def examine(folder: Path) -> list[Check]:
 
 
 def _python() -> Iterator[Check]:
-    fine = sys.version_info[:2] >= _PYTHON
-    fix = "" if fine else "install Python 3.11 or later, and mlfunc with it"
-    verdict: Verdict = "ok" if fine else "fail"
     detail = f"{platform.python_version()}, mlfunc {__version__}"
-    yield Check("python", verdict, detail, "all", fix)
+    yield Check("python", "ok", detail, "all")
 
 
 def _installer() -> Iterator[Check]:
@@ -87,10 +82,14 @@ def _disk() -> Iterator[Check]:
     verdict: Verdict = "ok" if free >= 10 else "warn" if free >= 2 else "fail"
     fix = "" if verdict == "ok" else f"make room, or set MLFUNC_HOME; {paths.cache()}/envs can go"
     yield Check("disk", verdict, f"{free:.0f} GiB free for {paths.cache()}", "run, test", fix)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        detail = f"{folder} cannot be written to"
+        yield Check("cache", "fail", detail, "run, test", "set MLFUNC_HOME to a folder of yours")
 
 
 def _cpu() -> Iterator[Check]:
-    count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    ours = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    count = float(len(ours) or os.cpu_count() or 1)
     quota, _, period = _cgroup("cpu.max").partition(" ")
     if quota.isdigit() and period.isdigit():
         count = min(count, int(quota) / int(period))
@@ -132,6 +131,7 @@ def _project(folder: Path) -> Iterator[Check]:
         return
     yield Check("project", "ok", f"{loaded.name} in {folder.absolute()}", "run, test")
     yield from _project_files(folder, loaded)
+    yield _project_environment(folder, loaded)
 
 
 def _project_files(folder: Path, loaded: function.Function) -> Iterator[Check]:
@@ -143,6 +143,15 @@ def _project_files(folder: Path, loaded: function.Function) -> Iterator[Check]:
         if "://" not in uri and not (folder / uri).exists():
             detail = f"{name}: {uri} is not there"
             yield Check("model", "warn", detail, "run", "put the weights there")
+
+
+def _project_environment(folder: Path, loaded: function.Function) -> Check:
+    try:
+        made = environment.place(environment.describe(folder, loaded))
+    except MlfuncError as error:
+        return Check("environment", "fail", error.message, "run, test", error.hint)
+    detail = f"at {made.folder}" if made.complete else "made by the first `mlfunc run`"
+    return Check("environment", "ok", detail, "run, test")
 
 
 def _functions() -> Iterator[Check]:

@@ -6,10 +6,13 @@ It knows HTTP and server-sent events, and nothing of predictions or of who is as
 from __future__ import annotations
 
 import http.client
+import re
+import ssl
 import time
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from mlfunc.errors import FunctionFailed, NotFound, UsageError
 
@@ -18,8 +21,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+EVENT_STREAM = "text/event-stream"
+
 _CHUNK = 65536
 _CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+_PORTS = {"http": 80, "https": 443}
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Reply:
     @property
     def media_type(self) -> str:
         """The content type without its parameters."""
-        return media_type(self.headers)
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True)
@@ -64,13 +72,15 @@ class Connection:
     """A connection to one function, opened by the first request and kept for the next."""
 
     def __init__(self, url: str, timeout: float | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in _CONNECTIONS or not parts.hostname:
-            raise UsageError(f"{url} is no URL of a function", "http://localhost:8080")
-        self.url = url
+        parts = _split(url)
+        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        # A password is nothing for messages.
+        self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._credentials = _credentials(parts)
         self._timeout = timeout
-        self._http = _CONNECTIONS[parts.scheme](parts.hostname, _port(url), timeout=timeout)
+        self._http: http.client.HTTPConnection
+        self._http = _CONNECTIONS[parts.scheme](host, port, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -101,31 +111,56 @@ class Connection:
 
         Raises:
             NotFound: nothing answers.
+            FunctionFailed: the connection ended without an answer.
             UsageError: a header or the URL holds what HTTP cannot carry.
 
         """
         began = time.monotonic()
         try:
-            self._http.request(request.method, self._target, request.body, dict(request.headers))
-            response = self._http.getresponse()
+            response = self._exchange(request)
         except (ValueError, http.client.InvalidURL) as error:
             # Python's own words name the header or the part of the URL: a line break, a non-Latin
             # letter.
+            self.close()
             raise UsageError(f"this cannot be sent by HTTP: {error}") from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise self._unreachable(error) from error
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        head = Reply(response.status, response.reason, headers, b"", time.monotonic() - began)
+            raise self._unanswered(error) from error
+        head = Reply(
+            response.status, response.reason, _headers(response), b"", time.monotonic() - began
+        )
         return Stream(self, head, response)
 
-    def _unreachable(self, error: Exception) -> NotFound:
-        if isinstance(error, TimeoutError):
-            message = f"no reply from {self.url} within {self._timeout:g} s"
-            return NotFound(message, "give it longer with --timeout")
+    def _exchange(self, request: Request) -> http.client.HTTPResponse:
+        headers = {**self._credentials, **request.headers}
+        try:
+            self._http.request(request.method, self._target, request.body, headers)
+        except (BrokenPipeError, ConnectionResetError):
+            # A body that is too large may be answered, and no more of it be read.
+            if self._http.sock is None:
+                raise
+        return self._http.getresponse()
+
+    def _unanswered(self, error: Exception) -> NotFound | FunctionFailed:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        hint = "is it running? start it with `mlfunc run`"
-        return NotFound(f"nothing answers at {self.url}: {reason.lower()}", hint)
+        match error:
+            case TimeoutError():
+                return self.too_slow()
+            case ssl.SSLError():
+                hint = "is it http://? else SSL_CERT_FILE may name the certificates to trust"
+                return NotFound(f"no secure connection to {self.url}: {reason}", hint)
+            case http.client.HTTPException() | ConnectionResetError() | BrokenPipeError():
+                message = f"{self.url} ended the connection without a reply: {reason}"
+                return FunctionFailed(message, "the function's log may tell why")
+            case _:
+                reason = reason[:1].lower() + reason[1:]
+                hint = "is it running? start it with `mlfunc run`"
+                return NotFound(f"nothing answers at {self.url}: {reason}", hint)
+
+    def too_slow(self) -> NotFound:
+        """The failure to answer, or to go on, in time."""
+        message = f"no reply from {self.url} within {self._timeout:g} s"
+        return NotFound(message, "give it longer with --timeout")
 
 
 class Stream:
@@ -158,6 +193,7 @@ class Stream:
 
         Raises:
             FunctionFailed: it broke off.
+            NotFound: no more came in time.
 
         """
         try:
@@ -166,8 +202,9 @@ class Stream:
             if self._response.length:
                 # http.client itself says so for chunked bodies only.
                 raise http.client.IncompleteRead(b"", self._response.length)
+        except TimeoutError as error:
+            raise self._connection.too_slow() from error
         except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
             what = str(error) or type(error).__name__
             message = f"the reply of {self._connection.url} broke off: {what}"
             raise FunctionFailed(message, "read the function's log") from error
@@ -195,24 +232,19 @@ def server_sent_events(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Lines as they are complete. They end in LF, CR LF, or CR."""
-    rest = b""
+    """Lines as they are complete, save one that never is. They end in LF, CR LF, or CR."""
+    begun: list[bytes] = []
+    ended_in_cr, first = False, True
     for chunk in chunks:
-        rest += chunk
-        # A CR at the very end may be the first half of CR LF.
-        held = b"\r" if rest.endswith(b"\r") else b""
-        whole = rest.removesuffix(held).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = whole.split(b"\n")
-        rest += held
-        for line in lines:
-            yield line.decode(errors="replace")
-    if rest.endswith(b"\r"):
-        yield rest.removesuffix(b"\r").decode(errors="replace")
-
-
-def media_type(headers: Mapping[str, str]) -> str:
-    """`text/html` of `text/html; charset=utf-8`; empty where nothing is said."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
+        # The second half of a CR LF that was cut ends no line.
+        fresh = chunk[1:] if ended_in_cr and chunk.startswith(b"\n") else chunk
+        ended_in_cr = chunk.endswith(b"\r") or (ended_in_cr and not chunk)
+        *ends, rest = _LINE_END.split(fresh)
+        for end in ends:
+            line = b"".join([*begun, end]).decode(errors="replace")
+            yield line.removeprefix(_BYTE_ORDER_MARK) if first else line
+            begun, first = [], False
+        begun.append(rest)
 
 
 def server_timing(headers: Mapping[str, str]) -> dict[str, float]:
@@ -229,8 +261,28 @@ def _duration(params: list[str]) -> float:
         return 0.0
 
 
-def _port(url: str) -> int | None:
+def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
+    """With lower-case names; what came several times is one list."""
+    found: dict[str, str] = {}
+    for name, value in response.getheaders():
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
+
+
+def _split(url: str) -> SplitResult:
     try:
-        return urlsplit(url).port
+        parts = urlsplit(url)
+        port = parts.port
     except ValueError as error:
         raise UsageError(f"{url} is no URL of a function: {error}") from error
+    if parts.scheme not in _CONNECTIONS or not parts.hostname or port == 0:
+        raise UsageError(f"{url} is no URL of a function", "http://localhost:8080")
+    return parts
+
+
+def _credentials(parts: SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from mlfunc.function import Function
 
 _STAMP = ".mlfunc-complete"
+_INCLUDE = re.compile(r"^[ \t]*(?:-r|-c|--requirement|--constraint)[ \t=]*([^\s#]+)", re.MULTILINE)
+_ARCHIVES = (".whl", ".tar.gz", ".zip")
 _CHECKOUT = Path(__file__).resolve().parents[2]
 # uv reads no variable of pip's: what a user set for one is meant for the other.
 _UV_NAMES = {
@@ -89,7 +92,7 @@ def describe(folder: Path, function: Function) -> Spec:
     if text:
         wanted = ("-r", str(requirements.absolute()), *wanted)
     place = str(folder.absolute()) if _is_bound_to_folder(text) else ""
-    version = function.python or platform.python_version()
+    version = f"{function.python or platform.python_version()} {platform.machine()}"
     parts = (version, "uv" if uv else "pip", text, place, *runtime_requirement(), _runtime_text())
     return Spec(
         tool="uv" if uv else "pip",
@@ -97,7 +100,7 @@ def describe(folder: Path, function: Function) -> Spec:
         python=python,
         folder=folder,
         wanted=wanted,
-        key=hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16],
+        key=hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:16],
     )
 
 
@@ -198,22 +201,26 @@ def _python(wanted: str | None, *, has_uv: bool) -> str:
     return found
 
 
-def _requirement_text(path: Path) -> str:
+def _requirement_text(path: Path, above: tuple[Path, ...] = ()) -> str:
     """A requirements file with those it includes, one after the other."""
-    text = path.read_text(encoding="utf-8")
-    lines = (line.split(maxsplit=1) for line in text.splitlines())
-    included = (path.parent / words[1].strip() for words in lines if _includes(words))
-    return "\n".join([text, *(_requirement_text(file) for file in included if file.is_file())])
-
-
-def _includes(words: list[str]) -> bool:
-    return len(words) > 1 and words[0] in {"-r", "--requirement", "-c", "--constraint"}
+    # Whatever encoding it is in, it is the installer's to judge.
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    included = (path.parent / match[1] for match in _INCLUDE.finditer(text))
+    seen = (*above, path.resolve())
+    files = (file for file in included if file.is_file() and file.resolve() not in seen)
+    return "\n".join([text, *(_requirement_text(file, seen) for file in files)])
 
 
 def _is_bound_to_folder(text: str) -> bool:
     """Whether a relative path makes these requirements mean something else in another folder."""
-    starts = (".", "-e", "--editable", "-f", "--find-links")
-    return any(line.strip().startswith(starts) or "file:" in line for line in text.splitlines())
+    return any(_is_bound(line.strip()) for line in text.splitlines())
+
+
+def _is_bound(line: str) -> bool:
+    word = line.partition(" ")[0]
+    is_path = "/" in word and "://" not in word and not word.startswith(("-", "#"))
+    options = (".", "-e", "--editable", "-f", "--find-links")
+    return is_path or line.startswith(options) or word.endswith(_ARCHIVES) or "file:" in line
 
 
 def _runtime_text() -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _PREFIX = "ce-"
 _NAME = re.compile(r"[a-z0-9]+")
 _CORE = ("specversion", "id", "source", "type")
+# Not to be given as extensions: options and the protocol say them.
+_TAKEN = {*_CORE, "data", "datacontenttype"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def to_request(event: CloudEvent, headers: Mapping[str, str]) -> Request:
     """The HTTP request that carries an event.
 
     Raises:
-        UsageError: an extension cannot have that name, or a required attribute is empty.
+        UsageError: an extension cannot have that name, or an attribute is empty.
 
     """
     attributes = {
@@ -48,8 +50,7 @@ def to_request(event: CloudEvent, headers: Mapping[str, str]) -> Request:
         "source": event.source,
         "type": event.type,
     }
-    for name, value in attributes.items():
-        _check(name, value)
+    _check(attributes, event.extensions)
     carried = {_PREFIX + name: encode(value) for name, value in attributes.items()}
     return Request("POST", {"content-type": event.content_type, **headers, **carried}, event.data)
 
@@ -87,9 +88,14 @@ def _percent(char: str) -> str:
     return "".join(f"%{byte:02X}" for byte in char.encode())
 
 
-def _check(name: str, value: str) -> None:
-    if not _NAME.fullmatch(name):
-        message = f"an event's attribute cannot be called {name}"
-        raise UsageError(message, "use lower-case letters and digits only")
-    if not value:
-        raise UsageError(f"the event's {name} is empty", f"give --{name} a value, or leave it out")
+def _check(attributes: Mapping[str, str], extensions: Mapping[str, str]) -> None:
+    for name in extensions:
+        if not _NAME.fullmatch(name):
+            message = f"an event's attribute cannot be called {name}"
+            raise UsageError(message, "use lower-case letters and digits only")
+        if name in _TAKEN:
+            message = f"{name} is no extension of an event"
+            raise UsageError(message, "give it with --id, --source, --type or --content-type")
+    for name, value in attributes.items():
+        if not value:
+            raise UsageError(f"the event's {name} is empty", "give it a value, or leave it out")

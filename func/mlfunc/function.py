@@ -290,18 +290,19 @@ def check_name(name: str) -> None:
 
 def seconds(duration: str | float) -> float:
     """A checked duration in seconds; a bare number is seconds already."""
+    if not isinstance(duration, str):
+        return float(duration)
     number, unit = _split(duration)
     return number * _SECONDS[unit]
 
 
 def size(value: str | int) -> int:
     """A checked size in bytes."""
-    number, unit = _split(value)
+    number, unit = _split(str(value))
     return int(number * _BYTES[unit])
 
 
-def _split(value: str | float) -> tuple[float, str]:
-    text = str(value)
+def _split(text: str) -> tuple[float, str]:
     unit = text.lstrip("0123456789.")
     return float(text.removesuffix(unit)), unit.strip()
 

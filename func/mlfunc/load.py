@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from mlfunc.client import Connection
-from mlfunc.errors import MlfuncError
+from mlfunc.client import EVENT_STREAM, Connection
+from mlfunc.errors import FunctionFailed, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mlfunc.client import Request
+    from mlfunc.client import Request, Stream
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,17 @@ def run(
 ) -> Summary:
     """Send `number` requests over `concurrency` connections; `request` makes each of them."""
     tickets = iter(range(number))
+    told: SimpleQueue[Sample | Exception] = SimpleQueue()
     stop = threading.Event()
     began = time.monotonic()
-    with ThreadPoolExecutor(concurrency) as pool:
-        work = (tickets, url, request, timeout, stop)
-        clients = [pool.submit(_client, *work) for _ in range(concurrency)]
-        try:
-            samples = list(itertools.chain.from_iterable(client.result() for client in clients))
-        finally:
-            # Ctrl-C: what is under way is waited for, nothing more is begun.
-            stop.set()
+    for _ in range(min(concurrency, number)):
+        work = (tickets, url, request, timeout, told, stop)
+        # Ctrl-C waits for none of them: a reply may take as long as --timeout.
+        threading.Thread(target=_client, args=work, name="load", daemon=True).start()
+    try:
+        samples = [_sample_or_raise(told.get()) for _ in range(number)]
+    finally:
+        stop.set()
     return summarize(samples, concurrency, time.monotonic() - began)
 
 
@@ -95,18 +95,45 @@ def _client(
     url: str,
     request: Callable[[int], Request],
     timeout: float | None,
+    told: SimpleQueue[Sample | Exception],
     stop: threading.Event,
-) -> list[Sample]:
-    # An iterator over a range hands each number to one thread only: `next` on it is one C call.
-    with Connection(url, timeout) as connection:
-        return [_sample(connection, request(i)) for i in tickets if not stop.is_set()]
+) -> None:
+    try:
+        with Connection(url, timeout) as connection:
+            # An iterator over a range hands each number to one thread only: `next` is one C call.
+            for i in tickets:
+                if stop.is_set():
+                    return
+                told.put(_sample(connection, request(i)))
+    except Exception as error:
+        told.put(error)
+
+
+def _sample_or_raise(told: Sample | Exception) -> Sample:
+    if isinstance(told, Exception):
+        raise told
+    return told
 
 
 def _sample(connection: Connection, request: Request) -> Sample:
+    """One request; a mistake of the caller's is raised, because all of them would have it."""
     began = time.monotonic()
     try:
-        reply = connection.send(request)
-    except MlfuncError as error:
-        cause = type(error.__cause__).__name__ if error.__cause__ else error.message
-        return Sample(cause, ok=False, seconds=time.monotonic() - began)
-    return Sample(str(reply.status), reply.ok, reply.seconds)
+        with connection.open(request) as stream:
+            outcome, ok = _outcome(stream)
+    except (FunctionFailed, NotFound) as error:
+        outcome, ok = type(error.__cause__ or error).__name__, False
+    return Sample(outcome, ok, time.monotonic() - began)
+
+
+def _outcome(stream: Stream) -> tuple[str, bool]:
+    """How a reply ended, once it has. A stream begins with 200 and may still end with an error."""
+    status, ok = str(stream.reply.status), stream.reply.ok
+    if ok and stream.reply.media_type == EVENT_STREAM:
+        names = [event.event for event in stream.events()]
+        return (
+            (f"{status}, then an error in the stream", False) if "error" in names else (status, ok)
+        )
+    for _ in stream.chunks():
+        pass
+    return status, ok

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from base64 import b64decode
 from dataclasses import dataclass
@@ -48,10 +49,11 @@ def from_file(path: Path) -> Payload:
     """
     import mimetypes
 
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         raise NotFound(f"{path} is no file", "name one that is there, or `-` for standard input")
     data = path.read_bytes()
-    return Payload(data, mimetypes.guess_type(path.name)[0] or _looks_like(data))
+    kind, packed = mimetypes.guess_type(path.name)
+    return Payload(data, _BYTES if packed else kind or _looks_like(data))
 
 
 def from_stream(data: bytes) -> Payload:
@@ -83,8 +85,8 @@ def describe(connection: Connection) -> dict[str, Any]:
 
     """
     reply = connection.send(Request("GET", {"accept": _JSON}))
-    if reply.ok and reply.media_type == _JSON:
-        description = json.loads(reply.body)
+    with contextlib.suppress(ValueError):
+        description = json.loads(reply.body) if reply.ok else None
         if isinstance(description, dict):
             return description
     message = f"what answers at {connection.url} does not describe itself ({reply.status})"
@@ -104,6 +106,6 @@ def _looks_like(data: bytes) -> str:
 def _is_json(data: bytes) -> bool:
     try:
         json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

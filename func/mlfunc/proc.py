@@ -6,20 +6,20 @@ import contextlib
 import logging
 import os
 import shlex
-import signal
 import subprocess
 import sys
 from collections import deque
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 _log = logging.getLogger(__name__)
 _TAIL_LINES = 20
-_PR_SET_PDEATHSIG = 1
+_TETHERED = Path(__file__).with_name("tethered.py")
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,17 @@ def run(
     """Run to the end, handing on each line as it comes."""
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     with _open(argv, cwd, env, out=subprocess.PIPE, error=subprocess.STDOUT) as process:
-        for raw in process.stdout or ():
-            line = raw.decode(errors="replace").rstrip()
-            tail.append(line)
-            _log.debug("%s", line)
-            on_line(line)
+        try:
+            for raw in process.stdout or ():
+                line = raw.decode(errors="replace").rstrip()
+                tail.append(line)
+                _log.debug("%s", line)
+                on_line(line)
+        except BaseException:
+            # Ctrl-C, or nobody to tell any more: it ends before we let go of what it works on.
+            process.terminate()
+            process.wait()
+            raise
     return Finished(process.returncode, "\n".join(tail))
 
 
@@ -88,35 +94,22 @@ def _open(
     group: int | None = None,
 ) -> subprocess.Popen[bytes]:
     _log.debug("$ %s", shlex.join(argv))
-    stdin: int | IO[bytes] | None = source
     return subprocess.Popen(  # noqa: S603 - argv is ours, and no shell reads it
-        list(argv),
+        [*_tether(), *argv],
         cwd=cwd,
         env=None if env is None else dict(env),
-        stdin=stdin,
+        stdin=source,
         stdout=out,
         stderr=error,
         process_group=group,
-        preexec_fn=_die_with_parent(),
     )
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """What a child calls before it becomes its program: the kernel ends it when we are gone.
+def _tether() -> list[str]:
+    """What a program is started through, so that the kernel ends it when we are gone.
 
-    The library is found here, before the fork: the child may only call it. The signal comes when
-    the *thread* that started the child ends, so servers are started from the main thread.
+    The kernel means the *thread* that started it: servers are started from the main thread.
     """
     if sys.platform != "linux":
-        return None
-    import ctypes
-
-    prctl = ctypes.CDLL(None).prctl
-    parent = os.getpid()
-
-    def ask_kernel() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    return ask_kernel
+        return []
+    return [sys.executable, "-I", "-S", str(_TETHERED), str(os.getpid())]

@@ -7,16 +7,15 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from mlfunc import events
-from mlfunc.client import media_type, server_timing
+from mlfunc.client import EVENT_STREAM, server_timing
 from mlfunc.errors import FunctionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mlfunc.client import Reply, ServerSentEvent, Stream
     from mlfunc.ui import Ui
 
-_STREAM = "text/event-stream"
 _WIDTH = 100
 
 
@@ -33,7 +32,7 @@ def show(ui: Ui, stream: Stream) -> None:
         raise failure(stream.reply, b"".join(stream.chunks()))
     if ui.format != "human":
         ui.show(as_data(stream), lambda: None)
-    elif media_type(stream.reply.headers) == _STREAM:
+    elif stream.reply.media_type == EVENT_STREAM:
         _show_stream(ui, stream.events())
     else:
         _show_event_attributes(ui, stream.reply.headers)
@@ -55,18 +54,27 @@ def as_data(stream: Stream) -> dict[str, Any]:
 
 def failure(reply: Reply, body: bytes) -> FunctionFailed:
     """An error reply as ours: the problem's own words, and the id to look for in the log."""
-    problem = _json(body)
-    members = problem if isinstance(problem, dict) else {}
-    detail = members.get("detail") or body.decode(errors="replace").strip()[:500]
-    message = f"{reply.status} {members.get('title') or reply.reason}"
+    problem = _problem(body)
+    detail = problem.get("detail") or body.decode(errors="replace").strip()[:500]
+    message = f"{reply.status} {problem.get('title') or reply.reason}"
     if detail:
         message += f": {detail}"
-    if field := members.get("field"):
+    if field := problem.get("field"):
         message += f" (field {field})"
-    request_id = members.get("request_id") or reply.headers.get("x-request-id")
-    hint = f"the function's log has more under request_id {request_id}" if request_id else ""
+    return FunctionFailed(message, _hint(reply, problem))
+
+
+def _hint(reply: Reply, problem: Mapping[str, Any]) -> str:
     # A caller's mistake is told in full; only for the function's own does the log say more.
-    return FunctionFailed(message, hint if reply.status >= 500 else "")
+    if reply.status >= 500:
+        return _look_for(problem.get("request_id") or reply.headers.get("x-request-id"))
+    if reply.status < 400 and (elsewhere := reply.headers.get("location")):
+        return f"it is at {elsewhere}"
+    return ""
+
+
+def _look_for(request_id: str | None) -> str:
+    return f"the function's log has more under request_id {request_id}" if request_id else ""
 
 
 def pretty(value: Any, indent: str = "") -> str:
@@ -109,17 +117,26 @@ def timing_lines(reply: Reply) -> list[str]:
 def _show_stream(ui: Ui, items: Iterable[ServerSentEvent]) -> None:
     """Strings flow as text; anything else gets a line of its own."""
     at_line_start = True
+    try:
+        for data in _until_end(items):
+            value = _json(data)
+            text = value if isinstance(value, str) else f"{data}\n"
+            ui.write(text)
+            at_line_start = text.endswith("\n") if text else at_line_start
+    finally:
+        ui.write("" if at_line_start else "\n")
+
+
+def _until_end(items: Iterable[ServerSentEvent]) -> Iterator[str]:
+    """The data of a stream's items."""
     for item in items:
         if item.event == "error":
-            ui.write("" if at_line_start else "\n")
-            raise FunctionFailed(f"the stream ended with an error: {_detail(item.data)}")
+            problem = _problem(item.data)
+            message = f"the stream ended with an error: {problem.get('detail') or item.data}"
+            raise FunctionFailed(message, _look_for(problem.get("request_id")))
         if item.event == "end":
-            break
-        value = _json(item.data.encode())
-        text = value if isinstance(value, str) else f"{item.data}\n"
-        ui.write(text)
-        at_line_start = text.endswith("\n") if text else at_line_start
-    ui.write("" if at_line_start else "\n")
+            return
+        yield item.data
 
 
 def _show_event_attributes(ui: Ui, headers: Mapping[str, str]) -> None:
@@ -129,18 +146,20 @@ def _show_event_attributes(ui: Ui, headers: Mapping[str, str]) -> None:
 
 
 def _show_body(ui: Ui, stream: Stream) -> None:
-    kind = media_type(stream.reply.headers)
-    if not _is_text(kind):
+    kind = stream.reply.media_type
+    if kind and not _is_text(kind):
         _show_bytes(ui, stream, kind)
         return
     body = b"".join(stream.chunks())
     if not body:
         ui.note(f"{stream.reply.status} {stream.reply.reason}: nothing came back")
     elif ui.terminal:
-        value = _json(body) if "json" in kind else None
-        ui.say(body.decode(errors="replace").rstrip("\n") if value is None else pretty(value))
+        text = body.decode(errors="replace").rstrip("\n")
+        value = _json(text) if "json" in kind else None
+        ui.say(text if value is None else pretty(value))
     else:
-        ui.write_bytes(body if body.endswith(b"\n") else body + b"\n")
+        # Only what is known to be text gets a line end: more than none would break other things.
+        ui.write_bytes(body + b"\n" if kind and not body.endswith(b"\n") else body)
 
 
 def _show_bytes(ui: Ui, stream: Stream, kind: str) -> None:
@@ -155,43 +174,31 @@ def _show_bytes(ui: Ui, stream: Stream, kind: str) -> None:
 
 
 def _is_text(kind: str) -> bool:
-    return not kind or kind.startswith("text/") or "json" in kind or "xml" in kind
+    return kind.startswith("text/") or kind.endswith(("json", "/xml", "+xml", "yaml"))
 
 
 def _data(stream: Stream) -> Any:
-    if media_type(stream.reply.headers) == _STREAM:
-        return _items(stream.events())
+    if stream.reply.media_type == EVENT_STREAM:
+        return [_json(data, otherwise=data) for data in _until_end(stream.events())]
     body = b"".join(stream.chunks())
-    value = _json(body)
-    if value is not None or body == b"null" or not body:
-        return value
     try:
-        return body.decode()
+        text = body.decode()
     except UnicodeDecodeError:
         return {"base64": b64encode(body).decode()}
+    return _json(text, otherwise=text or None)
 
 
-def _items(stream: Iterable[ServerSentEvent]) -> list[Any]:
-    items = []
-    for item in stream:
-        if item.event == "error":
-            raise FunctionFailed(f"the stream ended with an error: {_detail(item.data)}")
-        if item.event == "end":
-            break
-        items.append(_json(item.data.encode()))
-    return items
+def _problem(text: str | bytes) -> dict[str, Any]:
+    """The members of a problem (RFC 9457); none where it is something else."""
+    problem = _json(text)
+    return problem if isinstance(problem, dict) else {}
 
 
-def _detail(data: str) -> str:
-    problem = _json(data.encode())
-    return str(problem.get("detail", data)) if isinstance(problem, dict) else data
-
-
-def _json(body: bytes) -> Any:
+def _json(text: str | bytes, otherwise: str | None = None) -> Any:
     try:
-        return json.loads(body)
-    except ValueError:
-        return None
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return otherwise
 
 
 def _is_flat(value: Any) -> bool:

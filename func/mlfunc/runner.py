@@ -10,11 +10,12 @@ import json
 import os
 import signal
 import threading
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlfunc import proc
-from mlfunc.function import EnvSource, seconds
+from mlfunc.function import FILE, EnvSource, seconds
 
 if TYPE_CHECKING:
     import subprocess
@@ -30,6 +31,10 @@ _CHUNK = 65536
 # Every line of the runtime begins so.
 _MARK = b'{"time":'
 _GRACE_SECONDS = 5.0
+# What a function writes faster than it is shown waits in its pipe, and then the function waits.
+_UNSHOWN_AT_MOST = 1000
+_SHOWING_SECONDS = 0.01
+_LAST_WORDS_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def launch(
 ) -> Launch:
     """How the function of a project is started."""
     contract = {
-        "MLFUNC_FUNCTION": str((folder / "mlfunc.yaml").absolute()),
+        "MLFUNC_FUNCTION": str((folder / FILE).absolute()),
         "MLFUNC_HOST": host,
         "MLFUNC_METRICS_PORT": str(metrics_port),
         "PORT": str(port),
@@ -124,7 +129,8 @@ class Runner:
         if self._killer is not None:
             return
         proc.signal_process(self._process, signal.SIGTERM)
-        self._killer = threading.Timer(self._plan.drain + _GRACE_SECONDS, self.kill)
+        patience = min(self._plan.drain + _GRACE_SECONDS, threading.TIMEOUT_MAX)
+        self._killer = threading.Timer(patience, self.kill)
         self._killer.daemon = True
         self._killer.start()
 
@@ -134,16 +140,19 @@ class Runner:
 
     def _read(self) -> None:
         for said in messages(_chunks(self._process)):
+            while self._said.qsize() >= _UNSHOWN_AT_MOST:
+                time.sleep(_SHOWING_SECONDS)
             self._said.put(said)
 
     def _wait(self) -> None:
         code = self._process.wait()
         if self._killer is not None:
             self._killer.cancel()
-        # A child that it left behind would hold the pipe open, and we would wait for it for ever.
+        # A child that it left behind holds the pipe open. One that made itself a session of its own
+        # stays, as it meant to: nobody waits for its end.
         self.kill()
-        self._reader.join()
-        if self._process.stderr is not None:
+        self._reader.join(_LAST_WORDS_SECONDS)
+        if self._process.stderr is not None and not self._reader.is_alive():
             self._process.stderr.close()
         self._said.put(Exited(code))
 
@@ -183,7 +192,7 @@ def _record(text: bytes) -> Record | None:
         return None
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return Record(fields) if "level" in fields and "message" in fields else None
 

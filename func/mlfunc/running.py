@@ -66,19 +66,25 @@ def resolve(target: str | None, folder: Path) -> str:
     """
     if target is not None and "://" in target:
         return target
+    if target is not None and (":" in target or "." in target):
+        # No function can be called so: it is a URL as people type it.
+        return f"http://{target}"
     entries = everything()
     if target is not None:
-        return _only([entry for entry in entries if entry.name == target], target, entries)
+        named = [entry for entry in entries if entry.name == target]
+        return _only(named, f"{target} does not run here", entries)
     here = [entry for entry in entries if entry.folder == str(folder.resolve())]
-    return _only(here or entries, None, entries)
+    if (folder / "mlfunc.yaml").is_file():
+        # Whoever stands in a project means it, and not another that happens to run.
+        return _only(here, "the function of this folder does not run", entries)
+    return _only(here or entries, "no function runs here", entries)
 
 
-def _only(candidates: list[Running], name: str | None, entries: list[Running]) -> str:
+def _only(candidates: list[Running], what: str, entries: list[Running]) -> str:
     match candidates:
         case [entry]:
             return entry.url
         case []:
-            what = f"{name} does not run here" if name else "no function runs here"
             others = f"; there are {', '.join(entry.name for entry in entries)}" if entries else ""
             raise NotFound(what + others, "start it with `mlfunc run`, or name a URL")
         case _:
@@ -87,7 +93,9 @@ def _only(candidates: list[Running], name: str | None, entries: list[Running]) -
 
 
 def _read(path: Path) -> Running | None:
-    with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8") as file:
+    # What cannot be read as an entry is another version's.
+    unreadable = (FileNotFoundError, ValueError, TypeError)
+    with contextlib.suppress(*unreadable), path.open(encoding="utf-8") as file:
         if _is_held(file.fileno()):
             return Running(**json.load(file))
         path.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from mlfunc.runner import PORT_TAKEN, Exited, Output, Record, Runner, Said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
 
     from mlfunc.runner import Launch
 
@@ -29,6 +30,7 @@ _WATCHED = ("*.py", "*.toml", "mlfunc.yaml", "requirements*.txt")
 _NOT_WATCHED = ("test_*.py", "conftest.py")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WORK_UNDONE = 3
+_CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")
 
 
 class View(Protocol):
@@ -52,12 +54,22 @@ class View(Protocol):
     def changed(self, names: list[str]) -> None:
         """Files changed, and it is started again."""
 
+    def unwatched(self, reason: str) -> None:
+        """Changes are not noticed any more."""
+
 
 @dataclass(frozen=True)
 class Changed:
     """Files of the project were written."""
 
     names: list[str]
+
+
+@dataclass(frozen=True)
+class Unwatched:
+    """The system does not tell of changes."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -75,9 +87,10 @@ class Session:
         self._view = view
         self._reload = reload
         self._port = port
-        self._happened: SimpleQueue[Said | Changed | Asked] = SimpleQueue()
+        self._happened: SimpleQueue[Said | Changed | Unwatched | Asked] = SimpleQueue()
         self._runner: Runner | None = None
         self._ending = False
+        self._insisted = False
         self._restarting = False
         self._failure: FunctionFailed | None = None
 
@@ -90,15 +103,31 @@ class Session:
 
         """
         plan = self._prepare()
-        with _signals(self._asked), self._watching(plan.folder):
+        with _handled_by(self._asked), self._watching(plan.folder), self._nothing_left():
             self._start(plan)
             while self._goes_on():
                 self._handle(self._happened.get())
 
+    @contextlib.contextmanager
+    def _nothing_left(self) -> Iterator[None]:
+        """End the function in any case: whoever is told may break (its terminal is gone)."""
+        try:
+            yield
+        finally:
+            while self._runner is not None:
+                self._runner.drain()
+                match self._happened.get():
+                    case Exited():
+                        self._runner = None
+                    case Asked():
+                        self._runner.kill()
+                    case _:
+                        pass
+
     def _goes_on(self) -> bool:
         return self._runner is not None or not self._ending
 
-    def _handle(self, happened: Said | Changed | Asked) -> None:
+    def _handle(self, happened: Said | Changed | Unwatched | Asked) -> None:
         match happened:
             case Record(fields):
                 self._recorded(fields)
@@ -108,6 +137,9 @@ class Session:
                 self._exited(code)
             case Changed(names):
                 self._restart(names)
+            case Unwatched(reason):
+                self._reload = False
+                self._view.unwatched(reason)
             case Asked():
                 self._end()
 
@@ -118,7 +150,8 @@ class Session:
     def _start_again(self) -> None:
         self._restarting = False
         try:
-            with _interruptible():
+            # There is no process to drain yet, and an installation may take minutes: break it off.
+            with _handled_by(signal.default_int_handler):
                 plan = self._prepare()
         except KeyboardInterrupt:
             self._ending = True
@@ -139,6 +172,7 @@ class Session:
 
     def _end(self) -> None:
         if self._runner is not None and self._ending:
+            self._insisted = True
             self._runner.kill()
         elif self._runner is not None:
             self._runner.drain()
@@ -161,8 +195,7 @@ class Session:
     def _exited(self, code: int) -> None:
         self._runner = None
         if self._ending:
-            if code == _WORK_UNDONE:
-                raise FunctionFailed("it ended with work undone", "give it longer: serve.drain")
+            self._check_drain(code)
         elif self._restarting:
             self._start_again()
         elif code == PORT_TAKEN:
@@ -171,12 +204,17 @@ class Session:
         else:
             self._failed(self._failure or _exit_failure(code))
 
+    def _check_drain(self, code: int) -> None:
+        if code == _WORK_UNDONE or (code == -signal.SIGKILL and not self._insisted):
+            raise FunctionFailed("it ended with work undone", "give it longer: serve.drain")
+
     def _failed(self, error: FunctionFailed) -> None:
         if not self._reload:
             raise error
         self._view.failed(error)
 
-    def _asked(self) -> None:
+    def _asked(self, _number: int, _frame: FrameType | None) -> None:
+        # A handler runs between any two steps of ours: it may do no more than this.
         self._happened.put(Asked())
 
     @contextlib.contextmanager
@@ -194,18 +232,27 @@ class Session:
             watcher.join()
 
     def _watch(self, folder: Path, stop: threading.Event) -> None:
-        import watchfiles
+        try:
+            for names in _changes(folder, stop):
+                self._happened.put(Changed(names))
+        except (OSError, RuntimeError) as error:
+            # Too many folders for inotify, a file system that cannot tell.
+            self._happened.put(Unwatched(str(error)))
 
-        ignored = watchfiles.DefaultFilter()
-        for changes in watchfiles.watch(
-            folder,
-            watch_filter=lambda change, path: is_watched(path) and ignored(change, path),
-            stop_event=stop,
-            rust_timeout=200,
-            raise_interrupt=False,
-        ):
-            names = sorted({Path(path).name for _, path in changes})
-            self._happened.put(Changed(names))
+
+def _changes(folder: Path, stop: threading.Event) -> Iterator[list[str]]:
+    """The names of files that changed, each time that some did."""
+    import watchfiles
+
+    of_interest = watchfiles.DefaultFilter()
+    for changes in watchfiles.watch(
+        folder,
+        watch_filter=lambda change, path: is_watched(path) and of_interest(change, path),
+        stop_event=stop,
+        rust_timeout=200,
+        raise_interrupt=False,
+    ):
+        yield sorted({Path(path).name for _, path in changes})
 
 
 def is_watched(path: str) -> bool:
@@ -228,32 +275,24 @@ def _exit_failure(code: int) -> FunctionFailed:
     if code >= 0:
         return FunctionFailed(f"the function's process ended by itself, with code {code}")
     name = signal.Signals(-code).name
-    hint = "out of memory?" if name == "SIGKILL" else "native code crashed: look at what it calls"
+    hint = "out of memory?" if name == "SIGKILL" else ""
+    if name in _CRASHES:
+        hint = "native code crashed: look at what it calls"
     return FunctionFailed(f"the function's process was ended by {name}", hint)
 
 
 @contextlib.contextmanager
-def _signals(asked: Callable[[], None]) -> Iterator[None]:
-    """Have signals put into the queue. A handler runs between any two steps: it may do no more."""
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have a handler called for the signals that end a program, until the block ends."""
     heeded = [each for each in _SIGNALS if not _is_muted(each)]
-    before = {each: signal.signal(each, lambda _number, _frame: asked()) for each in heeded}
+    before = {each: signal.signal(each, handler) for each in heeded}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for each, handler_before in before.items():
+            signal.signal(each, handler_before)
 
 
 def _is_muted(number: signal.Signals) -> bool:
     """Under nohup the end of the terminal is not to end us."""
     return number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C break off what has no process to drain yet: an installation may take minutes."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

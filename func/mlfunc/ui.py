@@ -7,6 +7,7 @@ lines.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -30,6 +31,9 @@ class Ui:
     """How this command talks to its user. One is made per command and passed down."""
 
     def __init__(self) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # What it cannot carry (ü in ASCII, half of an emoji) is shown escaped: no failure.
+            sys.stdout.reconfigure(errors="backslashreplace")
         self.format: Format = "human"
         self.verbose = False
         self.terminal = sys.stdout.isatty()
@@ -43,10 +47,14 @@ class Ui:
         import logging
 
         self.verbose = True
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        note = self.note
+
+        class Notes(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                note(record.getMessage())
+
         logger = logging.getLogger("mlfunc")
-        logger.handlers = [handler]
+        logger.handlers = [Notes()]
         logger.setLevel(logging.DEBUG)
 
     def say(self, text: str = "") -> None:
@@ -93,13 +101,16 @@ class Ui:
             self.say(line)
 
     def error(self, error: MlfuncError) -> None:
-        """A failure: evidence first, so that the sentence and the way out are what is read last."""
+        """A failure: evidence first, so that the sentence and the way out are what is read last.
+
+        A traceback tells more only where the failure was somebody else's before it was ours.
+        """
         if error.evidence:
             self.note(error.evidence.rstrip("\n"))
         self.note(f"{self.paint('error:', 'red', error=True)} {error.message}")
         if error.hint:
             self.note(f"{self.paint('  try:', 'cyan', error=True)} {error.hint}")
-        if self.verbose:
+        if self.verbose and error.__cause__ is not None:
             import traceback
 
             self.note("".join(traceback.format_exception(error)).rstrip())
@@ -162,8 +173,8 @@ class Progress:
             self._ui.note(f"{phase} ...")
 
     def detail(self, text: str) -> None:
-        """What the phase is at, for a terminal only."""
-        self._detail = text
+        """What the phase is at, for a terminal only: no control character may move its cursor."""
+        self._detail = "".join(char if char.isprintable() else " " for char in text)
 
     def hide(self) -> None:
         """Clear the line, so that other text can be written; the next tick draws it again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -94,13 +95,23 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: the test's output is the test's."""
 
 
+class PatientServer(ThreadingHTTPServer):
+    """One that takes clients for what they are: they leave when they like."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Show what is an error of a test's answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A server on a free port, until the test ends."""
     state = Server()
     handler = type("Bound", (Handler,), {"state": state})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        http.daemon_threads = True
+    with PatientServer(("127.0.0.1", 0), handler) as http:
         state.url = f"http://127.0.0.1:{http.server_address[1]}"
         thread = threading.Thread(target=http.serve_forever, args=(0.01,))
         thread.start()

@@ -42,8 +42,8 @@ def main() -> int:
     if "broken" in Path("predictor.py").read_text():
         phase("failed", error="NameError: x", traceback="Traceback: predictor.py, line 1", hint="")
         return 1
-    if fake == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if fake in {"killed", "terminated"}:
+        os.kill(os.getpid(), signal.SIGKILL if fake == "killed" else signal.SIGTERM)
     phase("loading")
     if fake != "deaf":
         signal.signal(signal.SIGTERM, lambda *_: drain(fake))

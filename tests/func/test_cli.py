@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -109,11 +110,20 @@ def test_an_error_shows_evidence_then_what_happened_then_what_to_do(
     assert capsys.readouterr().err == "Traceback ...\nerror: it broke\n  try: mend it\n"
 
 
-def test_verbose_shows_the_traceback_of_an_error(
+def test_verbose_shows_the_traceback_of_what_lies_behind_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mlfunc.yaml").write_text("name: X")
+
+    assert cli.main(["test", "--path", str(tmp_path), "--verbose"]) == 2
+    assert "msgspec.ValidationError" in capsys.readouterr().err
+
+
+def test_what_is_ours_alone_has_no_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["test", "--path", str(tmp_path), "--verbose"]) == 5
-    assert "Traceback (most recent call last)" in capsys.readouterr().err
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
@@ -125,3 +135,33 @@ def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
     )
 
     assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("templates >&-", 0), ("templates 2>&-", 0), ("templates > /dev/full", 1)],
+)
+def test_streams_that_take_nothing_are_no_reason_for_a_traceback(command: str, code: int) -> None:
+    shown = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m mlfunc {command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "Traceback" not in shown.stderr
+    assert "Exception ignored" not in shown.stderr
+    assert shown.returncode == code
+
+
+def test_what_the_encoding_of_a_stream_lacks_is_escaped(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "mlfunc", "create", "x", "--path", str(tmp_path / "ü")],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert shown.returncode == 0
+    assert "\\xfc from the template" in shown.stdout

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
+import threading
+import time
 from typing import TYPE_CHECKING
+from unittest import mock
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -79,7 +84,102 @@ def test_a_reply_that_breaks_off_is_a_failure_of_the_function(server: Server) ->
         connection.send(Request())
 
 
-@pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "http://", "http://x:port/"])
+def test_no_more_of_a_reply_in_time_is_told_with_the_option(server: Server) -> None:
+    left = threading.Event()
+
+    def stall(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-length", "10")
+        handler.end_headers()
+        left.wait(10)
+
+    server.answers["POST"] = stall
+    with pytest.raises(NotFound, match=r"within 0\.1 s") as raised:
+        Connection(server.url, 0.1).send(Request())
+    left.set()
+
+    assert "--timeout" in raised.value.hint
+
+
+def test_a_function_that_hangs_up_is_not_taken_for_one_that_does_not_run(server: Server) -> None:
+    def hang_up(handler: Handler) -> None:
+        handler.close_connection = True
+
+    server.answers["POST"] = hang_up
+    with pytest.raises(FunctionFailed, match="ended the connection without a reply"):
+        Connection(server.url, 5).send(Request())
+
+
+def test_a_refusal_that_comes_before_the_whole_body_was_read_is_shown() -> None:
+    def refuse(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(10)
+            connection.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+            connection.shutdown(socket.SHUT_RD)
+            while_sending.wait(10)
+
+    while_sending = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=(listener,))
+        thread.start()
+        with Connection(f"http://127.0.0.1:{listener.getsockname()[1]}", 10) as connection:
+            http = connection._http
+            http.connect()
+            assert http.sock is not None
+            # What the system says when the other end reads no more.
+            refusing = mock.Mock(wraps=http.sock, sendall=mock.Mock(side_effect=BrokenPipeError))
+            refusing.makefile = http.sock.makefile
+            http.sock.sendall(b"POST / HTTP/1.1\r\n")
+            http.sock = refusing
+            reply = connection.send(Request(body=b"x"))
+        while_sending.set()
+        thread.join()
+
+    assert reply.status == 413
+
+
+@pytest.mark.parametrize("url", ["http://[::1]/x", "http://[::1]:8080/x", "https://[::1]/x"])
+def test_an_address_of_ipv6_is_not_taken_apart(url: str) -> None:
+    http = Connection(url, 5)._http
+
+    assert (http.host, http.port) == ("::1", urlsplit(url).port or http.default_port)
+
+
+def test_a_name_and_password_in_the_url_are_sent_and_never_shown(server: Server) -> None:
+    server.answers["POST"] = lambda h: h.reply(200)
+    with Connection(server.url.replace("//", "//ada:p%40ss@"), 5) as connection:
+        connection.send(Request())
+
+    assert server.requests[0][1]["authorization"] == "Basic YWRhOnBAc3M="
+    assert connection.url == server.url
+
+
+def test_a_header_that_comes_twice_is_a_list(server: Server) -> None:
+    def twice(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Server-Timing", "queue;dur=1")
+        handler.send_header("server-timing", "gateway;dur=2")
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    server.answers["POST"] = twice
+    with Connection(server.url, 5) as connection:
+        reply = connection.send(Request())
+
+    assert client.server_timing(reply.headers) == {"queue": 1.0, "gateway": 2.0}
+
+
+def test_a_server_without_encryption_is_not_told_as_one_that_does_not_run(server: Server) -> None:
+    with pytest.raises(NotFound, match="no secure connection") as raised:
+        Connection(server.url.replace("http:", "https:"), 5).send(Request())
+
+    assert "http://" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8080", "ftp://x", "http://", "http://x:port/", "http://x:0/", "http://[::1"]
+)
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(UsageError):
         Connection(url, 5)
@@ -113,6 +213,27 @@ def test_events_do_not_depend_on_how_the_stream_is_cut(cuts: list[int]) -> None:
         rest = rest[cut:]
 
     assert list(client.server_sent_events([*chunks, rest])) == EVENTS
+
+
+def test_an_event_is_handed_on_when_its_last_line_ends_whatever_ends_it() -> None:
+    for end in (b"\n", b"\r", b"\r\n"):
+        chunks = iter([b"data: 1" + end + end, b"data: 2" + end + end])
+
+        assert next(client.server_sent_events(chunks)).data == "1"
+        assert next(chunks, None) is not None
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_first_event() -> None:
+    assert [e.data for e in client.server_sent_events(["\ufeffdata: 1\n\n".encode()])] == ["1"]
+
+
+def test_a_very_long_event_is_read_in_the_time_of_its_length() -> None:
+    began = time.monotonic()
+    chunks = itertools.chain([b"data: "], itertools.repeat(b"x" * 65536, 800), [b"\n\n"])
+    (event,) = client.server_sent_events(chunks)
+
+    assert len(event.data) == 800 * 65536
+    assert time.monotonic() - began < 5
 
 
 @given(st.lists(st.binary(max_size=20)))

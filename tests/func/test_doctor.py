@@ -45,6 +45,24 @@ def test_a_missing_predictor_fails_and_missing_weights_warn(project: Path) -> No
     assert found(project, "model").verdict == "warn"
 
 
+def test_a_python_that_is_not_here_fails_with_what_to_install(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "mlfunc.yaml").write_text('name: x\npython: "3.99"\n')
+    monkeypatch.setattr(environment, "find_uv", lambda: None)
+
+    check = found(project, "environment")
+    assert (check.verdict, "install Python 3.99" in check.fix) == ("fail", True)
+
+
+def test_a_cache_that_cannot_be_written_to_fails(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+
+    assert "MLFUNC_HOME" in found(project, "cache").fix
+
+
 def test_without_uv_the_fix_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "find_uv", lambda: None)
 

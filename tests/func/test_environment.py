@@ -114,6 +114,26 @@ def test_the_key_follows_the_requirements_and_what_they_include(project: Path) -
     assert key(project) == keys[-1]
 
 
+@pytest.mark.parametrize(
+    "line", ["-r more.txt", "-rmore.txt", "--requirement=more.txt", "-c more.txt  # pins"]
+)
+def test_an_included_file_counts_however_it_is_written(line: str, project: Path) -> None:
+    (project / "requirements.txt").write_text(f"numpy\n{line}\n")
+    (project / "more.txt").write_text("numpy<2\n")
+    before = key(project)
+    (project / "more.txt").write_text("numpy<3\n")
+
+    assert key(project) != before
+
+
+def test_requirements_that_include_themselves_or_are_no_text_are_the_installer_s_to_judge(
+    project: Path,
+) -> None:
+    (project / "requirements.txt").write_bytes(b"-r requirements.txt\n# caf\xe9\n")
+
+    assert key(project)
+
+
 def test_projects_with_the_same_requirements_share_an_environment(
     project: Path, tmp_path: Path
 ) -> None:
@@ -124,16 +144,29 @@ def test_projects_with_the_same_requirements_share_an_environment(
     assert key(other) == key(project)
 
 
-def test_requirements_with_a_relative_path_are_bound_to_their_folder(
-    project: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("requirement", "bound"),
+    [
+        ("./library", True),
+        ("libraries/mine", True),
+        ("mine-1.0-py3-none-any.whl", True),
+        ("--find-links=wheels", True),
+        ("mine @ file:mine.whl", True),
+        ("numpy  # as in docs/numpy.md", False),
+        ("# see ./notes", False),
+        ("mine @ https://x.example/mine.tar.gz", False),
+    ],
+)
+def test_only_requirements_with_a_relative_path_are_bound_to_their_folder(
+    requirement: str, bound: bool, project: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "mlfunc.yaml").write_text("name: other\n")
     for folder in (project, other):
-        (folder / "requirements.txt").write_text("./library\n")
+        (folder / "requirements.txt").write_text(f"{requirement}\n")
 
-    assert key(other) != key(project)
+    assert (key(other) != key(project)) is bound
 
 
 def test_the_runtime_and_pytest_are_always_wanted(project: Path) -> None:

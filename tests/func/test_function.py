@@ -186,7 +186,15 @@ def test_a_key_that_looks_like_a_checker_s_message_is_still_named(key: str) -> N
 
 @pytest.mark.parametrize(
     ("duration", "expected"),
-    [("60s", 60.0), ("2m", 120.0), ("500ms", 0.5), ("1h", 3600.0), (5, 5.0), (1.5, 1.5)],
+    [
+        ("60s", 60.0),
+        ("2m", 120.0),
+        ("500ms", 0.5),
+        ("1h", 3600.0),
+        (5, 5.0),
+        (1.5, 1.5),
+        (1e-5, 1e-5),
+    ],
 )
 def test_durations_are_read_as_seconds(duration: str | float, expected: float) -> None:
     assert function.seconds(duration) == expected

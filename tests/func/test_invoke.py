@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,10 +68,11 @@ def test_a_function_without_an_example_needs_a_body(
     assert "--data" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
 def test_what_does_not_describe_itself_needs_a_body(
-    server: Server, capsys: pytest.CaptureFixture[str]
+    kind: str, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.answers["GET"] = lambda h: h.reply(200, b"<html>", content_type="text/html")
+    server.answers["GET"] = lambda h: h.reply(200, b"<html>", content_type=kind)
 
     assert cli.main(["invoke", server.url]) == 5
     assert "does not describe itself" in capsys.readouterr().err
@@ -102,6 +105,8 @@ def test_the_type_of_typed_data_is_guessed(data: str, kind: str, server: Server)
         ("noext", b"[1]", "application/json"),
         ("noext", b"hello", "text/plain; charset=utf-8"),
         ("noext", b"\xff\xfe", "application/octet-stream"),
+        ("in.json.gz", b"\x1f\x8b", "application/octet-stream"),
+        ("deep", b"[" * 100_000, "text/plain; charset=utf-8"),
     ],
 )
 def test_the_type_of_a_file_is_by_its_name_then_by_its_look(
@@ -112,6 +117,16 @@ def test_the_type_of_a_file_is_by_its_name_then_by_its_look(
     assert cli.main(["invoke", server.url, "-f", str(tmp_path / name)]) == 0
     assert server.requests[-1][1]["content-type"] == kind
     assert server.requests[-1][2] == content
+
+
+def test_a_file_may_be_a_pipe(server: Server, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"[1]",))
+    writer.start()
+
+    assert cli.main(["invoke", server.url, "-f", str(tmp_path / "pipe")]) == 0
+    writer.join()
+    assert server.requests[-1][2] == b"[1]"
 
 
 def test_a_dash_is_standard_input(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +167,12 @@ def test_options_win_over_guesses(server: Server) -> None:
         (["--data", "x", "--ext", "novalue"], 2),
         (["--data", "x", "--timeout", "0"], 2),
         (["--data", "x", "-H", "x: ☃"], 2),
+        (["--data", "x", "-H", "x: ☃", "-n", "5"], 2),
+        (["--data", "x", "-c", "5"], 2),
+        (["--data", "x", "--timeout", "inf"], 2),
+        (["--data", "x", "--ext", "type=y"], 2),
+        (["--data", "x", "--ext", "datacontenttype=y"], 2),
+        (["--data", "x", "--ext", "zone="], 2),
     ],
 )
 def test_options_that_make_no_sense_are_refused_before_anything_is_sent(
@@ -225,6 +246,17 @@ def test_a_failure_of_the_function_names_the_request_in_its_log(
     assert "request_id r-2" in capsys.readouterr().err
 
 
+def test_a_function_that_moved_is_told_with_its_new_place(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answers["POST"] = lambda h: h.reply(308, location="https://x.example/")
+
+    assert cli.main(["invoke", server.url, "--data", "{}"]) == 3
+    assert capsys.readouterr().err == (
+        "error: 308 Permanent Redirect\n  try: it is at https://x.example/\n"
+    )
+
+
 def test_a_stream_of_text_flows(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     server.answers["POST"] = lambda h: h.stream(
         b'data: "Hel"\n\n', b'data: "lo\\n"\n\ndata: "\xc3\xbc"\n\n', b"event: end\ndata: {}\n\n"
@@ -254,13 +286,45 @@ def test_a_stream_that_ends_with_an_error_fails_after_what_came(
     assert cli.main(["invoke", server.url, "--data", "{}"]) == 3
     shown = capsys.readouterr()
     assert shown.out == "Hel\n"
-    assert shown.err == "error: the stream ended with an error: name: expected str\n"
+    assert shown.err == (
+        "error: the stream ended with an error: name: expected str\n"
+        "  try: the function's log has more under request_id r-1\n"
+    )
 
 
-def test_bytes_go_through_a_pipe_untouched(
-    server: Server, capsysbinary: pytest.CaptureFixture[bytes]
+def test_text_that_no_terminal_can_show_is_escaped(
+    server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.answers["POST"] = lambda h: h.stream(b"\xff\x00", b"\n\xfe", content_type="audio/wav")
+    server.answers["POST"] = lambda h: h.stream(b'data: "half \\ud83d"\n\n')
+
+    assert cli.main(["invoke", server.url, "--data", "{}"]) == 0
+    assert capsys.readouterr().out == "half \\ud83d\n"
+
+
+def test_an_error_after_a_stream_that_breaks_off_has_a_line_of_its_own(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_off(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-type", "text/event-stream")
+        handler.send_header("content-length", "100")
+        handler.end_headers()
+        handler.wfile.write(b'data: "Hel"\n\n')
+        handler.close_connection = True
+
+    server.answers["POST"] = break_off
+
+    assert cli.main(["invoke", server.url, "--data", "{}"]) == 3
+    assert capsys.readouterr().out == "Hel\n"
+
+
+@pytest.mark.parametrize(
+    "kind", ["audio/wav", "application/vnd.openxmlformats-officedocument.wordprocessingml", ""]
+)
+def test_bytes_go_through_a_pipe_untouched(
+    kind: str, server: Server, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    server.answers["POST"] = lambda h: h.stream(b"\xff\x00", b"\n\xfe", content_type=kind)
 
     assert cli.main(["invoke", server.url, "--data", "{}"]) == 0
     assert capsysbinary.readouterr().out == b"\xff\x00\n\xfe"
@@ -290,6 +354,20 @@ def test_a_reply_can_be_read_by_a_program(
     assert (reply["status"], reply["data"], reply["event"]) == (200, ["a", 2], None)
 
 
+def test_items_of_a_stream_that_are_no_json_reach_a_program_as_text(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answers["POST"] = lambda h: h.stream(b"data: {}\n\ndata: [DONE]\n\n")
+
+    assert cli.main(["invoke", server.url, "--data", "{}", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"] == [{}, "[DONE]"]
+
+
+def test_a_host_and_port_are_a_url(server: Server) -> None:
+    assert cli.main(["invoke", server.url.removeprefix("http://"), "--data", "{}"]) == 0
+    assert len(server.requests) == 1
+
+
 def test_many_requests_are_summed_up(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data", "{}", "--event", "--id", "x", "-n", "20", "-c", "4", "-o", "json"]
 
@@ -307,6 +385,7 @@ def test_failures_among_many_are_counted_and_fail_the_command(
     assert cli.main(["invoke", server.url, "--data", "{}", "-n", "5"]) == 3
     shown = capsys.readouterr()
     assert "5 x 503\n" in shown.out
+    assert "p50" not in shown.out
     assert "5 of 5 requests failed" in shown.err
 
 

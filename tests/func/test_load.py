@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from mlfunc import load
 from mlfunc.client import Request
+from mlfunc.errors import UsageError
 from mlfunc.load import Sample
 
 if TYPE_CHECKING:
-    from .conftest import Server
+    from .conftest import Handler, Server
 
 
 def test_every_request_is_sent_once_over_as_many_connections_as_asked_for(server: Server) -> None:
@@ -44,6 +48,51 @@ def test_what_is_not_answered_is_counted_by_its_cause() -> None:
 
     assert summary.errors == {"ConnectionRefusedError": 3}
     assert summary.p50 == 0.0
+
+
+@pytest.mark.parametrize(
+    ("ending", "errors"),
+    [(b"end", {}), (b"error", {"200, then an error in the stream": 4})],
+    ids=["whole", "broken"],
+)
+def test_a_stream_counts_by_how_it_ends(
+    ending: bytes, errors: dict[str, int], server: Server
+) -> None:
+    server.answers["POST"] = lambda h: h.stream(
+        b'data: "a"\n\n', b"event: " + ending + b"\ndata: {}\n\n"
+    )
+
+    summary = load.run(server.url, lambda _: Request(), number=4, concurrency=1, timeout=5)
+
+    assert summary.errors == errors
+    assert len(server.connections) == 1
+
+
+def test_a_mistake_of_the_caller_s_is_no_failure_of_the_function(server: Server) -> None:
+    with pytest.raises(UsageError):
+        load.run(
+            server.url, lambda _: Request(headers={"x": "☃"}), number=9, concurrency=2, timeout=5
+        )
+
+    assert not server.requests
+
+
+def test_an_interrupt_waits_for_no_reply(server: Server) -> None:
+    answered = threading.Event()
+
+    def wait(_: Handler) -> None:
+        answered.wait(10)
+
+    server.answers["POST"] = wait
+    us = threading.get_ident()
+    threading.Timer(0.3, signal.pthread_kill, (us, signal.SIGINT)).start()
+    began = time.monotonic()
+
+    with pytest.raises(KeyboardInterrupt):
+        load.run(server.url, lambda _: Request(), number=10**9, concurrency=2, timeout=30)
+
+    assert time.monotonic() - began < 5
+    answered.set()
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 50), (95, 95), (99, 99)])

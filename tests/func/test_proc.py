@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from mlfunc import proc
@@ -55,6 +57,43 @@ def test_a_server_ends_when_its_parent_is_killed() -> None:
         ended, _, _ = select.select([descriptor], [], [], 10)
         os.close(descriptor)
         assert ended
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only its kernel ends orphans")
+def test_a_program_that_is_not_there_is_told_by_its_name() -> None:
+    finished = proc.run(["/no/such/program"], on_line=lambda _: None)
+
+    assert finished == proc.Finished(1, "/no/such/program: No such file or directory")
+
+
+def test_starting_a_program_beside_threads_forks_no_python(tmp_path: Path) -> None:
+    with mock.patch.object(subprocess, "Popen", wraps=subprocess.Popen) as popen:
+        proc.start([sys.executable, "-c", ""], cwd=tmp_path, env=os.environ).communicate()
+
+    assert popen.call_args.kwargs.get("preexec_fn") is None
+
+
+def test_what_nobody_listens_to_any_more_is_ended() -> None:
+    pids: list[int] = []
+
+    def leave(line: str) -> None:
+        pids.append(int(line))
+        raise KeyboardInterrupt
+
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        proc.run([sys.executable, "-c", code], on_line=leave)
+
+    assert time.monotonic() - began < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_output_that_is_no_text_is_shown_as_well_as_it_can_be() -> None:
+    code = r"import sys; sys.stdout.buffer.write(b'caf\xe9\n\x00\n')"
+
+    assert proc.run([sys.executable, "-c", code], on_line=lambda _: None).tail == "caf\ufffd\n\x00"
 
 
 def _pidfd(pid: int) -> int | None:

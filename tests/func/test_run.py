@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 from mlfunc import cli, environment, function
 from mlfunc.client import Connection, Request
+from mlfunc.commands.run import Screen
+from mlfunc.errors import MlfuncError
+from mlfunc.ui import Ui
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,18 +107,16 @@ class Served:
 @contextlib.contextmanager
 def served(folder: Path, *options: str) -> Iterator[Served]:
     it = Served(folder, *options)
-    try:
-        yield it
-    finally:
-        it.process.kill()
-        it.process.communicate()
+    with it.process:
+        try:
+            yield it
+        finally:
+            it.process.kill()
 
 
-def ask(url: str) -> str:
+def ask(url: str, body: bytes = b'{"name": "Bo"}') -> str:
     with Connection(url, 10) as connection:
-        reply = connection.send(
-            Request(headers={"content-type": "application/json"}, body=b'{"name": "Bo"}')
-        )
+        reply = connection.send(Request(headers={"content-type": "application/json"}, body=body))
     return reply.body.decode()
 
 
@@ -219,6 +220,21 @@ def test_sigterm_drains_as_well(greeter: Path) -> None:
     assert "draining ..." in shown
 
 
+def test_a_reader_that_leaves_early_ends_the_function_too(greeter: Path) -> None:
+    with served(greeter) as running:
+        url = running.url()
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+        with contextlib.suppress(MlfuncError):
+            ask(url, b"no json")
+        (greeter / "predictor.py").touch()
+        code = running.process.wait(60)
+
+    assert code == 1
+    with pytest.raises(MlfuncError):
+        ask(url)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only its kernel ends orphans")
 def test_a_function_does_not_outlive_a_run_that_is_killed(greeter: Path) -> None:
     with served(greeter) as running:
@@ -274,3 +290,28 @@ def test_requirements_that_cannot_be_installed_end_with_4(
     shown = capsys.readouterr().err
     assert "/no/such/wheel" in shown
     assert "could not make the function's environment" in shown
+
+
+def test_what_the_predictor_leaves_in_mid_line_is_followed_by_lines_of_ours(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Screen(Ui(), project, "127.0.0.1") as screen:
+        screen.output(b"50%")
+        screen.phase("loading")
+        screen.output(b"50%")
+        screen.record({"message": "m"})
+        screen.output(b"50%")
+        screen.changed([f"{i}.py" for i in range(9)])
+        screen.output(b"50%")
+        screen.failed(MlfuncError("e"))
+        screen.output(b"50%")
+        screen.ready(1, {})
+
+    shown = capsys.readouterr().err.splitlines()
+    assert [shown[i + 1] for i, line in enumerate(shown) if line == "50%"] == [
+        "loading ...",
+        "info     m",
+        "0.py, 1.py, 2.py and 6 more changed: starting again",
+        "error: e",
+        "started in 0.00 s; Ctrl-C ends it",
+    ]

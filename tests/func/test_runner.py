@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 from hypothesis import given
 from hypothesis import strategies as st
 from mlfunc import function, runner
 from mlfunc.environment import Environment
-from mlfunc.runner import Output, Record
+from mlfunc.runner import Exited, Output, Record
 
 SOURCE = b"""name: x
 serve: {drain: 2m}
@@ -98,3 +103,44 @@ def test_records_do_not_depend_on_how_the_stream_is_cut(cuts: list[int]) -> None
     said = list(runner.messages([*chunks, rest]))
     assert [each for each in said if isinstance(each, Record)] == [Record(json.loads(READY))] * 3
     assert b"".join(each.data for each in said if isinstance(each, Output)) == b'50% {"' * 3
+
+
+def test_a_record_that_nests_too_deep_is_output_and_no_end_of_listening() -> None:
+    line = b'{"time":' + b"[" * 200_000
+
+    assert list(runner.messages([line + b"\n", READY + b"\n"])) == [
+        Output(line + b"\n"),
+        Record(json.loads(READY)),
+    ]
+
+
+def started(code: str, folder: Path, said: SimpleQueue[runner.Said]) -> runner.Runner:
+    launch = replace(plan(), folder=folder, argv=(sys.executable, "-c", code), env=os.environ)
+    return runner.Runner(launch, said)
+
+
+def test_the_end_is_told_though_a_child_in_a_session_of_its_own_lives_on(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(20)']\n"
+        "subprocess.Popen(sleep, start_new_session=True)"
+    )
+    said: SimpleQueue[runner.Said] = SimpleQueue()
+    began = time.monotonic()
+    started(code, tmp_path, said)
+
+    assert said.get(timeout=30) == Exited(0)
+    assert time.monotonic() - began < 15
+
+
+def test_a_function_that_writes_faster_than_is_shown_has_to_wait(tmp_path: Path) -> None:
+    code = "import sys\nwhile True: sys.stderr.write('x' * 65536)"
+    said: SimpleQueue[runner.Said] = SimpleQueue()
+    process = started(code, tmp_path, said)
+    time.sleep(1.0)
+    most = said.qsize()
+    process.kill()
+    while not isinstance(said.get(timeout=30), Exited):
+        pass
+
+    assert most <= runner._UNSHOWN_AT_MOST

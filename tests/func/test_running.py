@@ -72,6 +72,22 @@ def test_a_name_the_folder_and_the_only_one_all_lead_to_a_function(tmp_path: Pat
             assert running.resolve(None, here) == "http://127.0.0.1:2"
 
 
+def test_in_a_project_that_does_not_run_no_other_is_meant(tmp_path: Path, project: Path) -> None:
+    with (
+        running.published("ocr", tmp_path, "http://127.0.0.1:1"),
+        pytest.raises(NotFound, match="of this folder does not run; there are ocr"),
+    ):
+        running.resolve(None, project)
+
+
+def test_an_entry_of_another_version_is_passed_over(tmp_path: Path) -> None:
+    with running.published("ocr", tmp_path, "http://127.0.0.1:1") as entry:
+        file = paths.running() / f"{entry.pid}.json"
+        file.write_text('{"name": "ocr", "socket": "/x"}')
+
+        assert running.everything() == []
+
+
 def test_several_that_could_be_meant_are_listed(tmp_path: Path) -> None:
     with (
         Held("ocr", tmp_path / "a", "http://127.0.0.1:1"),

@@ -65,6 +65,9 @@ class Witness:
     def changed(self, names: list[str]) -> None:
         self._say(f"changed {' '.join(names)}")
 
+    def unwatched(self, reason: str) -> None:
+        self._say(f"unwatched: {reason}")
+
 
 def launch(folder: Path, fake: str = "", drain: float = 30.0) -> Launch:
     env = {**os.environ, "FAKE": fake, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -117,13 +120,14 @@ def test_a_second_interrupt_kills_what_does_not_drain(project: Path) -> None:
     assert witness.said[-1] == "draining"
 
 
-def test_what_drains_longer_than_it_may_is_killed(
+def test_what_drains_longer_than_it_may_is_killed_and_has_failed(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mlfunc.runner._GRACE_SECONDS", 0.1)
     witness = Witness().on("a line", interrupt)
 
-    serve(project, witness, fake="deaf", drain=0.1)
+    with pytest.raises(FunctionFailed, match="work undone"):
+        serve(project, witness, fake="deaf", drain=0.1)
 
     assert witness.said[-1] == "draining"
 
@@ -149,6 +153,45 @@ def test_a_process_that_the_system_kills_is_told_as_such(project: Path) -> None:
 
     assert raised.value.message == "the function's process was ended by SIGKILL"
     assert raised.value.hint == "out of memory?"
+
+
+def test_a_process_that_somebody_ends_has_not_crashed(project: Path) -> None:
+    with pytest.raises(FunctionFailed) as raised:
+        serve(project, Witness(), fake="terminated")
+
+    assert raised.value.message == "the function's process was ended by SIGTERM"
+    assert raised.value.hint == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only it lists children")
+def test_the_function_ends_with_a_session_that_cannot_be_shown(project: Path) -> None:
+    pids: list[int] = []
+
+    def lose_the_terminal() -> None:
+        (child,) = Path("/proc/self/task", str(os.getpid()), "children").read_text().split()
+        pids.append(int(child))
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        serve(project, Witness().on("ready", lose_the_terminal))
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_where_changes_cannot_be_noticed_it_is_said_and_served_all_the_same(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "OS file watch limit reached")
+
+    monkeypatch.setattr("watchfiles.watch", refuse)
+    witness = Witness().on("a line", interrupt)
+
+    serve(project, witness, reload=True)
+
+    assert "unwatched: [Errno 28] OS file watch limit reached" in witness.said
+    assert witness.said[-1] == "stopped"
 
 
 def test_a_taken_port_ends_the_session_even_when_it_reloads(project: Path) -> None:
@@ -216,12 +259,14 @@ def test_a_mistake_in_mlfunc_yaml_after_a_change_is_shown_and_waited_over(projec
     assert witness.errors[0].message == "mlfunc.yaml:1: wrong"
 
 
-def test_an_interrupt_during_a_reinstall_breaks_it_off(project: Path) -> None:
+@pytest.mark.parametrize("end", [interrupt, terminate])
+def test_a_request_to_end_breaks_off_a_reinstall(project: Path, end: Callable[[], None]) -> None:
     again = threading.Event()
 
     def prepare() -> Launch:
         if again.is_set():
-            interrupt()
+            end()
+            pytest.fail("it went on")
         return launch(project)
 
     def change() -> None:

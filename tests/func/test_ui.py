@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import pty
+import re
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,14 +23,19 @@ if TYPE_CHECKING:
 def on_terminal(work: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> str:
     """What `work` writes when both streams are a terminal."""
     leader, follower = pty.openpty()
-    with open(follower, "w", encoding="utf-8") as stream:  # noqa: PTH123 - it is a descriptor
-        monkeypatch.setattr(sys, "stdout", stream)
-        monkeypatch.setattr(sys, "stderr", stream)
+    with (
+        open(follower, "w", encoding="utf-8") as stream,  # noqa: PTH123 - it is a descriptor
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(sys, "stdout", stream)
+        patch.setattr(sys, "stderr", stream)
         work()
-        stream.flush()
-        shown = os.read(leader, 65536).decode()
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone with the last who writes to it
+        while chunk := os.read(leader, 65536):
+            shown += chunk
     os.close(leader)
-    return shown
+    return shown.decode()
 
 
 def test_results_and_remarks_go_to_streams_of_their_own(
@@ -65,6 +74,32 @@ def test_a_pipe_gets_a_line_a_phase_and_no_control_codes(
     assert capsys.readouterr().err == "installing ...\nimporting ...\n"
 
 
+def test_what_an_installer_says_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+
+    def work() -> None:
+        with ui.Ui().progress("installing") as progress:
+            progress.detail("10%\r20%\x1b[2J")
+            time.sleep(3 * ui._TICK_SECONDS)
+
+    assert "10% 20% [2J" in on_terminal(work, monkeypatch)
+
+
+def test_what_is_done_is_told_between_the_ticks_of_a_progress_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+
+    def work() -> None:
+        screen = ui.Ui()
+        screen.be_verbose()
+        with screen.progress("installing"):
+            time.sleep(3 * ui._TICK_SECONDS)
+            logging.getLogger("mlfunc.proc").debug("$ %s", "uv venv")
+
+    assert f"{ui._CLEAR_LINE}$ uv venv\r\n" in on_terminal(work, monkeypatch)
+
+
 def test_a_terminal_gets_each_phase_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "xterm")
@@ -74,8 +109,9 @@ def test_a_terminal_gets_each_phase_with_its_time(monkeypatch: pytest.MonkeyPatc
             progress.phase("loading")
 
     shown = on_terminal(work, monkeypatch)
-    assert "\x1b[32m✓\x1b[0m installing  0.0 s\r\n" in shown
-    assert shown.endswith("\x1b[32m✓\x1b[0m loading  0.0 s\r\n")
+    for phase in ("installing", "loading"):
+        assert re.search(rf"\x1b\[32m✓\x1b\[0m {phase}  \d\.\d s\r\n", shown)
+    assert shown.index("installing") < shown.index("loading")
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:

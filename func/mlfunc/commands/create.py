@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,5 +37,5 @@ def command(ui: Ui, name: str, template: str, folder: Path | None) -> None:
     scaffold.write(scaffold.render(scaffold.find(template), name), place)
     ui.say(f"Created {name} in {place} from the template {template}.")
     ui.note("Next:")
-    for step in (f"cd {place}", "mlfunc run", "mlfunc invoke", "mlfunc test"):
+    for step in (f"cd {shlex.quote(str(place))}", "mlfunc run", "mlfunc invoke", "mlfunc test"):
         ui.note(f"  {step}")

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, max=86_400, min_open=True),
     default=60.0,
     show_default=True,
     help="Seconds to wait for the reply, and between its parts.",
@@ -64,10 +64,9 @@ if TYPE_CHECKING:
 @click.option(
     "-c",
     "concurrency",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="So many at once.",
+    type=click.IntRange(1, 1000),
+    show_default="1",
+    help="So many at once, with -n.",
 )
 @options.folder
 @options.reporting
@@ -86,7 +85,7 @@ def command(
     extensions: dict[str, str],
     timeout: float,
     number: int | None,
-    concurrency: int,
+    concurrency: int | None,
     folder: Path,
 ) -> None:
     """Send a function a request, or with --event an event.
@@ -94,6 +93,8 @@ def command(
     It goes to a URL, to a function that runs here by its name, or to the one of this folder.
     Without a body, the function's own example is sent.
     """
+    if concurrency and number is None:
+        raise click.UsageError("-c is for many requests: say how many with -n")
     url = running.resolve(target, folder)
     with Connection(url, timeout) as connection:
         body = _body(connection, data, file)
@@ -118,7 +119,8 @@ def command(
             with connection.open(request(0)) as stream:
                 replies.show(ui, stream)
         else:
-            _measure(ui, url, request, number=number, concurrency=concurrency, timeout=timeout)
+            at_once = concurrency or 1
+            _measure(ui, url, request, number=number, concurrency=at_once, timeout=timeout)
 
 
 def _body(connection: Connection, data: str | None, file: Path | None) -> Payload:
@@ -151,6 +153,7 @@ def _measure(
 def _report(ui: Ui, summary: Summary) -> None:
     ui.say(f"{summary.requests} requests in {summary.seconds:.2f} s: {summary.per_second:.1f}/s")
     times = (("p50", summary.p50), ("p95", summary.p95), ("p99", summary.p99), ("max", summary.max))
-    ui.say("  ".join(f"{name} {value:.1f} ms" for name, value in times))
+    if summary.per_second:
+        ui.say("  ".join(f"{name} {value:.1f} ms" for name, value in times))
     for outcome, count in summary.errors.items():
         ui.say(ui.paint(f"{count} x {outcome}", "red"))

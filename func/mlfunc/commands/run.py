@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mlfunc.errors import MlfuncError
     from mlfunc.ui import Progress, Ui
 
-_PHASES = {"listening": "starting", "warming": "warming up"}
+_PHASES = {"warming": "warming up"}
+_NAMED_AT_MOST = 3
 
 
 @click.command("run")
@@ -112,6 +113,7 @@ class Screen:
 
     def phase(self, name: str) -> None:
         """The next phase, in place of the one before."""
+        self._end_line()
         if name == "stopped":
             self._stop_waiting(succeeded=True)
         elif self._progress is None:
@@ -121,6 +123,7 @@ class Screen:
 
     def ready(self, port: int, startup: Mapping[str, float]) -> None:
         """Say where it is, and what the start cost."""
+        self._end_line()
         self._stop_waiting(succeeded=True)
         url = f"http://{self._host}:{port}"
         self._published.close()
@@ -130,9 +133,7 @@ class Screen:
 
     def record(self, fields: Mapping[str, Any]) -> None:
         """A log line."""
-        if not self._at_line_start:
-            self._ui.note("")
-            self._at_line_start = True
+        self._end_line()
         text, colour = loglines.line(fields), loglines.colour(fields)
         self._ui.note(self._ui.paint(text, colour, error=True) if colour else text)
 
@@ -143,6 +144,7 @@ class Screen:
 
     def failed(self, error: MlfuncError) -> None:
         """It does not serve now."""
+        self._end_line()
         self._stop_waiting(succeeded=False)
         self._published.close()
         self._ui.error(error)
@@ -150,7 +152,21 @@ class Screen:
 
     def changed(self, names: list[str]) -> None:
         """It is started again."""
-        self._ui.note(f"{', '.join(names)} changed: starting again")
+        self._end_line()
+        more = len(names) - _NAMED_AT_MOST
+        named = ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+        self._ui.note(f"{named} changed: starting again")
+
+    def unwatched(self, reason: str) -> None:
+        """It is not started again when a file changes."""
+        self._end_line()
+        self._ui.note(f"changes of files are not noticed any more: {reason}")
+
+    def _end_line(self) -> None:
+        """What the predictor wrote may have stopped in the middle of a line."""
+        if not self._at_line_start:
+            self._ui.note("")
+            self._at_line_start = True
 
     def _stop_waiting(self, *, succeeded: bool) -> None:
         if self._progress is not None:
