@@ -27,20 +27,19 @@ from mlfunc_runtime.errors import StartupError  # noqa: E402
 
 def main() -> None:
     """Read the settings, serve, leave with the exit code."""
-    logs.setup(os.environ.get("MLFUNC_LOG_LEVEL", "info"))
-    from mlfunc_runtime.server import Server, exit_now
+    logs.setup()
+    from mlfunc_runtime.server import Server
+    from mlfunc_runtime.worker import exit_now
 
     try:
         told = settings.from_process()
+        logs.set_level(told.log_level)
         # Progress bars of model libraries are no use in a log, and break its lines.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         cpus.limit_threads(os.environ, cpus.available(), told.slots)
         code = Server(told, _startup).serve()
     except StartupError as error:
-        logs.event(
-            str(error), level=40, phase="failed", error=str(error), hint=error.hint, traceback=""
-        )
-        code = error.exit_code
+        code = logs.failed(error)
     exit_now(code)
 
 

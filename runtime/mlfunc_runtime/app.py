@@ -37,6 +37,8 @@ def create_app(function: Function) -> Flask:
     app.add_url_rule("/", view_func=root)
     app.add_url_rule("/openapi.json", "openapi", lambda: _json(openapi(function)))
     app.add_url_rule("/docs", "docs", lambda: _page("docs.html"))
+    for path in ("/health/liveness", "/health/readiness"):  # GET is answered before Flask
+        app.add_url_rule(path, path, lambda: _json({}))
     app.add_url_rule("/_mlfunc/<path:name>", "pages", _page)
     app.register_error_handler(HTTPException, _problem)
     app.after_request(_identify)
@@ -68,12 +70,14 @@ def _json(value: Any) -> Response:
 
 def _problem(error: HTTPException) -> Response:
     status = error.code or 500
-    headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+    headers = {"Allow": _ALLOWED.get(request.path, "GET, HEAD")} if status == _NOT_ALLOWED else {}
     detail = f"{request.method} {request.path}: {_DETAILS.get(status, error.description)}"
     body = codec.encode(Problem(status, detail).as_dict(request.environ["mlfunc.request_id"]))
     return Response(body, status=status, content_type=PROBLEM, headers=headers)
 
 
+_NOT_ALLOWED = 405
+_ALLOWED = {"/": "GET, HEAD, POST"}
 _DETAILS = {
     404: "there are POST /, GET /, /openapi.json, /docs, /health/liveness and /health/readiness",
     405: "this route does not take that method",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +65,8 @@ class Around:
         """before_predict returned None: predict gets what came in."""
         if self._predictor.trusts_before:
             return protocols.of(request).decode(request, self._binding)
-        if self._predictor.wire is self._binding:
-            return arguments
         names = set(arguments) & set(self._binding.names)
-        return {name: arguments[name] for name in names}
+        return self._binding.complete({name: arguments[name] for name in names})
 
     def _inject(self, request: Request, arguments: dict[str, Any]) -> dict[str, Any]:
         if not self._binding.injected:
@@ -78,6 +77,6 @@ class Around:
     def _call(self, hook: Hook, request: Request, values: dict[str, Any]) -> Any:
         given = {"request": request, "event": request.event, **values}
         arguments = {name: given[name] for name in hook.wants}
-        if hook.is_async:
-            return self._async_loop.run(hook.call, **arguments)
-        return hook.call(**arguments)
+        result = hook.call(**arguments)
+        # Told by what comes back: a decorator can hide that a hook is `async def`.
+        return self._async_loop.run(lambda: result) if inspect.iscoroutine(result) else result

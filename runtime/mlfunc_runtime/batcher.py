@@ -73,13 +73,23 @@ class Batcher:
         try:
             item.done.wait()
         except BaseException:
-            request.cancelled = True
+            self._give_up(item)
             raise
+        if isinstance(item.outcome, Stream):
+            request.streams.append(item.outcome)
         request.timings.queue = item.started - item.enqueued
         request.timings.predict = item.finished - item.started
         if isinstance(item.outcome, BaseException):
             raise item.outcome
         return item.outcome
+
+    def _give_up(self, item: Item) -> None:
+        """Out of the queue if it is there still; if it runs, nobody reads what comes of it."""
+        item.request.cancelled = True
+        if item in self._waiting:
+            self._waiting.remove(item)
+        if isinstance(item.outcome, Stream):
+            item.outcome.close()
 
     def _dispatch(self) -> None:
         while self._idle and (batch := self._next_batch()):
@@ -89,9 +99,7 @@ class Batcher:
     def _next_batch(self) -> list[Item]:
         batch: list[Item] = []
         while self._waiting and len(batch) < self._max_size:
-            item = self._waiting.popleft()
-            if not item.request.cancelled:
-                batch.append(item)
+            batch.append(self._waiting.popleft())
         return batch
 
     def _work(self, slot: Slot, batch: list[Item]) -> None:

@@ -5,12 +5,12 @@ An exception is an outcome like any other; it is raised where the request waits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import inspect
+from collections.abc import Iterator, Mapping, Set
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlfunc_runtime import logs
-from mlfunc_runtime.errors import Problem
 from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
@@ -25,20 +25,25 @@ def make(predictor: Predictor, mailbox: Mailbox) -> Run:
     """How this predictor's batches are run."""
     if predictor.batch > 1:
         return batched(predictor.predict)
-    return one(predictor.predict, mailbox)
+    kinds = (GeneratorType, Iterator) if predictor.streams else (GeneratorType,)
+    return one(predictor.predict, mailbox, kinds)
 
 
-def one(predict: Callable[..., Any], mailbox: Mailbox) -> Run:
+def one(
+    predict: Callable[..., Any], mailbox: Mailbox, stream_kinds: tuple[type, ...] = (GeneratorType,)
+) -> Run:
     """A batch of one: a generator becomes a stream."""
 
     def call(batch: Sequence[Item]) -> list[Any]:
         (item,) = batch
         logs.request_id.set(item.request.id)
         try:
-            result = predict(**item.arguments)
+            result = _no_coroutine(predict(**item.arguments))
         except BaseException as error:
             return [_as_outcome(error)]
-        return [Stream(result, mailbox) if isinstance(result, GeneratorType) else result]
+        if isinstance(result, stream_kinds):
+            return [Stream(cast("Iterator[Any]", result), mailbox)]
+        return [result]
 
     return call
 
@@ -47,10 +52,11 @@ def batched(predict: Callable[..., Any]) -> Run:
     """Each argument becomes a list of what the requests sent; as many results come back."""
 
     def call(batch: Sequence[Item]) -> list[Any]:
-        names = batch[0].arguments
-        columns = {name: [item.arguments[name] for item in batch] for name in names}
+        logs.request_id.set("")
         try:
-            return _one_each(predict(**columns), len(batch))
+            names = batch[0].arguments
+            columns = {name: [item.arguments[name] for item in batch] for name in names}
+            return _one_each(_no_coroutine(predict(**columns)), len(batch))
         except BaseException as error:
             return [_as_outcome(error)] * len(batch)
 
@@ -66,11 +72,27 @@ def _as_outcome(error: BaseException) -> Exception:
     return wrapped
 
 
+def _no_coroutine(result: Any) -> Any:
+    """A decorator can hide that `predict` is `async def`."""
+    if inspect.iscoroutine(result):
+        result.close()
+        message = "predict returned a coroutine, which nobody runs: make it `def`"
+        raise TypeError(message)
+    return result
+
+
 def _one_each(results: Any, size: int) -> list[Any]:
-    """What has a length and an order will do: lists, arrays, tensors; no mapping, no text."""
-    if not hasattr(results, "__len__") or isinstance(results, (Mapping, str, bytes, Set)):
+    """What has a length and an order will do: lists, arrays, tensors.
+
+    Not text, and nothing with keys, be it a dict or a table: iterating it gives those.
+    """
+    keyed = isinstance(results, (Mapping, str, bytes, Set)) or hasattr(results, "keys")
+    if keyed or not hasattr(results, "__len__"):
         kind = type(results).__name__
-        raise Problem(500, f"predict returned {kind} for a batch of {size}, not a list of results")
-    if len(results) != size:
-        raise Problem(500, f"predict returned {len(results)} results for a batch of {size}")
-    return list(results)
+        message = f"predict returned {kind} for a batch of {size}, not a list of results"
+        raise TypeError(message)
+    rows = list(results)
+    if len(rows) != size:
+        message = f"predict returned {len(rows)} results for a batch of {size}"
+        raise ValueError(message)
+    return rows

@@ -14,12 +14,14 @@ import itertools
 import os
 import traceback
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _IMPORT = "<frozen importlib"
+_ERRORS = (400, 599)
+_TITLES = {status.value: status.phrase for status in HTTPStatus}
 _LEADING = (os.path.dirname(__file__), _IMPORT)  # noqa: PTH120 - pathlib is not needed for it
 
 
@@ -27,19 +29,26 @@ class Problem(Exception):
     """A request that ends with an error reply. Predictors raise it to choose the status themselves.
 
     `field` names the field or header to blame; `headers` are added to the reply.
+
+    Raises:
+        ValueError: `status` is none of an error, 400 to 599.
+
     """
 
     def __init__(
         self,
-        status: int,
-        detail: str,
+        status: Any,
+        detail: object,
         *,
         field: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
+        if not isinstance(status, int) or not _ERRORS[0] <= status <= _ERRORS[1]:
+            message = f"a problem's status is between {_ERRORS[0]} and {_ERRORS[1]}, not {status!r}"
+            raise ValueError(message)
         super().__init__(detail)
-        self.status = status
-        self.detail = detail
+        self.status: int = status
+        self.detail = str(detail)
         self.field = field
         self.headers = headers or {}
 
@@ -47,13 +56,13 @@ class Problem(Exception):
         """The members of RFC 9457, with the request's id for the log."""
         members: dict[str, object] = {
             "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "title": _TITLES.get(self.status, "Error"),
             "status": self.status,
-            "detail": self.detail,
+            "detail": _encodable(self.detail),
             "request_id": request_id,
         }
         if self.field is not None:
-            members["field"] = self.field
+            members["field"] = _encodable(self.field)
         return members
 
 
@@ -74,6 +83,11 @@ class SettingsError(StartupError):
     """mlfunc.yaml or an environment variable does not say what it must."""
 
     exit_code = 2
+
+
+def _encodable(text: str) -> str:
+    """Lone surrogates, as in the names of odd files, have no UTF-8."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def user_traceback(error: BaseException) -> str:

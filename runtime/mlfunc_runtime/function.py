@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import itertools
 import logging
 import time
@@ -28,6 +30,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _WARM_UP_ITEMS = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Undone:
+    """What a function leaves behind when it stops."""
+
+    in_flight: int
+    hooks: int
+    unloaded: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.in_flight or self.hooks or not self.unloaded)
 
 
 class Function:
@@ -80,14 +94,14 @@ class Function:
         self._pipeline = self._make_pipeline(predictor)
         self._warm_up(predictor)
         self.startup.done("warmup")
-        self._ready(predictor)
+        self._ready()
 
     def handle(self, request: Request) -> Reply:
         """Answer a request, while draining too: a refused one would be lost to its caller.
 
         `sent` must be called when the reply is out.
         """
-        if self._pipeline is None or self.predictor is None:
+        if self._pipeline is None or self.state == "starting":
             unready = Problem(503, "the model is not loaded yet", headers={"Retry-After": "1"})
             return problem(unready, request)
         return self._pipeline.handle(request)
@@ -103,15 +117,14 @@ class Function:
         while self._pipeline and self.in_flight and time.monotonic() < deadline:
             self._pipeline.idle.wait(deadline - time.monotonic())
 
-    def stop(self, deadline: float) -> int:
-        """Drain the hooks until `deadline`, unload, and return how many hooks were left undone."""
-        undone = self.backlog.drain(max(0.0, deadline - time.monotonic()))
-        if self.predictor is not None:
-            self._unload(self.predictor, deadline)
+    def stop(self, deadline: float) -> Undone:
+        """Drain the hooks until `deadline`, unload, and say what was left undone."""
+        hooks = self.backlog.drain(max(0.0, deadline - time.monotonic()))
+        unloaded = self.predictor is None or self._unload(self.predictor, deadline)
         for slot in self._slots:
             slot.close()
         self._async_loop.close()
-        return undone
+        return Undone(self.in_flight, hooks, unloaded=unloaded)
 
     def _make_pipeline(self, predictor: Predictor) -> Pipeline:
         return Pipeline(
@@ -126,25 +139,29 @@ class Function:
 
     def _load(self, predictor: Predictor) -> None:
         hook = predictor.hooks.get("load")
-        if hook is None:
-            return
         try:
-            self._in_slot(self._call, hook).get()
+            if hook is not None:
+                self._in_slot(self._call, hook).get()
         except StartupError:
             raise
         except (Exception, SystemExit) as error:
             raise StartupError(f"load raised {type(error).__name__}: {error}") from error
+        self.predictor = predictor
 
-    def _unload(self, predictor: Predictor, deadline: float) -> None:
+    def _unload(self, predictor: Predictor, deadline: float) -> bool:
         """Not waited for beyond the deadline: a prediction that never ends may be before it."""
         hook = predictor.hooks.get("unload")
         if hook is None:
-            return
+            return True
         try:
             self._in_slot(self._call, hook).get(max(0.1, deadline - time.monotonic()))
+        except TimeoutError:
+            logs.event("unload was not done within serve.drain", level=logging.ERROR)
+            return False
         except (Exception, SystemExit) as error:
             told = f"unload raised {type(error).__name__}: {error}"
             logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
+        return True
 
     def _in_slot(self, function: Callable[..., T], *arguments: Any) -> Result[T]:
         """In the thread where predict will run: some libraries bind a model to its thread."""
@@ -152,10 +169,9 @@ class Function:
 
     def _call(self, hook: Hook) -> None:
         arguments = {"context": self._context} if hook.wants else {}
-        if hook.is_async:
-            self._async_loop.run_blocking(hook.call, **arguments)
-        else:
-            hook.call(**arguments)
+        result = hook.call(**arguments)
+        if inspect.iscoroutine(result):
+            self._async_loop.run_blocking(lambda: result)
 
     def _warm_up(self, predictor: Predictor) -> None:
         """One prediction with `example`, the hooks around it included."""
@@ -168,42 +184,29 @@ class Function:
             arguments = protocols.of(request).decode(request, predictor.wire)
             result = self._pipeline.run(request, arguments)
             _take_some(result)
+        except Problem as refused:
+            hint = "`example` must be an input that before_predict and predict take"
+            raise StartupError(f"`example` was refused: {refused}", hint) from refused
         except (Exception, SystemExit) as error:
-            hint = "`example` must be an input that predict takes; without it there is no warm-up"
-            raise StartupError(f"the warm-up with `example` failed: {error}", hint) from error
+            told = f"the warm-up with `example` raised {type(error).__name__}: {error}"
+            raise StartupError(told) from error
 
-    def _ready(self, predictor: Predictor) -> None:
+    def _ready(self) -> None:
         self._before_ready()
-        self.predictor = predictor
         total = self.startup.finish()
         self.metrics.startup = self.startup.seconds
         self.state = "ready"
         logs.event(f"ready after {total:.2f} s", phase="ready", startup=self.startup.seconds)
 
     def _export(self) -> None:
-        waiting = "Requests that wait for a slot."
-        self.metrics.gauges |= {
-            "mlfunc_ready": (
-                "1 when predictions are served.",
-                lambda: float(self.state == "ready"),
-            ),
-            "mlfunc_in_flight": (
-                "Requests without a complete reply.",
-                lambda: float(self.in_flight),
-            ),
-            "mlfunc_queue": (
-                waiting,
-                lambda: float(self._pipeline.batcher.waiting if self._pipeline else 0),
-            ),
-            "mlfunc_slots": (
-                "Predictions that may run at once.",
-                lambda: float(self.settings.slots),
-            ),
-            "mlfunc_hooks_backlog": (
-                "after_response hooks that wait or run.",
-                lambda: float(self.backlog.size),
-            ),
+        gauges: dict[str, Callable[[], float]] = {
+            "mlfunc_ready": lambda: self.state == "ready",
+            "mlfunc_in_flight": lambda: self.in_flight,
+            "mlfunc_queue": lambda: self._pipeline.batcher.waiting if self._pipeline else 0,
+            "mlfunc_slots": lambda: self.settings.slots,
+            "mlfunc_hooks_backlog": lambda: self.backlog.size,
         }
+        self.metrics.gauges |= gauges
 
 
 def _example_request(example: Example, *, needs_event: bool) -> Request:

@@ -40,7 +40,6 @@ class Hook:
 
     call: Callable[..., Any]
     wants: tuple[str, ...]
-    is_async: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Predictor:
 
     `wire` binds what a client sends: before_predict's own body parameters if it has some, else
     predict's. `trusts_before` says that before_predict takes the request alone, so that only it
-    knows what the wire looks like.
+    knows what the wire looks like. `needs_event`: a plain request is not enough.
     """
 
     name: str
@@ -114,7 +113,7 @@ def describe(cls: type, settings: Settings) -> Predictor:
     hooks = {name: hook for name in _MAY_ASK if (hook := _hook(instance, name)) is not None}
     binding = schema.bind(predict, batched=batched)
     before = _before_binding(hooks)
-    streams = inspect.isgeneratorfunction(predict)
+    streams = schema.streams(predict)
     _check_stream(streams=streams, batched=batched, hooks=hooks)
     _refuse_lookalikes(cls)
     return Predictor(
@@ -129,7 +128,7 @@ def describe(cls: type, settings: Settings) -> Predictor:
         streams=streams,
         batch=settings.batch,
         hooks=hooks,
-        example=_example(getattr(instance, "example", None)),
+        example=_example(_own(instance, "example")),
     )
 
 
@@ -140,8 +139,9 @@ def _import_file(folder: Path, file: str) -> ModuleType:
         raise StartupError(
             f"predictor file {file} does not exist in {folder}", _suggest(file, others, "there are")
         )
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    for place in (str(folder), str(path.parent)):
+        if place not in sys.path:
+            sys.path.insert(0, place)
     module_name = ".".join(Path(file).with_suffix("").parts)
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
@@ -151,41 +151,43 @@ def _import_file(folder: Path, file: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise _import_failed(file, error) from error
+        raise _import_failed(folder, file, error) from error
     return module
 
 
-def _import_failed(file: str, error: BaseException) -> StartupError:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        hint = f"add the package that has {error.name.partition('.')[0]} to requirements.txt"
-        return StartupError(f"{file} imports {error.name}, which is not installed", hint)
-    return StartupError(f"{file} cannot be imported: {_say(error)}")
+def _import_failed(folder: Path, file: str, error: BaseException) -> StartupError:
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return StartupError(f"{file} cannot be imported: {_say(error)}")
+    package = error.name.partition(".")[0]
+    if (folder / file).with_name(f"{package}.py").exists():
+        return StartupError(f"{file} cannot be imported: {_say(error)}")
+    hint = f"add the package that has {package} to requirements.txt"
+    return StartupError(f"{file} needs {error.name}, which is not installed", hint)
 
 
 def _make(cls: type) -> Any:
-    required = [
-        p
-        for p in _init_parameters(cls)
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p for p in _init_parameters(cls) if p.default is p.empty and p.kind not in optional]
     if required:
         names = ", ".join(p.name for p in required)
-        raise StartupError(
-            f"{cls.__name__}() needs {names}",
-            "a predictor is made without arguments; use load(self, context)",
-        )
+        hint = "a predictor is made without arguments; use load(self, context)"
+        raise StartupError(f"{cls.__name__}() needs {names}", hint)
     try:
         return cls()
     except (Exception, SystemExit) as error:
         raise StartupError(f"{cls.__name__}() raised {_say(error)}") from error
 
 
-def _init_parameters(cls: type) -> Iterable[inspect.Parameter]:
-    return inspect.signature(cls).parameters.values()
+def _init_parameters(cls: type) -> list[inspect.Parameter]:
+    """None are known of a class that C makes, such as a subclass of dict."""
+    try:
+        return list(inspect.signature(cls).parameters.values())
+    except ValueError:
+        return []
 
 
 def _predict_of(cls: type, instance: Any) -> Callable[..., Any]:
-    predict = getattr(instance, "predict", None)
+    predict = _own(instance, "predict")
     if predict is None:
         methods = [name for name in vars(cls) if not name.startswith("_")]
         raise StartupError(
@@ -193,37 +195,52 @@ def _predict_of(cls: type, instance: Any) -> Callable[..., Any]:
         )
     if not callable(predict):
         raise StartupError(f"{cls.__name__}.predict is no method but {type(predict).__name__}")
-    if inspect.iscoroutinefunction(predict) or inspect.isasyncgenfunction(predict):
+    plain = inspect.unwrap(predict)
+    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
         hint = (
             "make it `def`, it has a thread of its own; IO belongs in before_predict (async or not)"
         )
         raise StartupError(f"{cls.__name__}.predict is `async def`", hint)
-    bound: Callable[..., Any] = predict
-    return bound
+    found: Callable[..., Any] = predict
+    return found
+
+
+def _own(instance: Any, name: str) -> Any:
+    """An attribute, not asking `__getattr__`: a predictor that passes names on to its model has no
+    hook because the model has a method of that name.
+    """
+    found = inspect.getattr_static(instance, name, None)
+    return None if found is None else getattr(instance, name)
 
 
 def _hook(instance: Any, name: str) -> Hook | None:
-    method = getattr(instance, name, None)
+    method = _own(instance, name)
     if method is None:
         return None
     where = f"{type(instance).__name__}.{name}"
     if not callable(method):
         raise StartupError(f"{where} is no method but {type(method).__name__}")
-    if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+    plain = inspect.unwrap(method)
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         raise StartupError(
             f"{where} is a generator and would not run", "return a value instead of `yield`"
         )
-    wants = tuple(inspect.signature(method).parameters)
-    if name != "before_predict":
-        _check_wants(where, method, _MAY_ASK[name])
-    return Hook(method, wants, inspect.iscoroutinefunction(method))
+    if name == "before_predict":
+        return Hook(method, tuple(p.name for p in schema.parameters_of(method)))
+    return Hook(method, _wants(where, method, _MAY_ASK[name]))
 
 
-def _check_wants(where: str, method: Callable[..., Any], allowed: tuple[str, ...]) -> None:
-    for parameter in inspect.signature(method).parameters.values():
-        if parameter.name not in allowed:
+def _wants(where: str, method: Callable[..., Any], allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """The names to pass. One that nobody passes may be there if it has a default."""
+    parameters = schema.parameters_of(method)
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return allowed
+    for parameter in parameters:
+        known = parameter.name in allowed and parameter.kind is not parameter.POSITIONAL_ONLY
+        if not known and (parameter.default is parameter.empty or parameter.name in allowed):
             hint = f"it may ask for {', '.join(allowed)}" + _closest(parameter.name, allowed)
             raise StartupError(f"{where} asks for `{parameter}`, which nobody passes", hint)
+    return tuple(p.name for p in parameters if p.name in allowed)
 
 
 def _before_binding(hooks: dict[str, Hook]) -> schema.Binding | None:
@@ -232,14 +249,10 @@ def _before_binding(hooks: dict[str, Hook]) -> schema.Binding | None:
 
 
 def _wire(before: schema.Binding | None, predict: schema.Binding) -> schema.Binding:
-    """What binds a client's body: before_predict if it declares fields, anything if it does not."""
-    if before is None or predict.kind == "bytes":
+    """What binds a client's body: before_predict's fields; if it has none, it takes what comes."""
+    if before is None:
         return predict
-    return before if before.names else schema.bind(_anything)
-
-
-def _anything(body: Any) -> None:
-    """A signature that every JSON body fits."""
+    return predict if predict.kind == "bytes" and not before.names else before
 
 
 def _check_stream(*, streams: bool, batched: bool, hooks: dict[str, Hook]) -> None:
@@ -256,11 +269,13 @@ def _check_stream(*, streams: bool, batched: bool, hooks: dict[str, Hook]) -> No
 
 
 def _refuse_lookalikes(cls: type) -> None:
-    """`before_predicts` or `unlod` would silently never run."""
-    known = (*_MAY_ASK, "predict")
+    """`before_predicts` or `unlod` would silently never run. A private name, or one with a number,
+    is the user's own.
+    """
     for name in vars(cls):
-        close = difflib.get_close_matches(name, known, 1, 0.9)
-        if callable(getattr(cls, name)) and name not in known and close:
+        own = name.startswith("_") or any(map(str.isdigit, name)) or name in _MAY_ASK
+        close = [] if own else difflib.get_close_matches(name, _MAY_ASK, 1, 0.9)
+        if close and callable(getattr(cls, name)):
             raise StartupError(
                 f"{cls.__name__}.{name} would never be called", f"did you mean {close[0]}?"
             )

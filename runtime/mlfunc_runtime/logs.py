@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 from gevent import monkey
 
-from mlfunc_runtime.errors import user_traceback
+from mlfunc_runtime.errors import StartupError, user_traceback
 
+_phases = logging.getLogger("mlfunc.phases")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 _native_rlock = monkey.get_original("_thread", "RLock")
 
@@ -56,15 +57,41 @@ class _Handler(logging.StreamHandler[Any]):
         self.lock = _native_rlock()
 
 
-def setup(level: str) -> None:
+def setup() -> None:
     """Send every logger of the process, the predictor's too, to standard error as JSON lines."""
     handler = _Handler(sys.stderr)
     handler.setFormatter(JSONFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(logging.INFO)
+    _phases.setLevel(logging.INFO)
+
+
+def set_level(level: str) -> None:
+    """Log nothing below `level`, but for the phases."""
+    logging.getLogger().setLevel(level.upper())
 
 
 def event(message: str, *, level: int = logging.INFO, **fields: Any) -> None:
-    """One line of the runtime itself, with members that tools read."""
-    logging.getLogger("mlfunc").log(level, message, extra={"fields": fields})
+    """One line of the runtime itself, with members that tools read.
+
+    Phases are told whatever the level is: `mlfunc run` waits for them.
+    """
+    logger = _phases if "phase" in fields else logging.getLogger("mlfunc")
+    logger.log(level, message, extra={"fields": fields})
+
+
+def failed(error: BaseException) -> int:
+    """Say that the function cannot start, and why; return the exit code."""
+    known = error if isinstance(error, StartupError) else None
+    cause = error.__cause__ if known else error
+    told = str(error) if known else f"{type(error).__name__}: {error}"
+    event(
+        told,
+        level=logging.ERROR,
+        phase="failed",
+        error=told,
+        hint=known.hint if known else "",
+        traceback=user_traceback(cause) if cause else "",
+    )
+    return known.exit_code if known else StartupError.exit_code

@@ -1,23 +1,27 @@
-"""What goes in and out of the pipeline: a request, a reply, a stream of chunks.
-
-No HTTP library's types.
-"""
+"""What goes in and out of the pipeline: requests and replies, of no HTTP library's types."""
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cloudevents.core.v1.event import CloudEvent
+
+    from mlfunc_runtime.streams import Stream
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
 PROBLEM = "application/problem+json"
 EVENT_STREAM = "text/event-stream"
+_FINAL = (200, 599)
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_REFUSED = re.compile(r"q=0(\.0*)?")
 STAGES = ("queue", "before", "predict", "after")
 
 
@@ -42,6 +46,7 @@ class Request:
         "path",
         "query",
         "state",
+        "streams",
         "timings",
         "when_sent",
     )
@@ -70,6 +75,7 @@ class Request:
         self.admitted = False
         self.timings = Timings()
         self.when_sent: list[Callable[[], object]] = []
+        self.streams: list[Stream] = []
 
     def for_event(self, event: CloudEvent) -> Request:
         """One event of a batch as a request of its own; what is to happen after the reply happens
@@ -82,12 +88,8 @@ class Request:
             query=self.query,
             request_id=self.id,
         )
-        part.arrived, part.event, part.timings, part.when_sent = (
-            self.arrived,
-            event,
-            self.timings,
-            self.when_sent,
-        )
+        part.arrived, part.event, part.timings = self.arrived, event, self.timings
+        part.when_sent, part.streams = self.when_sent, self.streams
         return part
 
     @property
@@ -97,7 +99,16 @@ class Request:
 
     def accepts(self, media_type: str) -> bool:
         """Whether the Accept header names `media_type` itself; wildcards do not count."""
-        return media_type in self.headers.get("accept", "").lower()
+        for choice in self.headers.get("accept", "").lower().split(","):
+            name, *parameters = (part.strip() for part in choice.split(";"))
+            if name == media_type:
+                return not any(_REFUSED.fullmatch(parameter) for parameter in parameters)
+        return False
+
+    def close_streams(self) -> None:
+        """Nobody reads what the predictor still makes for this request."""
+        for stream in self.streams:
+            stream.close()
 
 
 class Timings:
@@ -117,23 +128,61 @@ class Timings:
 
 
 class Reply:
-    """What a caller gets. A predictor may return one itself to choose status, headers and content
-    type.
+    """What a caller gets. A predictor may return one to choose status, headers and content type.
 
-    `body` is bytes, or an iterable of bytes that is sent in chunks as they come.
+    Raises:
+        TypeError: the body is not bytes.
+        ValueError: the status or a header cannot be sent.
+
     """
 
     __slots__ = ("body", "headers", "status")
 
     def __init__(
         self,
-        body: bytes | Iterable[bytes] = b"",
+        body: bytes | bytearray | memoryview | StreamBody = b"",
         *,
-        status: int = 200,
+        status: Any = 200,
         content_type: str = BINARY,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.body = body
-        self.status = status
-        self.headers: dict[str, str] = {"Content-Type": content_type} if body else {}
-        self.headers.update(headers or {})
+        if isinstance(body, (bytearray, memoryview)):
+            body = bytes(body)
+        if not isinstance(body, (bytes, StreamBody)):
+            message = f"the body of a Reply is bytes, not {type(body).__name__}"
+            raise TypeError(message)
+        if not isinstance(status, int) or not _FINAL[0] <= status <= _FINAL[1]:
+            message = (
+                f"the status of a Reply is between {_FINAL[0]} and {_FINAL[1]}, not {status!r}"
+            )
+            raise ValueError(message)
+        self.body: bytes | StreamBody = body
+        self.status: int = status
+        self.headers = _checked({"Content-Type": content_type} if body else {}, headers or {})
+
+
+class StreamBody:
+    """Bytes to send as they come; closing it, in the end or when the client has left, ends the
+    generator behind it.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], source: Stream) -> None:
+        self._chunks = chunks
+        self._source = source
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        self._source.close()
+
+
+def _checked(known: dict[str, str], more: Mapping[str, Any]) -> dict[str, str]:
+    """Headers that HTTP can carry, each name once whatever its case."""
+    merged = {name.lower(): (name, value) for name, value in (*known.items(), *more.items())}
+    for name, value in merged.values():
+        if not (_TOKEN.fullmatch(name) and isinstance(value, str) and _VALUE.fullmatch(value)):
+            message = f"a reply cannot have the header {name}: {value!r}"
+            raise ValueError(message)
+    return dict(merged.values())

@@ -79,7 +79,7 @@ class Metrics:
         self.slot_busy_seconds = 0.0
         self.hooks_total = 0
         self.hooks_failed_total = 0
-        self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self.gauges: dict[str, Callable[[], float]] = {}
         self.startup: Mapping[str, float] = {}
         self._started = time.time()
 
@@ -142,16 +142,24 @@ class Metrics:
         yield from _head("mlfunc_startup_seconds", "gauge", "The phases of this process's start.")
         for phase, seconds in self.startup.items():
             yield f'mlfunc_startup_seconds{{phase="{phase}"}} {seconds}'
-        process = {
-            "process_resident_memory_bytes": ("Memory in RAM.", _resident_bytes),
-            "process_start_time_seconds": (
-                "Start of this process, Unix time.",
-                lambda: self._started,
-            ),
+        process: dict[str, Callable[[], float]] = {
+            "process_resident_memory_bytes": _resident_bytes,
+            "process_start_time_seconds": lambda: self._started,
         }
-        for name, (text, read) in (self.gauges | process).items():
-            yield from _head(name, "gauge", text)
-            yield f"{name} {read()}"
+        for name, read in (self.gauges | process).items():
+            yield from _head(name, "gauge", _GAUGES[name])
+            yield f"{name} {float(read())}"
+
+
+_GAUGES = {
+    "mlfunc_ready": "1 when predictions are served.",
+    "mlfunc_in_flight": "Requests without a complete reply.",
+    "mlfunc_queue": "Requests that wait for a slot.",
+    "mlfunc_slots": "Predictions that may run at once.",
+    "mlfunc_hooks_backlog": "after_response hooks that wait or run.",
+    "process_resident_memory_bytes": "Memory in RAM.",
+    "process_start_time_seconds": "Start of this process, Unix time.",
+}
 
 
 def _head(name: str, kind: str, text: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from gevent import GreenletExit
 from gevent.event import Event
 from gevent.timeout import Timeout
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from mlfunc_runtime.settings import Settings
 
 _log = logging.getLogger("mlfunc")
-_QUEUE_FACTOR = 10  # Knative's queue-proxy holds ten times containerConcurrency, too
 
 
 class TooLate(BaseException):
@@ -62,7 +62,7 @@ class Pipeline:
         self.idle.set()
         self._backlog = backlog
         self._metrics = metrics
-        self._limit = settings.concurrency * _QUEUE_FACTOR
+        self._timeout = settings.timeout
         self._around = Around(predictor, async_loop)
         self.batcher = Batcher(
             calls.make(predictor, mailbox),
@@ -80,18 +80,10 @@ class Pipeline:
         logs.request_id.set(request.id)
         self._enter(request)
         try:
-            self._admit()
-            with Timeout(self._time_left(request), TooLate):
-                return protocols.of(request).answer(request, self)
-        except TooLate:
-            late = Problem(504, f"no answer within {self.settings.timeout:.3g} s")
-            return problem(late, request)
-        except Problem as refused:
-            if refused.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                _log.error(refused.detail)
-            return problem(refused, request)
-        except (Exception, SystemExit, Timeout) as error:
-            return self._failed(error, request)
+            return self._answer(request)
+        except BaseException as error:
+            request.close_streams()
+            return self._refusal(error, request)
 
     def run(self, request: Request, arguments: dict[str, Any]) -> Any:
         """From arguments to the result that is the reply. Raises what user code raises."""
@@ -105,8 +97,35 @@ class Pipeline:
         """The reply is out, or the caller is gone: count it and start what runs after it."""
         self._leave()
         self._metrics.observe_request(reply.status, request)
+        if _log.isEnabledFor(logging.DEBUG):
+            _trace(request, reply)
         for hook in request.when_sent:
             self._backlog.submit(request, hook)
+
+    def _answer(self, request: Request) -> Reply:
+        self._admit()
+        with Timeout(self._time_left(request), TooLate):
+            return protocols.of(request).answer(request, self)
+
+    def _refusal(self, error: BaseException, request: Request) -> Reply:
+        """User code may raise anything; only the end of this greenlet itself is not answered."""
+        match error:
+            case Problem():
+                return self._refused(error, request)
+            case TooLate():
+                return problem(Problem(504, f"no answer within {self._timeout:.3g} s"), request)
+            case GreenletExit():
+                raise error
+            case _:
+                return self._failed(error, request)
+
+    def _refused(self, refused: Problem, request: Request) -> Reply:
+        if refused.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error(refused.detail)
+        try:
+            return problem(refused, request)
+        except ValueError as error:
+            return self._failed(error, request)
 
     def _enter(self, request: Request) -> None:
         request.admitted = True
@@ -120,15 +139,27 @@ class Pipeline:
 
     def _admit(self) -> None:
         """Refuse at once what would wait too long; wait while hooks of earlier replies pile up."""
-        if self.in_flight > self._limit:
-            waiting = f"{self._limit} requests are waiting already"
+        limit = self.settings.admitted
+        if self.in_flight > limit:
+            waiting = f"{limit} requests are waiting already"
             raise Problem(503, waiting, headers={"Retry-After": "1"})
-        self._backlog.wait_for_room(self.settings.timeout)
+        self._backlog.wait_for_room(self._timeout)
 
     def _time_left(self, request: Request) -> float:
-        return max(0.001, request.arrived + self.settings.timeout - time.perf_counter())
+        return max(0.001, request.arrived + self._timeout - time.perf_counter())
 
     def _failed(self, error: BaseException, request: Request) -> Reply:
         fields = {"traceback": user_traceback(error)}
         _log.error("%s: %s", type(error).__name__, error, extra={"fields": fields})
         return problem(function_failed(), request)
+
+
+def _trace(request: Request, reply: Reply) -> None:
+    fields = {
+        "method": request.method,
+        "path": request.path,
+        "status": reply.status,
+        "seconds": round(time.perf_counter() - request.arrived, 6),
+        "request_id": request.id,
+    }
+    _log.debug("request", extra={"fields": fields})

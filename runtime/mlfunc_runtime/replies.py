@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import time
@@ -9,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc_runtime import codec
 from mlfunc_runtime.errors import Problem, user_traceback
-from mlfunc_runtime.messages import BINARY, EVENT_STREAM, JSON, PROBLEM, Reply, Request
+from mlfunc_runtime.messages import (
+    BINARY,
+    EVENT_STREAM,
+    JSON,
+    PROBLEM,
+    Reply,
+    Request,
+    StreamBody,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,24 +44,28 @@ def result(value: Any) -> Reply:
     if isinstance(value, Reply):
         return value
     if isinstance(value, (bytes, bytearray)):
-        return Reply(bytes(value), content_type=BINARY)
+        return Reply(value, content_type=BINARY)
     return Reply(codec.encode(value), content_type=JSON)
 
 
-def stream(source: Stream, request: Request) -> Reply:
+def stream(source: Stream, request: Request, *, binary: bool) -> Reply:
     """A generator's items: chunks of bytes, or server-sent events; one JSON array for a client that
-    asks for JSON.
+    asks for JSON. `binary` decides where there are no items.
 
     Waits for the first item, so that what fails before it is an ordinary error reply.
     """
     started = time.perf_counter()
-    items = source.first()
-    request.timings.predict += time.perf_counter() - started
-    if request.accepts(JSON) and not request.accepts(EVENT_STREAM):
-        return result(list(items))
+    items = iter(source)
     first = list(itertools.islice(items, 1))
     items = itertools.chain(first, items)
-    if first and isinstance(first[0], (bytes, bytearray)):
+    if first:
+        binary = isinstance(first[0], (bytes, bytearray))
+    whole = not binary and request.accepts(JSON) and not request.accepts(EVENT_STREAM)
+    collected = list(items) if whole else None
+    request.timings.predict += time.perf_counter() - started
+    if collected is not None:
+        return result(collected)
+    if binary:
         return Reply(StreamBody(_chunks(items), source), content_type=BINARY)
     headers = {"Cache-Control": "no-cache"}
     return Reply(
@@ -60,32 +73,24 @@ def stream(source: Stream, request: Request) -> Reply:
     )
 
 
-class StreamBody:
-    """Bytes to send as they come; closing it, at the end or when the client has left, ends the
-    generator.
-    """
-
-    def __init__(self, chunks: Iterator[bytes], source: Stream) -> None:
-        self._chunks = chunks
-        self._source = source
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
-
-    def close(self) -> None:
-        """Nobody reads any more."""
-        self._source.close()
-
-
 def _chunks(items: Iterator[Any]) -> Iterator[bytes]:
-    """An error in the middle leaves the chunked body without its end, which every client takes for
+    """An error in the middle leaves the chunked body without its end: every client takes that for
     a broken transfer.
     """
-    for item in items:
-        if not isinstance(item, (bytes, bytearray)):
-            message = f"a stream that began with bytes went on with {type(item).__name__}"
-            raise TypeError(message)
-        yield bytes(item)
+    try:
+        for item in items:
+            yield bytes(_as_bytes(item))
+    except Exception as error:
+        _broke_off(error)
+        # To the server, a connection that is gone: it closes it and says no more.
+        raise BrokenPipeError(errno.EPIPE, "the stream broke off") from None
+
+
+def _as_bytes(item: Any) -> bytes | bytearray:
+    if not isinstance(item, (bytes, bytearray)):
+        message = f"a stream that began with bytes went on with {type(item).__name__}"
+        raise TypeError(message)
+    return item
 
 
 def _events(items: Iterator[Any], request: Request) -> Iterator[bytes]:
@@ -98,10 +103,17 @@ def _events(items: Iterator[Any], request: Request) -> Iterator[bytes]:
     except Problem as error:
         yield _error_event(error, request)
     except Exception as error:
-        _log.error("the stream broke off", extra={"fields": {"traceback": user_traceback(error)}})
+        _broke_off(error)
         yield _error_event(function_failed(), request)
     else:
         yield b"event: end\ndata: {}\n\n"
+
+
+def _broke_off(error: Exception) -> None:
+    fields = {"traceback": user_traceback(error)}
+    _log.error(
+        "the stream broke off: %s: %s", type(error).__name__, error, extra={"fields": fields}
+    )
 
 
 def _error_event(error: Problem, request: Request) -> bytes:

@@ -1,5 +1,4 @@
-"""Annotations of a predictor -> how a body becomes its arguments, and the JSON Schemas of both
-ends.
+"""Annotations of a predictor: how a body becomes its arguments, and the JSON Schemas of both ends.
 
 A `Binding` is made once, when the predictor is loaded: it knows which parameters come from the
 body, decodes and validates them in one pass (msgspec), and says which part of the wire a mistake is
@@ -8,12 +7,24 @@ in.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import inspect
 import re
 import sys
+import types
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import msgspec
 
@@ -24,6 +35,7 @@ Kind = Literal["fields", "body", "bytes", "nothing"]
 INJECTED = ("event", "request")
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _FIELD = re.compile(r"(?:unknown|missing required) field `(?P<name>[^`]+)`")
+_TOO_DEEP = "the body is nested too deeply"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,8 +43,9 @@ class Binding:
     """How one method's arguments come out of a body.
 
     `kind` is "fields" (each parameter a field of the JSON object), "body" (one parameter gets the
-    decoded body), "bytes" (one gets the raw body) or "nothing". `injected` are the parameters that
-    get the event or the request; `needs_event` says that a plain request is not enough.
+    decoded body), "bytes" (one gets the raw body) or "nothing" (no parameter: any body will do).
+    `injected` are the parameters that get the event or the request; `needs_event` says that a plain
+    request is not enough.
     """
 
     kind: Kind
@@ -52,39 +65,31 @@ class Binding:
         """
         if self.kind == "bytes":
             return {self.names[0]: body}
-        if not body and self.kind != "nothing":
-            raise Problem(400, f"the body is empty; {self.expectation()}")
+        if not body:
+            return self._from_nothing()
         try:
-            return self._named(self.decode(body or b"null"))
+            return self._named(self.decode(body))
         except msgspec.ValidationError as error:
             raise self._invalid(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Problem(400, f"the body is no valid JSON: {error}") from None
+        except RecursionError:
+            raise Problem(400, _TOO_DEEP) from None
 
     def from_data(self, data: Any, *, strict: bool = True) -> dict[str, Any]:
-        """Arguments by name out of data that was decoded before: an event's, a text, or a form's
-        (`strict=False`: `"3"` is 3).
+        """Arguments by name out of data that was decoded before: an event's, a text, or a form's.
+
+        A form's values are text; with `strict=False` `"3"` is a number where one is wanted.
         """
         if self.kind == "bytes":
             return {self.names[0]: _as_bytes(data)}
         try:
-            return self._named(
-                msgspec.convert(data, self.type, strict=strict, dec_hook=_read_array)
-            )
+            value = msgspec.convert(data, self.type, strict=strict, dec_hook=_read_array)
         except msgspec.ValidationError as error:
             raise self._invalid(error) from None
-
-    def from_result(self, value: Any) -> dict[str, Any]:
-        """Arguments out of what `before_predict` returned: one for the only parameter, a mapping
-        for several.
-        """
-        if len(self.names) == 1:
-            return {self.names[0]: value}
-        if isinstance(value, Mapping) and set(value) <= set(self.names):
-            return self.defaults | dict(value)
-        names = ", ".join(self.names)
-        message = f"before_predict must return a mapping with {names}, not {type(value).__name__}"
-        raise TypeError(message)
+        except RecursionError:
+            raise Problem(400, _TOO_DEEP) from None
+        return self._named(value)
 
     def from_text(self, text: str) -> dict[str, Any]:
         """Arguments out of a plain text: the whole input, or the only field that must be there."""
@@ -92,6 +97,27 @@ class Binding:
         if self.kind == "fields" and len(required) == 1:
             return self.from_data({required[0]: text})
         return self.from_data(text)
+
+    def from_result(self, value: Any) -> dict[str, Any]:
+        """Arguments out of what `before_predict` returned: one value, or a mapping for several."""
+        if len(self.names) == 1:
+            return {self.names[0]: value}
+        if isinstance(value, Mapping) and set(value) <= set(self.names):
+            return self.complete(value)
+        names = ", ".join(self.names)
+        message = f"before_predict must return a mapping with {names}, not {type(value).__name__}"
+        raise TypeError(message)
+
+    def complete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """`arguments` with the defaults of those that are not there, copied for this request."""
+        missing = [n for n in self.names if n not in arguments and n not in self.defaults]
+        if missing:
+            message = f"before_predict returned no {', '.join(missing)}, which predict needs"
+            raise TypeError(message)
+        return {
+            name: arguments[name] if name in arguments else copy.copy(self.defaults[name])
+            for name in self.names
+        }
 
     def expectation(self) -> str:
         """What a body has to be, as the end of a sentence."""
@@ -102,6 +128,11 @@ class Binding:
                 return f"expected a JSON object with {', '.join(self.names)}"
             case _:
                 return "expected JSON"
+
+    def _from_nothing(self) -> dict[str, Any]:
+        if self.kind == "nothing" or (self.kind == "body" and self.defaults):
+            return self.complete({})
+        raise Problem(400, f"the body is empty; {self.expectation()}")
 
     def _named(self, value: Any) -> dict[str, Any]:
         if self.kind == "body":
@@ -125,10 +156,8 @@ class Binding:
         return Problem(400, detail + known, field=field or None)
 
 
-def bind(
-    method: Callable[..., Any], *, batched: bool = False, skip: tuple[str, ...] = ()
-) -> Binding:
-    """Work out how `method` is called. `skip` names parameters that the caller fills itself.
+def bind(method: Callable[..., Any], *, batched: bool = False) -> Binding:
+    """Work out how `method` is called.
 
     With `batched` each annotation is a list of what one request sends.
 
@@ -136,26 +165,48 @@ def bind(
         StartupError: a parameter cannot be filled, or an annotation cannot be validated.
 
     """
-    where = method.__name__
-    hints = _hints(method)
-    parameters = [p for p in inspect.signature(method).parameters.values() if p.name not in skip]
+    where = name_of(method)
+    parameters = parameters_of(method)
     _refuse_variadic(where, parameters)
     injected = tuple(p.name for p in parameters if p.name in INJECTED)
-    wanted = [p for p in parameters if p.name not in INJECTED]
-    types = {p.name: _element(where, p, hints, batched=batched) for p in wanted}
-    defaults = {p.name: p.default for p in wanted if p.default is not p.empty}
     needs_event = any(p.name == "event" and p.default is p.empty for p in parameters)
-    kind, body_type = _shape(where, types, defaults)
-    decoder = _decoder(where, body_type)
-    return Binding(kind, tuple(types), injected, needs_event, defaults, body_type, decoder)
+    wanted = [p for p in parameters if p.name not in INJECTED]
+    types_by_name = {p.name: _element(where, p, _hint(method, p), batched) for p in wanted}
+    defaults = {p.name: p.default for p in wanted if p.default is not p.empty}
+    kind, body_type = _shape(where, types_by_name, defaults)
+    decode = _decoder(where, body_type)
+    return Binding(kind, tuple(types_by_name), injected, needs_event, defaults, body_type, decode)
 
 
-def output_type(method: Callable[..., Any], *, batched: bool) -> Any:
-    """What one request gets back, by the return annotation; `Any` where there is none."""
-    hint = _hints(method).get("return", Any)
-    if batched or get_origin(hint) in (Generator, Iterator, Iterable):
+def parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a bound method, of whatever makes it callable."""
+    try:
+        return list(inspect.signature(method).parameters.values())
+    except ValueError as error:
+        raise StartupError(f"{name_of(method)} tells nothing of its parameters: {error}") from None
+
+
+def name_of(method: Callable[..., Any]) -> str:
+    """What to call it in a message."""
+    return str(getattr(_function(method), "__name__", type(method).__name__))
+
+
+def streams(predict: Callable[..., Any]) -> bool:
+    """Whether it is a generator, or says that it returns one."""
+    function = _function(predict)
+    returned = get_origin(_returned(predict)) or _returned(predict)
+    return inspect.isgeneratorfunction(function) or returned in (Generator, Iterator)
+
+
+def output_type(predict: Callable[..., Any], *, batched: bool) -> Any:
+    """What one request gets back, by the return annotation; `Any` where there is none.
+
+    Of a stream, it is the type of an item.
+    """
+    hint = _returned(predict)
+    if (batched and (get_origin(hint) or hint) is list) or streams(predict):
         return (get_args(hint) or (Any,))[0]
-    return hint
+    return Any if batched else hint
 
 
 def json_schema(kind: Any) -> dict[str, Any]:
@@ -180,14 +231,45 @@ def components(kinds: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, An
     return [by_kind.get(id(kind)) or json_schema(kind) for kind in kinds], shared
 
 
-def _hints(method: Callable[..., Any]) -> dict[str, Any]:
+def _function(method: Callable[..., Any]) -> Any:
+    """The plain function within: annotations are resolved in its module."""
+    while True:
+        if isinstance(method, functools.partial):
+            method = method.func
+        elif (wrapped := getattr(method, "__wrapped__", None)) is not None:
+            method = wrapped
+        elif inspect.ismethod(method):
+            method = method.__func__
+        else:
+            return method
+
+
+def _hint(method: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """Each annotation is resolved by itself: those that nobody needs may name what is only there
+    for a type checker.
+    """
+    if parameter.annotation is parameter.empty:
+        return Any
     try:
-        return get_type_hints(method, include_extras=True)
+        return _resolve(method, parameter.annotation)
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
         hint = "annotations are read when the predictor is loaded: import what they name"
-        raise StartupError(
-            f"an annotation of {method.__qualname__} does not resolve: {error}", hint
-        ) from None
+        where = f"{name_of(method)}: the annotation of {parameter.name} does not resolve: {error}"
+        raise StartupError(where, hint) from None
+
+
+def _returned(predict: Callable[..., Any]) -> Any:
+    annotation = inspect.signature(predict).return_annotation
+    try:
+        return Any if annotation is inspect.Signature.empty else _resolve(predict, annotation)
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return Any
+
+
+def _resolve(method: Callable[..., Any], annotation: Any) -> Any:
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    names = getattr(_function(method), "__globals__", {})
+    return get_type_hints(holder, globalns=names, include_extras=True)["it"]
 
 
 def _refuse_variadic(where: str, parameters: list[inspect.Parameter]) -> None:
@@ -201,52 +283,64 @@ def _refuse_variadic(where: str, parameters: list[inspect.Parameter]) -> None:
             raise StartupError(f"{where}: `{parameter}` cannot be filled from a request", hint)
 
 
-def _element(
-    where: str, parameter: inspect.Parameter, hints: dict[str, Any], *, batched: bool
-) -> Any:
-    hint = hints.get(parameter.name, Any)
+def _element(where: str, parameter: inspect.Parameter, hint: Any, batched: bool) -> Any:
     if not batched or hint is Any:
         return hint
-    if get_origin(hint) is not list and hint is not list:
-        wanted = f"{parameter.name}: list[{getattr(hint, '__name__', hint)}]"
+    plain = _without_extras(hint)
+    if get_origin(plain) is not list and plain is not list:
+        wanted = f"{parameter.name}: list[{getattr(plain, '__name__', plain)}]"
         fix = f"write `{wanted}`, or set max_size to 1"
         raise StartupError(
             f"{where}: serve.batch.max_size is above 1, but `{parameter}` is no list", fix
         )
-    return (get_args(hint) or (Any,))[0]
+    return (get_args(plain) or (Any,))[0]
 
 
-def _shape(where: str, types: dict[str, Any], defaults: dict[str, Any]) -> tuple[Kind, Any]:
-    if not types:
+def _shape(where: str, by_name: dict[str, Any], defaults: dict[str, Any]) -> tuple[Kind, Any]:
+    if not by_name:
         return "nothing", Any
-    (name, only), single = next(iter(types.items())), len(types) == 1
-    if single and only is bytes:
+    only = next(iter(by_name.values())) if len(by_name) == 1 else None
+    if only is not None and _without_extras(only) is bytes:
         return "bytes", bytes
-    if single and name not in defaults and (only is Any or _is_object(only)):
+    if only is Any and not defaults:
+        return "body", Any
+    if only is not None and _is_object(only):
         return "body", only
-    fields: list[Any] = [(name, types[name]) for name in types if name not in defaults]
-    fields += [(name, types[name], _default(defaults[name])) for name in types if name in defaults]
+    fields: list[Any] = [(name, by_name[name]) for name in by_name if name not in defaults]
+    fields += [
+        (name, by_name[name], _default(defaults[name])) for name in by_name if name in defaults
+    ]
     try:
-        return "fields", msgspec.defstruct(
-            "Input", fields, forbid_unknown_fields=True, kw_only=True
-        )
+        struct = msgspec.defstruct("Input", fields, forbid_unknown_fields=True, kw_only=True)
     except (TypeError, ValueError) as error:
         raise StartupError(
             f"{where}: its parameters cannot be the fields of a JSON object: {error}"
         ) from None
+    return "fields", struct
 
 
 def _default(value: Any) -> Any:
     """A mutable default is copied for each request; as a plain default msgspec would refuse it."""
     if isinstance(value, (list, dict, set)):
-        return msgspec.field(default_factory=lambda: value.copy())
+        return msgspec.field(default_factory=lambda: copy.copy(value))
     return value
 
 
+def _without_extras(kind: Any) -> Any:
+    """`Annotated[X, ...]` and `X | None` as X."""
+    if get_origin(kind) is Annotated:
+        return _without_extras(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        some = [each for each in get_args(kind) if each is not type(None)]
+        return _without_extras(some[0]) if len(some) == 1 else kind
+    return kind
+
+
 def _is_object(kind: Any) -> bool:
-    plain = get_origin(kind) or kind
+    plain = _without_extras(kind)
+    plain = get_origin(plain) or plain
     if not isinstance(plain, type):
-        return is_typeddict(kind)
+        return is_typeddict(plain)
     known = issubclass(plain, (Mapping, msgspec.Struct)) or is_typeddict(plain)
     return known or dataclasses.is_dataclass(plain)
 
@@ -287,17 +381,19 @@ def _array_schema(kind: type) -> dict[str, Any]:
 
 
 def _as_bytes(data: Any) -> bytes:
-    if isinstance(data, (bytes, bytearray)):
-        return bytes(data)
-    if isinstance(data, str):
-        return data.encode()
-    return msgspec.json.encode(data)
+    match data:
+        case None:
+            return b""
+        case bytes() | bytearray():
+            return bytes(data)
+        case str():
+            return data.encode()
+        case _:
+            return msgspec.json.encode(data)
 
 
 def _inline_root(schema: dict[str, Any]) -> dict[str, Any]:
-    """A root that is a lone `$ref` is replaced by what it names: readers want the object at the
-    top.
-    """
+    """A root that is a lone `$ref` is replaced by what it names: readers want the object on top."""
     reference = schema.get("$ref")
     if not isinstance(reference, str):
         return schema

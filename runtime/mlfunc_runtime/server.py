@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
@@ -50,11 +50,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "graceful_timeout": int(settings.drain),
             "worker_tmp_dir": None,
             "logger_class": _QuietLogger,
-            "server_software": "mlfunc",
         }
         for name, value in values.items():
-            if name in self.cfg.settings:
-                self.cfg.set(name, value)
+            self.cfg.set(name, value)
 
     def load(self) -> Application:  # pyright: ignore[reportIncompatibleMethodOverride]  # it only raises
         """BaseApplication's hook: the WSGI callable."""
@@ -102,6 +100,7 @@ class _QuietLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
     def setup(self, cfg: Any) -> None:
         """Logger's hook."""
         self.cfg = cfg
+        self.error_log = self.access_log = logging.getLogger("mlfunc.server")
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Metrics count requests; a line for each would cost more than answering it."""
@@ -112,12 +111,3 @@ def _settle() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-
-
-def exit_now(code: int) -> None:
-    """Leave without tearing the interpreter down: after torch and transformers that takes over a
-    second.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -33,10 +33,14 @@ _BYTES = {
     "G": 10**9,
 }
 _PREFIX = "MLFUNC_SERVE_"
+# What Kubernetes adds to every container for a Service that is called mlfunc-serve.
+_SERVICE_LINK = re.compile(r"(SERVICE|PORT)(_|$)")
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Duration = str | int | float
+# Where a key of `serve` stands, and what fits there.
+_Leaf = tuple[tuple[str, ...], Any]
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -108,6 +112,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hook_backlog: int = 1000
     hook_timeout: float = 30.0
 
+    @property
+    def admitted(self) -> int:
+        """How many requests may be here at once, most of them waiting.
+
+        Ten times `concurrency`, as Knative's queue-proxy holds ten times containerConcurrency.
+        """
+        return self.concurrency * 10
+
 
 def read(environ: Mapping[str, str]) -> Settings:
     """Read mlfunc.yaml and the environment, which wins.
@@ -122,7 +134,10 @@ def read(environ: Mapping[str, str]) -> Settings:
     if isinstance(document.get("serve", {}), dict):
         document["serve"] = _merge(document.get("serve", {}), overrides)
     project = _convert(document, Project, str(path))
-    return _settings(project, path.parent, environ)
+    settings = _settings(project, path.parent, environ)
+    if settings.port and settings.port == settings.metrics_port:
+        raise SettingsError(f"PORT and MLFUNC_METRICS_PORT are both {settings.port}")
+    return settings
 
 
 def seconds(value: Duration, key: str) -> float:
@@ -174,7 +189,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     }
     types = get_type_hints(Settings, include_extras=True)
     return {
-        field: _convert(environ[variable], types[field], variable)
+        field: _convert(environ[variable], types[field], variable, strict=False)
         for field, variable in variables.items()
         if environ.get(variable)
     }
@@ -211,26 +226,28 @@ def _serve_overrides(environ: Mapping[str, str]) -> dict[str, Any]:
     keys = _leaves(Serve, ())
     overrides: dict[str, Any] = {}
     for variable in (name for name in environ if name.startswith(_PREFIX)):
-        path = keys.get(variable.removeprefix(_PREFIX))
-        if path is None:
+        key = variable.removeprefix(_PREFIX)
+        if key in keys:
+            path, kind = keys[key]
+            _set(overrides, path, _convert(environ[variable], kind, variable, strict=False))
+        elif not _SERVICE_LINK.match(key):
             known = ", ".join(_PREFIX + key for key in keys)
             raise SettingsError(f"{variable} sets nothing", f"there are {known}")
-        _set(overrides, path, environ[variable])
     return overrides
 
 
-def _leaves(struct: type[msgspec.Struct], path: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    leaves: dict[str, tuple[str, ...]] = {}
+def _leaves(struct: type[msgspec.Struct], path: tuple[str, ...]) -> dict[str, _Leaf]:
+    leaves: dict[str, _Leaf] = {}
     for field in msgspec.structs.fields(struct):
         here = (*path, field.name)
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             leaves |= _leaves(field.type, here)
         else:
-            leaves["_".join(here).upper()] = here
+            leaves["_".join(here).upper()] = (here, field.type)
     return leaves
 
 
-def _set(tree: dict[str, Any], path: tuple[str, ...], value: str) -> None:
+def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     for key in path[:-1]:
         tree = tree.setdefault(key, {})
     tree[path[-1]] = value
@@ -244,9 +261,9 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _convert(value: Any, kind: Any, where: str) -> Any:
+def _convert(value: Any, kind: Any, where: str, *, strict: bool = True) -> Any:
     try:
-        return msgspec.convert(value, kind, strict=False)
+        return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{where}: {error}") from None
 

@@ -4,19 +4,22 @@ reader.
 
 from __future__ import annotations
 
-import itertools
+import logging
 from _queue import SimpleQueue
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
+from mlfunc_runtime.errors import user_traceback
+
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from mlfunc_runtime.executor import Mailbox
 
 _AHEAD = 16
+_log = logging.getLogger("mlfunc")
 
 
 class Stream:
@@ -25,7 +28,7 @@ class Stream:
     The slot is held until the generator ended or the reader closed.
     """
 
-    def __init__(self, source: Generator[Any, None, Any], mailbox: Mailbox) -> None:
+    def __init__(self, source: Iterator[Any], mailbox: Mailbox) -> None:
         self._source = source
         self._mailbox = mailbox
         self._ahead: deque[Any] = deque()
@@ -62,15 +65,6 @@ class Stream:
         """Have `items` hold, in the end, all that was read."""
         self._keep = True
 
-    def first(self) -> Iterator[Any]:
-        """Wait for the first item, or the exception instead of it, and return the iterator over
-        all.
-        """
-        items = iter(self)
-        for item in items:
-            return itertools.chain((item,), items)
-        return iter(())
-
     def __iter__(self) -> Iterator[Any]:
         while True:
             while self._ahead:
@@ -88,11 +82,18 @@ class Stream:
 
     def _close_source(self) -> BaseException | None:
         try:
-            self._source.close()
+            close = getattr(self._source, "close", None)
+            if close is not None:
+                close()
         except BaseException as raised:
             return raised
         return None
 
     def _end(self, error: BaseException | None) -> None:
+        if self._closed and error is not None:
+            _log.error(
+                "the stream's generator raised after its reader had left",
+                extra={"fields": {"traceback": user_traceback(error)}},
+            )
         self._error, self._ended = error, True
         self._changed.set()

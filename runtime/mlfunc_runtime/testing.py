@@ -117,9 +117,11 @@ class Client:
         id: str = "1",  # noqa: A002 - the attribute's name
         **extensions: str,
     ) -> Answer:
-        """Send a CloudEvent in binary mode; `data` is JSON, or bytes."""
+        """Send a CloudEvent in binary mode; `data` is JSON, or bytes; None: it has no data."""
         attributes = {"specversion": "1.0", "type": type, "source": source, "id": id, **extensions}
         headers = {f"ce-{name}": value for name, value in attributes.items()}
+        if data is None:
+            return self._send("POST", "/", headers)
         return self.post(data, headers=headers)
 
     def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:

@@ -7,11 +7,14 @@ request loop stay.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import os
 import signal
+import sys
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import gevent
 from gevent import socket
@@ -28,7 +31,7 @@ from gunicorn.http.errors import (
 from gunicorn.workers.ggevent import GeventWorker
 
 from mlfunc_runtime import codec, logs
-from mlfunc_runtime.errors import Problem, StartupError, user_traceback
+from mlfunc_runtime.errors import Problem, user_traceback
 from mlfunc_runtime.messages import PROBLEM, Request
 
 if TYPE_CHECKING:
@@ -117,25 +120,20 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         )
 
     def _start(self) -> None:
+        """Whatever it ends with, the process does not stay as one that never gets ready."""
         try:
             self.function.start()
-        except StartupError as error:
-            cause = error.__cause__
-            trace = user_traceback(cause) if cause is not None else ""
-            logs.event(
-                str(error),
-                level=40,
-                phase="failed",
-                error=str(error),
-                hint=error.hint,
-                traceback=trace,
-            )
-            self.exit_code = error.exit_code
+        except gevent.GreenletExit:
+            raise
+        except BaseException as error:
+            self.exit_code = logs.failed(error)
             self._stopping.set()
 
     def _stop(self) -> None:
         if self._stopping.is_set():
-            raise SystemExit(UNDONE)
+            in_flight, hooks = self.function.in_flight, self.function.backlog.size
+            logs.event("stopped at once", phase="stopped", in_flight=in_flight, hooks=hooks)
+            exit_now(UNDONE)
         self.function.state = "draining"
         self._stopping.set()
 
@@ -163,10 +161,16 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         for server in servers:
             server.close()
         function.wait_until_idle(deadline)
-        hooks = function.stop(deadline)
-        in_flight = function.in_flight
-        logs.event("stopped", phase="stopped", in_flight=in_flight, hooks=hooks)
-        self.exit_code = UNDONE if hooks or in_flight else 0
+        undone = function.stop(deadline)
+        logs.event("stopped", phase="stopped", **dataclasses.asdict(undone))
+        self.exit_code = UNDONE if undone else 0
+
+
+def exit_now(code: int) -> NoReturn:
+    """Leave without tearing the interpreter down: after torch that takes over a second."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _write_problem(client: Any, problem: Problem, request: Request) -> None:

@@ -8,11 +8,11 @@ import functools
 import re
 import uuid
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mlfunc_runtime import codec, metrics
 from mlfunc_runtime.errors import Problem
-from mlfunc_runtime.messages import JSON, Reply, Request
+from mlfunc_runtime.messages import JSON, Reply, Request, StreamBody
 from mlfunc_runtime.replies import problem
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.function import Function
 
+_LIVENESS, _READINESS = _HEALTH = ("/health/liveness", "/health/readiness")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
@@ -42,11 +43,12 @@ class Application:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """PEP 3333."""
         if self.metrics_port and environ.get("SERVER_PORT") == str(self.metrics_port):
-            return _send(self._metrics(environ), _request(environ), start_response)
+            request = _request(environ)
+            return _send(self._metrics(request), request, start_response)
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         if method == "POST" and path == "/":
             return self._predict(environ, start_response)
-        if path.startswith("/health/"):
+        if path in _HEALTH and method in ("GET", "HEAD"):
             return _send(self._health(path), _request(environ), start_response)
         return self._flask(environ, start_response)
 
@@ -58,26 +60,27 @@ class Application:
             _close_after(start_response)
             return _send(problem(refused, request), request, start_response)
         reply = self.function.handle(request)
-        body = _send(reply, request, start_response, [("Server-Timing", request.timings.header())])
-        return _Sent(body, reply, lambda: self.function.sent(request, reply))
+        sent = _Sent(reply, lambda: self.function.sent(request, reply))
+        try:
+            timing = ("Server-Timing", request.timings.header())
+            return sent.with_body(_send(reply, request, start_response, timing))
+        except BaseException:
+            sent.close()
+            raise
 
     def _health(self, path: str) -> Reply:
         """Answered by the hub, whatever the slots do.
 
         Liveness: the hub turns. Readiness: predictions are served.
         """
-        match path.removeprefix("/health/"):
-            case "liveness":
-                return _json(200, {"status": "alive"})
-            case "readiness":
-                state = self.function.state
-                return _json(200 if state == "ready" else 503, {"status": state})
-            case _:
-                return _json(404, {"status": "there are /health/liveness and /health/readiness"})
+        if path == _LIVENESS:
+            return _json(200, {"status": "alive"})
+        state = self.function.state
+        return _json(200 if state == "ready" else 503, {"status": state})
 
-    def _metrics(self, environ: Environ) -> Reply:
-        if environ["PATH_INFO"] != "/metrics":
-            return _json(404, {"status": "there is /metrics"})
+    def _metrics(self, request: Request) -> Reply:
+        if request.path != "/metrics":
+            return problem(Problem(404, f"{request.path}: there is /metrics"), request)
         return Reply(self.function.metrics.render(), content_type=metrics.CONTENT_TYPE)
 
     def _flask(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -86,23 +89,24 @@ class Application:
 
 
 class _Sent:
-    """A reply's body.
+    """A reply's body. The server closes it when the last byte is out, or the client is gone."""
 
-    The server closes it when the last byte is out, or when the client is gone.
-    """
-
-    def __init__(self, body: Iterable[bytes], reply: Reply, done: Callable[[], None]) -> None:
-        self._body = body
+    def __init__(self, reply: Reply, done: Callable[[], None]) -> None:
+        self._body: Iterable[bytes] = ()
         self._reply = reply
         self._done = done
+
+    def with_body(self, body: Iterable[bytes]) -> Self:
+        """The same, with what is to be sent."""
+        self._body = body
+        return self
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._body)
 
     def close(self) -> None:
-        close = getattr(self._reply.body, "close", None)
-        if close is not None:
-            close()
+        if isinstance(self._reply.body, StreamBody):
+            self._reply.body.close()
         self._done()
 
 
@@ -161,16 +165,13 @@ def _json(status: int, value: object) -> Reply:
 
 
 def _send(
-    reply: Reply,
-    request: Request,
-    start_response: StartResponse,
-    extra: list[tuple[str, str]] | None = None,
+    reply: Reply, request: Request, start_response: StartResponse, *extra: tuple[str, str]
 ) -> Iterable[bytes]:
     """Start the response and return its body."""
-    headers = [*reply.headers.items(), ("X-Request-Id", request.id), *(extra or ())]
-    body = reply.body
-    if isinstance(body, bytes):
-        headers.append(("Content-Length", str(len(body))))
-        body = [] if request.method == "HEAD" else [body]
-    start_response(_STATUS.get(reply.status) or f"{reply.status} Status", headers)
-    return body
+    headers = [*reply.headers.items(), ("X-Request-Id", request.id), *extra]
+    status = _STATUS.get(reply.status) or f"{reply.status} Status"
+    if not isinstance(reply.body, bytes):
+        start_response(status, headers)
+        return reply.body
+    start_response(status, [*headers, ("Content-Length", str(len(reply.body)))])
+    return [] if request.method == "HEAD" else [reply.body]

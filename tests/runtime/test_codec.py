@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -28,6 +29,10 @@ class Pair(msgspec.Struct):
     a: int
 
 
+class Holder(msgspec.Struct):
+    array: Any
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -43,6 +48,13 @@ class Pair(msgspec.Struct):
         (Pair(1), b'{"a":1}'),
         (Color.RED, b'"red"'),
         ({3}, b"[3]"),
+        (deque([1]), b"[1]"),
+        (map(str, [1]), b'["1"]'),
+        ({"a": 1}.items(), b'[["a",1]]'),
+        (np.zeros(2, ">f4"), b"[0.0,0.0]"),
+        (np.longdouble(1.5), b"1.5"),
+        (Holder(np.array([1.0])), b'{"array":[1.0]}'),
+        ({"a": [np.zeros(1, ">i2"), Point(1.0)]}, b'{"a":[[0],{"x":1.0}]}'),
         (datetime.date(2026, 1, 2), b'"2026-01-02"'),
     ],
 )

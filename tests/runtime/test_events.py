@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+import gevent
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from cloudevents.core.formats.json import JSONFormat
@@ -76,8 +77,57 @@ def test_a_batch_is_answered_with_a_batch_in_its_order(serve: Serve) -> None:
     assert [event["data"]["text"] for event in reply.json()] == ["A!", "B!", "C!"]
 
 
-def test_an_empty_batch_is_answered_with_an_empty_one(serve: Serve) -> None:
-    assert serve(UPPER).post([], content_type=BATCH).json() == []
+def test_a_batch_without_results_is_an_empty_204(serve: Serve) -> None:
+    assert serve(UPPER).post([], content_type=BATCH).status == 204
+    client = serve("class P:\n    def predict(self, n: int) -> None: return None")
+    assert client.post([envelope(1, {"n": 1})], content_type=BATCH).status == 204
+
+
+def test_a_batch_of_more_events_than_may_wait_is_refused(serve: Serve) -> None:
+    client = serve(UPPER, serve={"concurrency": 1})
+    batch = [envelope(n, {"text": "a"}) for n in range(11)]
+    assert client.post(batch, content_type=BATCH).status == 413
+    assert client.post(batch[:10], content_type=BATCH).status == 200
+
+
+def test_a_batch_that_is_out_of_time_leaves_nothing_behind(serve: Serve) -> None:
+    client = serve(
+        """
+        import time
+        ran = []
+        class P:
+            def predict(self, n: int) -> int:
+                ran.append(n)
+                time.sleep(0.3 if n < 9 else 0)
+                return n
+        """,
+        serve={"timeout": "200ms"},
+    )
+    batch = [envelope(n, {"n": n}) for n in range(6)]
+    assert client.post(batch, content_type=BATCH).status == 504
+    gevent.sleep(0.3)
+    assert client.post({"n": 9}).json() == 9
+    assert sys.modules["predictor"].ran == [0, 9]
+
+
+def test_logs_of_a_batch_carry_its_request_id(serve: Serve) -> None:
+    client = serve("""
+        from mlfunc_runtime import logs
+        class P:
+            def before_predict(self, request): return logs.request_id.get()
+            def predict(self, seen: str) -> str: return seen
+    """)
+    reply = client.post([envelope(1, {})], content_type=BATCH, headers={"X-Request-Id": "r-5"})
+    assert reply.json()[0]["data"] == "r-5"
+
+
+def test_an_event_without_data_has_no_bytes_and_binary_data_is_untouched(serve: Serve) -> None:
+    client = serve("class P:\n    def predict(self, raw: bytes) -> bytes: return raw + b'|'")
+    assert client.event(None).body == b"|"
+    headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/t", "ce-type": "t"}
+    sent = b'{"a":  1.0}'
+    reply = client.post(sent, headers=headers, content_type="application/json")
+    assert reply.body == sent + b"|"
 
 
 def test_one_bad_event_fails_its_batch_before_anything_runs(serve: Serve) -> None:
@@ -107,15 +157,7 @@ def test_nothing_returned_is_an_empty_204(serve: Serve) -> None:
 def test_data_becomes_the_parameters(serve: Serve, source: str, data: Any, expected: Any) -> None:
     name = source.partition(":")[0]
     client = serve(f"class P:\n    def predict(self, {source}): return {name}")
-    reply = (
-        client.event(data)
-        if data is not None
-        else client.post(
-            b"",
-            headers={"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/t", "ce-type": "t"},
-            content_type="",
-        )
-    )
+    reply = client.event(data)
     assert reply.json() == expected
 
 

@@ -90,7 +90,7 @@ def test_a_stream_cannot_be_batched(write: Write) -> None:
 
 def test_a_missing_package_is_named(write: Write) -> None:
     error = failure(write("import not_there.at_all"))
-    assert str(error) == "predictor.py imports not_there, which is not installed"
+    assert str(error) == "predictor.py needs not_there, which is not installed"
     assert "requirements.txt" in error.hint
 
 
@@ -129,7 +129,7 @@ def test_a_warm_up_that_fails_ends_the_start(write: Write) -> None:
     error = failure(
         write("class P:\n    example = {'m': 1}\n    def predict(self, n: int): return n")
     )
-    assert str(error).startswith("the warm-up with `example` failed: unknown field `m`")
+    assert str(error).startswith("`example` was refused: unknown field `m`")
 
 
 @pytest.mark.parametrize(
@@ -175,3 +175,62 @@ def test_load_gets_what_it_asks_for(write: Write) -> None:
         assert client.post({"n": 1}).json() == expected
     with Client(folder, models={"default": folder}) as client:
         assert client.post({"n": 1}).json()[0] == str(folder)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import functools\ndef f(self, n: int, k): return n * k\nclass P:\n    predict = functools.partialmethod(f, k=2)",
+        "import functools\nclass P:\n    def __init__(self): self.predict = functools.partial(lambda n, k: n * k, k=2)",
+        "class P(dict):\n    def predict(self, n: int): return n * 2",
+        "class P:\n    @staticmethod\n    def predict(n: int): return n * 2",
+        "class P:\n    @classmethod\n    def predict(cls, n: int): return n * 2",
+        "class Base:\n    def predict(self, n: int): return n * 2\nclass P(Base): pass",
+        "class P:\n    def predict(self, n: int): return self._predict(n)\n    def _predict(self, n): return n * 2\n    def predict2(self): pass",
+        "class P:\n    def __getattr__(self, name): return getattr(self.model, name)\n    def load(self): self.model = 'text'\n    def predict(self, n: int): return n * 2",
+        "from __future__ import annotations\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mlfunc_runtime import Request, Context\nclass P:\n    def load(self, context: Context): pass\n    def before_predict(self, request: Request, n: int) -> Missing: return n * 2\n    def predict(self, n: int) -> Missing: return n",
+        "class P:\n    def load(self, context, verbose=False): pass\n    def predict(self, n: int): return n * 2\n    def after_predict(self, result, **rest): return result if rest['request'] else 0",
+    ],
+    ids=["partialmethod", "partial", "dict", "static", "class", "inherited", "private", "proxy", "type checking", "defaults"],
+)  # fmt: skip
+def test_predictors_may_be_written_in_many_ways(write: Write, source: str) -> None:
+    with Client(write(source)) as client:
+        assert client.post({"n": 4}).json() == 8
+
+
+@pytest.mark.parametrize(
+    ("annotation", "body", "expected"),
+    [
+        ("dict | None = None", b'{"a": 1}', {"a": 1}),
+        ("dict | None = None", b"", None),
+        ("Annotated[dict, 1]", b'{"a": 1}', {"a": 1}),
+        ("Optional[dict]", b"null", None),
+    ],
+)
+def test_an_object_that_may_be_missing_is_still_the_whole_body(
+    write: Write, annotation: str, body: bytes, expected: Any
+) -> None:
+    source = f"from typing import Annotated, Optional\nclass P:\n    def predict(self, body: {annotation}): return body"
+    with Client(write(source)) as client:
+        assert client.post(body, content_type="application/json").json() == expected
+
+
+def test_modules_beside_the_predictor_can_be_imported_wherever_it_is(write: Write) -> None:
+    folder = write("", predictor="src/model.py:P")
+    (folder / "src").mkdir()
+    (folder / "src" / "numbers_of.py").write_text("N = 2\n")
+    model = folder / "src" / "model.py"
+    model.write_text(
+        "from numbers_of import N\nclass P:\n    def predict(self, n: int): return n * N\n"
+    )
+    with Client(folder) as client:
+        assert client.post({"n": 2}).json() == 4
+
+
+def test_a_hook_with_positional_only_parameters_is_refused(write: Write) -> None:
+    error = failure(
+        write(
+            "class P:\n    def predict(self, n): pass\n    def after_response(self, result, /): pass"
+        )
+    )
+    assert str(error) == "P.after_response asks for `result`, which nobody passes"

@@ -197,7 +197,7 @@ def test_a_request_that_nobody_waits_for_never_reaches_predict(serve: Serve) -> 
 
 @pytest.mark.parametrize(
     "raised",
-    ["ValueError('secret')", "SystemExit(3)", "gevent.Timeout(1)"],
+    ["ValueError('secret')", "SystemExit(3)", "gevent.Timeout(1)", "KeyboardInterrupt()"],
 )
 @pytest.mark.parametrize("where", ["before_predict", "predict", "after_predict"])
 def test_an_exception_of_user_code_is_a_500_without_its_inside(
@@ -314,3 +314,110 @@ def test_a_before_predict_that_takes_bytes_sees_them(serve: Serve) -> None:
             def predict(self, image: bytes) -> bytes: return image
     """)
     assert client.post(b"abc").body == b"cba"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "raise Problem(200, 'no error')",
+        "raise Problem(400, ValueError('x'))",
+        "raise Problem(400, 'bad \\ud800')",
+        "raise Problem(499, 'closed')",
+        "raise Problem(400, 'x', headers={'X-A': 'a' + chr(10) + 'b'})",
+        "return Reply(b'x', headers={'X-A': 'a' + chr(10) + 'b'})",
+        "return Reply(b'x', headers={'X-A': chr(0x4e2d)})",
+        "return Reply(b'x', headers={'X-A': 3})",
+        "return Reply(b'x', headers={'X A': 'a'})",
+        "return Reply('text')",
+        "return Reply(x for x in [b'a'])",
+        "return Reply(b'x', status=999)",
+        "return Reply(b'x', status='201')",
+        "return chr(0xd800)",
+        "return object()",
+    ],
+)
+def test_a_reply_that_cannot_be_sent_is_answered_and_counted(serve: Serve, broken: str) -> None:
+    client = serve(f"""
+        from mlfunc_runtime import Problem, Reply
+
+        class P:
+            def predict(self, n: int): {broken}
+    """)
+    reply = client.post({"n": 1}, headers={"X-Request-Id": "r-8"})
+    assert reply.status in (400, 499, 500)
+    assert reply.json()["request_id"] == reply.headers["X-Request-Id"] == "r-8"
+    assert client.function.in_flight == 0
+
+
+def test_headers_of_a_reply_are_one_each_whatever_their_case(serve: Serve) -> None:
+    client = serve("""
+        from mlfunc_runtime import Reply
+        class P:
+            def predict(self, n: int): return Reply(bytearray(b"x"), headers={"content-type": "text/plain"})
+    """)
+    assert client.post({"n": 1}).headers.getlist("Content-Type") == ["text/plain"]
+
+
+def test_a_mutable_default_is_copied_for_each_request(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def before_predict(self, a: int): return {"a": a}
+            def predict(self, a: int, seen: list = []) -> list:
+                seen.append(a)
+                return seen
+    """)
+    assert [client.post({"a": n}).json() for n in range(3)] == [[0], [1], [2]]
+
+
+def test_before_predict_may_make_bytes_of_a_field(serve: Serve) -> None:
+    client = serve("""
+        class P:
+            def before_predict(self, url: str): return url.encode()
+            def predict(self, image: bytes) -> int: return len(image)
+    """)
+    assert client.post({"url": "abc"}).json() == 3
+
+
+@pytest.mark.parametrize("content_type", ["text/csv", "image/png", "application/json", ""])
+def test_a_before_predict_that_takes_the_request_takes_any_body(
+    serve: Serve, content_type: str
+) -> None:
+    client = serve("""
+        class P:
+            def before_predict(self, request): return [request.data, len(request.body)]
+            def predict(self, seen) -> list: return seen
+    """)
+    assert client.post(b"a,b", content_type=content_type).json() == [None, 3]
+    assert client.post(b"[1]", content_type=content_type).json() == [[1], 3]
+
+
+def test_a_decorated_coroutine_hook_is_awaited(serve: Serve) -> None:
+    client = serve("""
+        import asyncio, functools
+
+        def plain(method):
+            @functools.wraps(method)
+            def wrapper(*args, **kwargs): return method(*args, **kwargs)
+            return wrapper
+
+        class P:
+            def predict(self, n: int) -> int: return n
+            @plain
+            async def after_predict(self, result):
+                await asyncio.sleep(0)
+                return result + 1
+    """)
+    assert client.post({"n": 1}).json() == 2
+
+
+def test_deep_json_is_a_bad_request(serve: Serve) -> None:
+    client = serve("class P:\n    def predict(self, x): return x")
+    reply = client.post(b"[" * 5000 + b"]" * 5000, content_type="application/json")
+    assert (reply.status, reply.json()["detail"]) == (400, "the body is nested too deeply")
+
+
+def test_a_compressed_body_is_refused_by_its_header(serve: Serve) -> None:
+    client = serve("class P:\n    def predict(self, x): return x")
+    headers = {"Content-Encoding": "gzip"}
+    reply = client.post(b"\x1f\x8b", content_type="application/json", headers=headers)
+    assert (reply.status, reply.json()["field"]) == (415, "Content-Encoding")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .conftest import Process
 
@@ -26,6 +27,7 @@ ECHO = """
         \"\"\"Echoes.\"\"\"
         example = {"n": 0}
         def predict(self, n: float) -> float:
+            if n: print("predicting", flush=True)
             time.sleep(n)
             return n
 """
@@ -75,7 +77,7 @@ def test_the_port_answers_while_the_model_loads(start: Start) -> None:
 @pytest.mark.parametrize(
     ("source", "code", "error"),
     [
-        ("import nothing_here", 1, "predictor.py imports nothing_here, which is not installed"),
+        ("import nothing_here", 1, "predictor.py needs nothing_here, which is not installed"),
         ("class P: pass", 1, "P has no method predict"),
         (
             "class P:\n    def predict(self, n): pass\n    def load(self): 1 / 0",
@@ -103,7 +105,7 @@ def test_a_load_that_raises_shows_the_line_that_did(start: Start) -> None:
 
 def test_wrong_settings_are_one_line_and_code_2(start: Start) -> None:
     process = start(ECHO, {"MLFUNC_SERVE_SLOTS": "none"}, until="failed")
-    assert "serve.slots" in process.lines[-1]["error"]
+    assert "MLFUNC_SERVE_SLOTS" in process.lines[-1]["error"]
     assert process.wait() == 2
     assert len(process.lines) == 1
 
@@ -120,34 +122,37 @@ def test_a_taken_port_is_one_line_and_code_98(start: Start, variable: str) -> No
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_requests_in_flight_finish(start: Start, number: int) -> None:
     process = start(ECHO)
-    answers: list[tuple[int, object]] = []
-    request = threading.Thread(target=lambda: answers.append(process.json(b'{"n": 1}')))
-    request.start()
-    time.sleep(0.3)
-    assert process.stop(number) == 0
-    request.join()
-    assert answers == [(200, 1.0)]
+    with _busy(process, b'{"n": 1}') as connection:
+        assert process.stop(number) == 0
+        assert connection.recv(65536).endswith(b"1.0")
     draining = next(line for line in process.lines if line.get("phase") == "draining")
     assert draining["in_flight"] == 1
 
 
-def test_a_second_signal_ends_it_at_once(start: Start) -> None:
+def test_a_second_signal_ends_it_at_once_and_says_what_is_cut_off(start: Start) -> None:
     process = start(ECHO)
+    with _busy(process, b'{"n": 30}'):
+        process.child.send_signal(signal.SIGTERM)
+        process.until("draining")
+        asked = time.monotonic()
+        assert process.stop() == 3
+        assert time.monotonic() - asked < 5
+    assert (process.lines[-1]["phase"], process.lines[-1]["in_flight"]) == ("stopped", 1)
+
+
+@contextlib.contextmanager
+def _busy(process: Process, body: bytes) -> Iterator[socket.socket]:
+    """A connection whose request has reached predict."""
     with socket.create_connection(("127.0.0.1", process.port)) as connection:
-        connection.sendall(
-            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-            b'Content-Length: 9\r\n\r\n{"n": 30}'
-        )
-        _end_twice(process)
+        connection.sendall(_request(body))
+        assert process.child.stdout is not None
+        assert process.child.stdout.readline() == "predicting\n"
+        yield connection
 
 
-def _end_twice(process: Process) -> None:
-    time.sleep(0.3)
-    process.child.send_signal(signal.SIGTERM)
-    process.until("draining")
-    asked = time.monotonic()
-    assert process.stop() == 3
-    assert time.monotonic() - asked < 5
+def _request(body: bytes) -> bytes:
+    head = f"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
 
 
 def test_unload_runs_in_the_end(start: Start) -> None:
@@ -160,28 +165,33 @@ def test_unload_runs_in_the_end(start: Start) -> None:
     assert process.others == ["unloaded"]
 
 
-def test_an_unload_that_raises_or_hangs_is_told_and_the_process_leaves(start: Start) -> None:
-    for body in ("raise ValueError('no')", "time.sleep(60)"):
-        process = start(
-            f"""
-            import time
-            class P:
-                def predict(self, n: int) -> int: return n
-                def unload(self): {body}
-            """,
-            serve={"drain": "500ms"},
-        )
-        assert process.stop() == 0
-        assert any("unload raised" in line["message"] for line in process.lines)
+@pytest.mark.parametrize(
+    ("body", "told", "code"),
+    [
+        ("raise ValueError('no')", "unload raised ValueError: no", 0),
+        ("time.sleep(60)", "unload was not done within serve.drain", 3),
+    ],
+)
+def test_an_unload_that_raises_or_hangs_is_told_and_the_process_leaves(
+    start: Start, body: str, told: str, code: int
+) -> None:
+    process = start(
+        f"""
+        import time
+        class P:
+            def predict(self, n: int) -> int: return n
+            def unload(self): {body}
+        """,
+        serve={"drain": "500ms"},
+    )
+    assert process.stop() == code
+    assert told in [line["message"] for line in process.lines]
 
 
 def test_requests_on_open_connections_are_served_while_draining(start: Start) -> None:
     process = start(ECHO)
-    connection = socket.create_connection(("127.0.0.1", process.port))
-    with connection:
-        request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n"
-        connection.sendall(request + b'{"n": 1}' + request + b'{"n": 0}')
-        time.sleep(0.3)
+    with _busy(process, b'{"n": 1}') as connection:
+        connection.sendall(_request(b'{"n": 0}'))
         process.child.send_signal(signal.SIGTERM)
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     assert process.wait() == 0
@@ -307,3 +317,38 @@ def test_an_idle_server_uses_no_cpu(start: Start) -> None:
     before = ticks()
     time.sleep(2)
     assert ticks() - before <= 2  # of 200
+
+
+@pytest.mark.parametrize("load", ["raise KeyboardInterrupt", "raise GeneratorExit"])
+def test_whatever_ends_a_start_the_process_does_not_stay(start: Start, load: str) -> None:
+    source = f"class P:\n    def predict(self, n): pass\n    def load(self): {load}"
+    assert start(source, until="failed").wait() == 1
+
+
+@pytest.mark.parametrize("level", ["error", "warning"])
+def test_phases_are_told_at_every_log_level(start: Start, level: str) -> None:
+    process = start(ECHO, {"MLFUNC_LOG_LEVEL": level})
+    assert phases(process) == ["listening", "importing", "loading", "warming", "ready"]
+
+
+def test_an_unknown_log_level_is_one_line(start: Start) -> None:
+    process = start(ECHO, {"MLFUNC_LOG_LEVEL": "loud"}, until="failed")
+    assert process.wait() == 2
+    assert process.others == []
+
+
+def test_requests_are_logged_at_debug_level(start: Start) -> None:
+    process = start(ECHO, {"MLFUNC_LOG_LEVEL": "debug"})
+    process.json(b'{"n": 0}')
+    process.stop()
+    (line,) = [line for line in process.lines if line["message"] == "request"]
+    assert (line["method"], line["path"], line["status"]) == ("POST", "/", 200)
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"), [("/", "GET, HEAD, POST"), ("/health/liveness", "GET, HEAD")]
+)
+def test_a_wrong_method_is_told_the_right_ones(start: Start, path: str, allow: str) -> None:
+    reply = start(ECHO).call(b"{}", path=path, method="DELETE")
+    assert (reply.status, reply.headers["Allow"]) == (405, allow)
+    assert json.loads(reply.read())["status"] == 405

@@ -59,7 +59,7 @@ def test_the_environment_wins(project: Path) -> None:
     [
         ("PORT", "http", "PORT: Expected `int`, got `str`"),
         ("PORT", "70000", "PORT: Expected `int` <= 65535"),
-        ("MLFUNC_SERVE_SLOTS", "0", "Expected `int` >= 1 - at `$.serve.slots`"),
+        ("MLFUNC_SERVE_SLOTS", "0", "MLFUNC_SERVE_SLOTS: Expected `int` >= 1"),
         ("MLFUNC_SERVE_TIMEOUT", "soon", "serve.timeout: 'soon' is no duration"),
         ("MLFUNC_SERVE_MAX_BODY", "big", "serve.max_body: 'big' is no size"),
         ("MLFUNC_SERVE_SLOT", "1", "MLFUNC_SERVE_SLOT sets nothing"),
@@ -105,3 +105,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_durations_are_seconds(number: int, unit: str) -> None:
     factor = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}[unit]
     assert settings.seconds(f"{number}{unit}", "x") == pytest.approx(number * factor)
+
+
+def test_variables_of_a_kubernetes_service_are_not_settings(project: Path) -> None:
+    links = {"MLFUNC_SERVE_PORT": "tcp://10.0.0.1:80", "MLFUNC_SERVE_SERVICE_HOST": "10.0.0.1"}
+    assert read(project, **links).slots == 1
+
+
+def test_one_port_cannot_be_both(project: Path) -> None:
+    with pytest.raises(SettingsError, match="PORT and MLFUNC_METRICS_PORT are both 9000"):
+        read(project, PORT="9000", MLFUNC_METRICS_PORT="9000")

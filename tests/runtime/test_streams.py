@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 import pytest
+from mlfunc_runtime.messages import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -176,3 +177,100 @@ def test_items_arrive_while_the_generator_works(start: Start, accept: str) -> No
         if line.startswith(b"data"):
             arrivals.append(time.monotonic() - began)
     assert arrivals[2] - arrivals[0] > 0.4
+
+
+def test_a_stream_that_is_out_of_time_frees_its_slot(serve: Serve) -> None:
+    client = serve(
+        """
+        import time
+        class P:
+            def predict(self, pause: float):
+                time.sleep(pause)
+                for i in range(50): yield i
+        """,
+        serve={"timeout": "200ms"},
+    )
+    assert client.post({"pause": 0.4}).status == 504
+    gevent.sleep(0.4)
+    assert client.post({"pause": 0}).events() == list(range(50))
+
+
+@pytest.mark.parametrize("as_event", [True, False])
+def test_items_that_are_collected_too_slowly_free_the_slot(serve: Serve, as_event: bool) -> None:
+    client = serve(
+        """
+        import time
+        class P:
+            def predict(self, pause: float):
+                for i in range(50):
+                    yield i
+                    time.sleep(pause)
+        """,
+        serve={"timeout": "200ms"},
+    )
+    slow = {"pause": 0.05}
+    headers = {"Accept": "application/json"}
+    reply = client.event(slow) if as_event else client.post(slow, headers=headers)
+    assert reply.status == 504
+    gevent.sleep(0.2)
+    assert client.post({"pause": 0}).events() == list(range(50))
+
+
+def test_bytes_are_bytes_whatever_is_asked_for(serve: Serve) -> None:
+    client = serve("""
+        from collections.abc import Iterator
+        class P:
+            def predict(self, n: int) -> Iterator[bytes]:
+                for _ in range(n): yield b"x"
+    """)
+    for count in (0, 2):
+        reply = client.post({"n": count}, headers={"Accept": "application/json, text/plain, */*"})
+        assert reply.body == b"x" * count
+        assert reply.headers["Content-Type"] == "application/octet-stream"
+
+
+def test_an_iterator_streams_where_the_annotation_says_so(serve: Serve) -> None:
+    stream = "from collections.abc import Iterator\nclass P:\n    def predict(self, n: int) -> Iterator[int]: return iter(range(n))"
+    assert serve(stream).post({"n": 2}).events() == [0, 1]
+    plain = "class P:\n    def predict(self, n: int): return map(str, range(n))"
+    assert serve(plain).post({"n": 2}).json() == ["0", "1"]
+
+
+def test_a_generator_that_raises_after_its_reader_left_is_logged(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = serve("""
+        class P:
+            def predict(self, n: int):
+                try:
+                    yield 1
+                    while True: yield 2
+                finally:
+                    raise ValueError("clean-up")
+    """)
+    request = Request(b'{"n": 1}', {"content-type": "application/json"})
+    reply = client.function.handle(request)
+    assert not isinstance(reply.body, bytes)
+    reply.body.close()
+    client.function.sent(request, reply)
+    gevent.sleep(0.1)
+    assert "after its reader had left" in caplog.text
+
+
+def test_a_bytes_stream_that_breaks_off_is_a_broken_transfer(start: Start) -> None:
+    process = start("""
+        class P:
+            def predict(self, n: int):
+                yield b"x"
+                raise ValueError("broken")
+    """)
+    sent = (
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n"
+    )
+    answer = process.raw(sent + b'{"n": 1}')
+    assert answer.endswith(b"1\r\nx\r\n")  # no last chunk
+    process.stop()
+    (error,) = [line for line in process.lines if line["level"] == "error"]
+    assert "ValueError: broken" in error["message"]
+    assert "request_id" in error
+    assert process.others == []

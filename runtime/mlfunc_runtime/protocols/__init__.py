@@ -39,7 +39,7 @@ class Codec(Protocol):
         ...
 
 
-_EVENTS: dict[cloudevents.Mode | None, Codec] = {
+_PROTOCOLS: dict[cloudevents.Mode | None, Codec] = {
     None: plain,
     "binary": events,
     "structured": events,
@@ -49,4 +49,4 @@ _EVENTS: dict[cloudevents.Mode | None, Codec] = {
 
 def of(request: Request) -> Codec:
     """The protocol that `request` speaks."""
-    return _EVENTS[cloudevents.mode(request.headers)]
+    return _PROTOCOLS[cloudevents.mode(request.headers)]

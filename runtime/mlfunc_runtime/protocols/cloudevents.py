@@ -165,11 +165,17 @@ def reply_to(
     attributes.update(
         {name: asked[name] for name in _COPIED_TO_REPLY if asked.get(name) is not None}
     )
-    return _event_class()(attributes, data)  # type: ignore[arg-type]  # any JSON is data, not only objects
+    return event_class()(attributes, data)  # type: ignore[arg-type]  # any JSON is data, not only objects
+
+
+def is_text(event: CloudEvent) -> bool:
+    """Whether its data is plain text, rather than JSON that happens to be a string."""
+    return isinstance(event.get_data(), str) and _kind(event.get_datacontenttype())[0] == "text"
 
 
 @cache
-def _event_class() -> type[CloudEvent]:
+def event_class() -> type[CloudEvent]:
+    """The SDK's class, imported with the first event."""
     from cloudevents.core.v1.event import CloudEvent
 
     return CloudEvent
@@ -180,7 +186,7 @@ def _new_event(attributes: dict[str, Any], data: object, prefix: str = "") -> Cl
         if name not in attributes:
             raise BadEvent(prefix + name, "missing: every CloudEvent has it")
     timed = "time" in attributes
-    event = _event_class()(attributes, data)  # type: ignore[arg-type]  # as above
+    event = event_class()(attributes, data)  # type: ignore[arg-type]  # as above
     # The SDK gives an event without a time that of its decoding.
     if not timed:
         del event.get_attributes()["time"]

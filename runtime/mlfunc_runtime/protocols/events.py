@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from mlfunc_runtime import codec
+from mlfunc_runtime import codec, logs
+from mlfunc_runtime.errors import Problem
 from mlfunc_runtime.messages import BINARY, Reply
 from mlfunc_runtime.protocols import cloudevents
 from mlfunc_runtime.streams import Stream
@@ -27,69 +28,90 @@ if TYPE_CHECKING:
 def answer(request: Request, pipeline: Run) -> Reply:
     """Decode, run, encode: one event, or all events of a batch side by side."""
     if cloudevents.mode(request.headers) == "batch":
-        return _answer_batch(request, cloudevents.decode(request.headers, request.body), pipeline)
+        return _answer_batch(request, pipeline)
     reply = _run(request, pipeline)
     if reply is None:
         return Reply(status=204)
     structured = request.accepts(cloudevents.STRUCTURED_TYPE)
-    return _message(
-        (cloudevents.encode_structured if structured else cloudevents.encode_binary)(
-            reply, codec.encode
-        )
-    )
+    encode = cloudevents.encode_structured if structured else cloudevents.encode_binary
+    return _message(encode(reply, codec.encode))
 
 
 def decode(request: Request, binding: Binding) -> dict[str, Any]:
     """The event's data as arguments; without data, none but those that have defaults."""
     event = _event_of(request)
-    data = event.get_data()
-    arguments = (
-        binding.from_text(data)
-        if isinstance(data, str) and not _is_json(event)
-        else binding.from_data(_present(data, binding))
-    )
-    request.data = arguments[binding.names[0]] if binding.kind in ("body", "bytes") else arguments
+    arguments = _arguments(request, event, binding)
+    if binding.kind == "fields":
+        request.data = arguments
+    else:
+        request.data = arguments[binding.names[0]] if binding.names else event.get_data()
     return arguments
 
 
-def _answer_batch(request: Request, events: list[CloudEvent], pipeline: Run) -> Reply:
+def _arguments(request: Request, event: CloudEvent, binding: Binding) -> dict[str, Any]:
+    data = event.get_data()
+    if binding.kind == "bytes" and cloudevents.mode(request.headers) == "binary":
+        return binding.from_body(request.body)
+    if data is None and binding.kind in ("fields", "nothing"):
+        return binding.from_data({})
+    if cloudevents.is_text(event):
+        return binding.from_text(str(data))
+    return binding.from_data(data)
+
+
+def _answer_batch(request: Request, pipeline: Run) -> Reply:
     """All must succeed: a sender can only deliver the whole batch again."""
-    jobs = [gevent.spawn(_attempt, request.for_event(event), pipeline) for event in events]
-    gevent.joinall(jobs)
-    outcomes = [job.value for job in jobs]
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return _message(
-        cloudevents.encode_batch([event for event in outcomes if event is not None], codec.encode)
-    )
+    events = cloudevents.decode(request.headers, request.body)
+    limit = pipeline.settings.admitted
+    if len(events) > limit:
+        raise Problem(413, f"a batch of {len(events)} events; this function takes {limit} at once")
+    outcomes = _run_all([request.for_event(event) for event in events], pipeline)
+    replies = [event for event in outcomes if event is not None]
+    if not replies:
+        return Reply(status=204)
+    return _message(cloudevents.encode_batch(replies, codec.encode))
+
+
+def _run_all(requests: list[Request], pipeline: Run) -> list[CloudEvent | None]:
+    jobs = [gevent.spawn(_attempt, request, pipeline) for request in requests]
+    try:
+        gevent.joinall(jobs)
+    except BaseException:
+        gevent.killall(jobs, block=False)
+        raise
+    return [_value_of(job.value) for job in jobs]
 
 
 def _attempt(request: Request, pipeline: Run) -> CloudEvent | BaseException | None:
+    """An exception is a value here: a greenlet that ends with one is reported by gevent."""
+    logs.request_id.set(request.id)
     try:
         return _run(request, pipeline)
     except (Exception, SystemExit) as error:
         return error
 
 
+def _value_of(outcome: CloudEvent | BaseException | None) -> CloudEvent | None:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
 def _run(request: Request, pipeline: Run) -> CloudEvent | None:
     """The event that answers; None when the predictor returned nothing."""
     event = _event_of(request)
-    arguments = decode(request, pipeline.predictor.wire)
-    result = pipeline.run(request, arguments)
+    result = pipeline.run(request, decode(request, pipeline.predictor.wire))
     if isinstance(result, Stream):
         result = list(result)
-    if result is None or isinstance(result, _event_class()):
-        event_or_none: CloudEvent | None = result
-        return event_or_none
+    if result is None or isinstance(result, cloudevents.event_class()):
+        own: CloudEvent | None = result
+        return own
     if isinstance(result, Reply):
-        raise TypeError(
-            "an event cannot be answered with a Reply; return data, a CloudEvent or None"
-        )
+        message = "an event cannot be answered with a Reply; return data, a CloudEvent or None"
+        raise TypeError(message)
     settings = pipeline.settings
-    return cloudevents.reply_to(
-        event, result, type=settings.reply_type, source=f"/mlfunc/{settings.name}"
-    )
+    source = f"/mlfunc/{settings.name}"
+    return cloudevents.reply_to(event, result, type=settings.reply_type, source=source)
 
 
 def _message(message: cloudevents.Message) -> Reply:
@@ -101,20 +123,3 @@ def _event_of(request: Request) -> CloudEvent:
     if request.event is None:
         (request.event,) = cloudevents.decode(request.headers, request.body)
     return request.event
-
-
-def _event_class() -> type[CloudEvent]:
-    from cloudevents.core.v1.event import CloudEvent
-
-    return CloudEvent
-
-
-def _is_json(event: CloudEvent) -> bool:
-    content_type = (
-        (event.get_datacontenttype() or "application/json").partition(";")[0].strip().lower()
-    )
-    return content_type == "application/json" or content_type.endswith("+json")
-
-
-def _present(data: Any, binding: Binding) -> Any:
-    return {} if data is None and binding.kind == "fields" else data

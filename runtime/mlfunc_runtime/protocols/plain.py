@@ -17,18 +17,21 @@ if TYPE_CHECKING:
     from mlfunc_runtime.protocols import Run
     from mlfunc_runtime.schema import Binding
 
+    Reader = Callable[[Request, Binding], dict[str, Any]]
+
+_WEB_FORM = "application/x-www-form-urlencoded"
+
 
 def answer(request: Request, pipeline: Run) -> Reply:
     """Decode, run, encode."""
-    if pipeline.predictor.needs_event:
-        raise Problem(
-            400,
-            "this function takes CloudEvents: send ce- headers or application/cloudevents+json",
-            field="ce-specversion",
-        )
-    arguments = decode(request, pipeline.predictor.wire)
-    result = pipeline.run(request, arguments)
-    return replies.stream(result, request) if isinstance(result, Stream) else replies.result(result)
+    predictor = pipeline.predictor
+    if predictor.needs_event:
+        wanted = "this function takes CloudEvents: send ce- headers or application/cloudevents+json"
+        raise Problem(400, wanted, field="ce-specversion")
+    result = pipeline.run(request, decode(request, predictor.wire))
+    if isinstance(result, Stream):
+        return replies.stream(result, request, binary=predictor.output is bytes)
+    return replies.result(result)
 
 
 def decode(request: Request, binding: Binding) -> dict[str, Any]:
@@ -38,13 +41,40 @@ def decode(request: Request, binding: Binding) -> dict[str, Any]:
         Problem: 415 for a type that this predictor does not take, 400 for a body that does not fit.
 
     """
-    content_type = request.content_type
-    read = _READERS.get(content_type)
-    if read is None:
-        read = _other(content_type, binding)
-    arguments = read(request, binding)
-    request.data = arguments[binding.names[0]] if binding.kind in ("body", "bytes") else arguments
+    arguments = _reader(request, binding)(request, binding)
+    if binding.kind in ("body", "bytes"):
+        request.data = arguments[binding.names[0]]
+    elif binding.kind == "fields":
+        request.data = arguments
     return arguments
+
+
+def _reader(request: Request, binding: Binding) -> Reader:
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        refused = "this function takes no compressed bodies"
+        raise Problem(415, refused, field="Content-Encoding")
+    if binding.kind == "nothing":
+        return _anything
+    content_type = request.content_type
+    is_bytes = binding.kind == "bytes" and content_type != _WEB_FORM
+    if content_type.endswith("+json") or (is_bytes and content_type not in _READERS):
+        return _json
+    if content_type not in _READERS:
+        wanted = BINARY if binding.kind == "bytes" else JSON
+        detail = f"Content-Type is {content_type}; send this function -H 'Content-Type: {wanted}'"
+        raise Problem(415, detail, field="Content-Type")
+    return _READERS[content_type]
+
+
+def _anything(request: Request, binding: Binding) -> dict[str, Any]:
+    """Only the predictor knows what the body means; it is decoded if it is JSON."""
+    from msgspec import DecodeError, json
+
+    try:
+        request.data = json.decode(request.body) if request.body else None
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        request.data = None
+    return binding.complete({})
 
 
 def _json(request: Request, binding: Binding) -> dict[str, Any]:
@@ -101,18 +131,7 @@ def _only_file(fields: dict[str, bytes | str]) -> bytes:
     return files[0]
 
 
-def _other(content_type: str, binding: Binding) -> Callable[[Request, Binding], dict[str, Any]]:
-    if content_type.endswith("+json") or (
-        binding.kind == "bytes" and content_type != "application/x-www-form-urlencoded"
-    ):
-        return _json
-    wanted = BINARY if binding.kind == "bytes" else JSON
-    raise Problem(
-        415, f"Content-Type is {content_type}; this function takes {wanted}", field="Content-Type"
-    )
-
-
-_READERS: dict[str, Callable[[Request, Binding], dict[str, Any]]] = {
+_READERS: dict[str, Reader] = {
     "": _json,
     JSON: _json,
     "text/plain": _text,
