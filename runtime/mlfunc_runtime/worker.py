@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 import signal
 import sys
@@ -55,6 +56,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def serves(self, application: Application) -> None:
         """What to serve; to be called before `init_process`."""
+        self._stopping = Event()
         self._application = application
         self.function = application.function
 
@@ -75,7 +77,6 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         """Listen, start the function beside it, wait for the end, drain."""
-        self._stopping = Event()
         servers = [StreamServer(s, handle=functools.partial(self.handle, s)) for s in self.sockets]
         for server in servers:
             server.start()
@@ -99,25 +100,14 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
         """What is no HTTP gets a problem; what is our fault a log line, too."""
-        status = next((code for kind, code in _STATUS.items() if isinstance(exc, kind)), None)
-        if status is None:
-            status = 400 if isinstance(exc, ParseException) else 500
-        request = Request()
-        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            logs.event(
-                "a request failed in the server",
-                level=40,
-                request_id=request.id,
-                traceback=user_traceback(exc),
-            )
-        _write_problem(
-            client,
-            Problem(
-                status,
-                "the server failed" if status == HTTPStatus.INTERNAL_SERVER_ERROR else str(exc),
-            ),
-            request,
-        )
+        request, status = Request(), _status_of(exc)
+        if status != HTTPStatus.INTERNAL_SERVER_ERROR:
+            _write_problem(client, Problem(status, str(exc)), request)
+            return
+        _write_problem(client, Problem(status, "the server failed"), request)
+        trace = user_traceback(exc)
+        told = "a request failed in the server"
+        logs.event(told, level=logging.ERROR, request_id=request.id, traceback=trace)
 
     def _start(self) -> None:
         """Whatever it ends with, the process does not stay as one that never gets ready."""
@@ -173,6 +163,12 @@ def exit_now(code: int) -> NoReturn:
     os._exit(code)
 
 
+def _status_of(error: BaseException) -> int:
+    """What an error of gunicorn's parser is to the client; 500 if it is none of those."""
+    known = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), None)
+    return known or (400 if isinstance(error, ParseException) else 500)
+
+
 def _write_problem(client: Any, problem: Problem, request: Request) -> None:
     body = codec.encode(problem.as_dict(request.id))
     head = (
@@ -183,4 +179,8 @@ def _write_problem(client: Any, problem: Problem, request: Request) -> None:
     try:
         util.write(client, head.encode("ascii") + body)
     except OSError:
-        logs.event("the client left before it heard of its error", level=10, request_id=request.id)
+        logs.event(
+            "the client left before it heard of its error",
+            level=logging.DEBUG,
+            request_id=request.id,
+        )
