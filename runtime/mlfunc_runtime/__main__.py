@@ -1,8 +1,8 @@
 """`python -m mlfunc_runtime`: serve the function that the environment names.
 
 The order matters. The garbage collector is off until the function is ready (its full collections
-are a fifth of a start with transformers); gevent patches before anything imports sockets or
-threads; thread counts are set before anything imports OpenMP.
+are a fifth of a start with transformers); the process is patched before anything imports sockets
+or threads; thread counts are set before anything imports OpenMP.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from mlfunc_runtime.startup import Startup  # noqa: E402
 
 _startup = Startup()
 
-from gevent import monkey  # noqa: E402
+from mlfunc_runtime import patching  # noqa: E402
 
-monkey.patch_all()
+patching.patch()
 
 import os  # noqa: E402
 

@@ -79,4 +79,4 @@ class Around:
         arguments = {name: given[name] for name in hook.wants}
         result = hook.call(**arguments)
         # Told by what comes back: a decorator can hide that a hook is `async def`.
-        return self._async_loop.run(lambda: result) if inspect.iscoroutine(result) else result
+        return self._async_loop.run(result) if inspect.iscoroutine(result) else result

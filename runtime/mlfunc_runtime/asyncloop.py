@@ -1,28 +1,27 @@
-"""The event loop that runs `async def` methods of a predictor: one, in a native thread, started
-when the first one is called.
+"""The event loop that runs `async def` methods of a predictor: one, in a thread of its own.
 
 All of a predictor's coroutines share it, so that a client made in `async def load` works in `async
-def before_predict`. Its selector is gevent's, as patched: the thread has a hub of its own, on which
-the "threads" that async libraries start (resolvers, aiosqlite) run.
+def before_predict`. asyncio there is as Python ships it: the thread is none of the hub's.
 """
 
 from __future__ import annotations
 
-from _queue import SimpleQueue  # queue.SimpleQueue is gevent's after patching
+import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
-from gevent import monkey
-
+from mlfunc_runtime.errors import user_traceback
 from mlfunc_runtime.executor import Result
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
+    from concurrent.futures import Future
 
     from mlfunc_runtime.executor import Mailbox
 
-_start_thread = monkey.get_original("_thread", "start_new_thread")
-_allocate_lock = monkey.get_original("_thread", "allocate_lock")
+_log = logging.getLogger("mlfunc")
+_ENDS_THE_LOOP = (SystemExit, KeyboardInterrupt)
 
 
 class AsyncLoop:
@@ -30,85 +29,89 @@ class AsyncLoop:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
+        self._starting = threading.Lock()
+        self._running = threading.Event()
+        self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
 
-    def run(self, function: Callable[..., Coroutine[Any, Any, Any]], **arguments: Any) -> Any:
+    def start(self) -> None:
+        """Start the thread, which imports asyncio, if it is not started. Returns at once.
+
+        The first coroutine starts it too, and waits for all that.
+        """
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="async", daemon=True)
+                self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine and wait for it on the hub. A greenlet that stops waiting cancels it."""
         result: Result[Any] = Result()
-        task = self._start(
-            function(**arguments), lambda done: self._mailbox.post(lambda: _settle(result, done))
-        )
+        future = self._submit(coroutine)
+        future.add_done_callback(lambda done: self._mailbox.post(lambda: _settle(result, done)))
         try:
             return result.get()
         except BaseException:
-            task.cancel()
+            future.cancel()
             raise
 
-    def run_blocking(
-        self, function: Callable[..., Coroutine[Any, Any, Any]], **arguments: Any
-    ) -> Any:
+    def run_blocking(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine and wait for it in this native thread."""
-        finished = _allocate_lock()
-        finished.acquire()
-        task = self._start(function(**arguments), lambda _: finished.release())
-        finished.acquire()
-        return task.result()
+        return self._submit(coroutine).result()
 
     def close(self) -> None:
         """End the loop's thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._loop = None
+        self._closed = True
+        if self._thread is not None:
+            loop = self._started()
+            loop.call_soon_threadsafe(loop.stop)
 
-    def _start(self, coroutine: Coroutine[Any, Any, Any], done: Callable[[Any], None]) -> _Handle:
-        loop = self._running_loop()
-        handle = _Handle(loop)
+    def _submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        loop = self._started()
+        import asyncio  # by now the loop's thread has imported it, beside the hub
 
-        def start() -> None:
-            handle.task = loop.create_task(coroutine)
-            handle.task.add_done_callback(done)
+        return asyncio.run_coroutine_threadsafe(_contained(coroutine), loop)
 
-        loop.call_soon_threadsafe(start)
-        return handle
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            made: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
-            _start_thread(_run_forever, (made,))
-            self._loop = made.get()
+    def _started(self) -> asyncio.AbstractEventLoop:
+        self.start()
+        self._running.wait()
+        assert self._loop is not None  # noqa: S101 - it is made before it is said to run
         return self._loop
 
+    def _run(self) -> None:
+        import asyncio
 
-class _Handle:
-    """A task that the loop's thread has made, or will make in a moment."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.task: asyncio.Task[Any] | None = None
-
-    def cancel(self) -> None:
-        self._loop.call_soon_threadsafe(lambda: self.task and self.task.cancel())
-
-    def result(self) -> Any:
-        assert self.task is not None  # noqa: S101 - its done callback has run
-        return self.task.result()
+        self._loop = loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        self._running.set()
+        while not self._closed:
+            _run_until_stopped(loop)
+        loop.close()
 
 
-def _settle(result: Result[Any], task: asyncio.Task[Any]) -> None:
-    if task.cancelled():
+def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
+    """A task that user code started can end the loop; the other coroutines need it."""
+    try:
+        loop.run_forever()
+    except _ENDS_THE_LOOP as error:
+        fields = {"traceback": user_traceback(error)}
+        _log.error("a task raised %s", type(error).__name__, extra={"fields": fields})
+
+
+async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """asyncio lets these two end the loop, as they end a program."""
+    try:
+        return await coroutine
+    except _ENDS_THE_LOOP as error:
+        name = getattr(coroutine, "__name__", "a coroutine")
+        raise RuntimeError(f"{name} raised {type(error).__name__}") from error
+
+
+def _settle(result: Result[Any], future: Future[Any]) -> None:
+    if future.cancelled():
         result.fail(RuntimeError("the coroutine was cancelled"))
-    elif (error := task.exception()) is not None:
+    elif (error := future.exception()) is not None:
         result.fail(error)
     else:
-        result.succeed(task.result())
-
-
-def _run_forever(made: SimpleQueue[asyncio.AbstractEventLoop]) -> None:
-    """Made in its own thread: gevent's selector belongs to the hub of the thread that makes it."""
-    import asyncio
-
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    made.put(loop)
-    loop.run_forever()
-    loop.close()
+        result.succeed(future.result())

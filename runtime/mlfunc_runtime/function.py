@@ -124,6 +124,7 @@ class Function:
         for slot in self._slots:
             slot.close()
         self._async_loop.close()
+        self._mailbox.close()
         return Undone(self.in_flight, hooks, unloaded=unloaded)
 
     def _make_pipeline(self, predictor: Predictor) -> Pipeline:
@@ -138,6 +139,8 @@ class Function:
         )
 
     def _load(self, predictor: Predictor) -> None:
+        if predictor.is_async:
+            self._async_loop.start()
         hook = predictor.hooks.get("load")
         try:
             if hook is not None:
@@ -171,7 +174,7 @@ class Function:
         arguments = {"context": self._context} if hook.wants else {}
         result = hook.call(**arguments)
         if inspect.iscoroutine(result):
-            self._async_loop.run_blocking(lambda: result)
+            self._async_loop.run_blocking(result)
 
     def _warm_up(self, predictor: Predictor) -> None:
         """One prediction with `example`, the hooks around it included."""

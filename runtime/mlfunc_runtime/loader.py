@@ -58,6 +58,7 @@ class Predictor:
     `wire` binds what a client sends: before_predict's own body parameters if it has some, else
     predict's. `trusts_before` says that before_predict takes the request alone, so that only it
     knows what the wire looks like. `needs_event`: a plain request is not enough.
+    `is_async`: some method is `async def`.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Predictor:
     wire: schema.Binding
     trusts_before: bool
     needs_event: bool
+    is_async: bool
     output: Any
     streams: bool
     batch: int
@@ -124,6 +126,7 @@ def describe(cls: type, settings: Settings) -> Predictor:
         wire=_wire(before, binding),
         trusts_before=before is not None and not before.names,
         needs_event=binding.needs_event or (before is not None and before.needs_event),
+        is_async=any(inspect.iscoroutinefunction(inspect.unwrap(h.call)) for h in hooks.values()),
         output=schema.output_type(predict, batched=batched),
         streams=streams,
         batch=settings.batch,

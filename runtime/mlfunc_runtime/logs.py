@@ -10,13 +10,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import orjson
-from gevent import monkey
 
 from mlfunc_runtime.errors import StartupError, user_traceback
 
 _phases = logging.getLogger("mlfunc.phases")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-_native_rlock = monkey.get_original("_thread", "RLock")
 
 
 class JSONFormatter(logging.Formatter):
@@ -48,18 +46,9 @@ def _dump(line: dict[str, Any]) -> str:
         return json.dumps(line, default=str, separators=(",", ":"))
 
 
-class _Handler(logging.StreamHandler[Any]):
-    """Locked by a native lock: predictors log from native threads, where a gevent lock would start
-    a second hub.
-    """
-
-    def createLock(self) -> None:
-        self.lock = _native_rlock()
-
-
 def setup() -> None:
     """Send every logger of the process, the predictor's too, to standard error as JSON lines."""
-    handler = _Handler(sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -61,7 +61,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self.function = application.function
 
     def patch(self) -> None:
-        """The process was patched at its first line; only the sockets have to become gevent's."""
+        """The process was patched at its first line; gunicorn's sockets need only be unwrapped."""
         self.sockets = [
             socket.socket(s.FAMILY, socket.SOCK_STREAM, fileno=s.sock.detach())
             for s in self.sockets

@@ -1,15 +1,65 @@
-"""Coroutines of user code, in a process patched by gevent as the server is."""
+"""Coroutines of user code, in a patched process as the server is one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+from mlfunc_runtime.asyncloop import AsyncLoop
+from mlfunc_runtime.executor import Mailbox
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .conftest import Process
 
     Start = Callable[..., Process]
+
+
+@pytest.fixture
+def loop() -> Iterator[AsyncLoop]:
+    mailbox = Mailbox()
+    made = AsyncLoop(mailbox)
+    yield made
+    made.close()
+    mailbox.close()
+
+
+async def add(a: int, b: int) -> int:
+    return a + b
+
+
+async def leave() -> None:
+    raise SystemExit(3)
+
+
+def test_a_started_loop_and_one_that_was_not_run_coroutines(loop: AsyncLoop) -> None:
+    assert loop.run(add(1, 2)) == 3
+    loop.start()
+    assert loop.run_blocking(add(2, 2)) == 4
+
+
+@pytest.mark.parametrize("run", ["run", "run_blocking"])
+def test_a_coroutine_that_leaves_does_not_take_the_loop_with_it(loop: AsyncLoop, run: str) -> None:
+    with pytest.raises(RuntimeError, match="leave raised SystemExit") as raised:
+        getattr(loop, run)(leave())
+    assert isinstance(raised.value.__cause__, SystemExit)
+    assert loop.run(add(1, 1)) == 2
+
+
+def test_a_task_that_leaves_does_not_take_the_loop_with_it(
+    loop: AsyncLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def spawn() -> object:
+        import asyncio
+
+        task = asyncio.get_running_loop().create_task(leave())
+        await asyncio.sleep(0.05)
+        return task.exception()
+
+    assert isinstance(loop.run(spawn()), SystemExit)
+    assert "a task raised SystemExit" in caplog.messages
+    assert loop.run(add(1, 1)) == 2
 
 
 def test_async_libraries_work_in_a_patched_process(start: Start) -> None:
@@ -75,3 +125,14 @@ def test_an_exception_of_a_coroutine_is_logged_with_its_line(start: Start) -> No
     process.stop()
     (error,) = [line for line in process.lines if line["level"] == "error"]
     assert 'raise ValueError("here")' in error["traceback"]
+
+
+def test_hooks_that_leave_fail_their_request_alone(start: Start) -> None:
+    process = start("""
+        class P:
+            async def before_predict(self, request):
+                if request.headers.get("x-leave"): raise SystemExit(3)
+            def predict(self, n: int) -> int: return n
+    """)
+    assert process.call(b'{"n": 1}', content_type="application/json", x_leave="1").status == 500
+    assert process.json(b'{"n": 1}') == (200, 1)

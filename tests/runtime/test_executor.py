@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import gevent
 import pytest
-from gevent import monkey
 from mlfunc_runtime.executor import Mailbox, Slot, call_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_ident = monkey.get_original("_thread", "get_ident")
 
 
 @pytest.fixture
@@ -33,9 +32,9 @@ def slot() -> Iterator[Slot]:
 def test_a_call_runs_in_the_slot_s_thread_and_its_value_comes_back(
     slot: Slot, mailbox: Mailbox
 ) -> None:
-    threads = {call_in(slot, mailbox, _ident).get() for _ in range(3)}
+    threads = {call_in(slot, mailbox, threading.get_ident).get() for _ in range(3)}
     assert len(threads) == 1
-    assert threads != {_ident()}
+    assert threads != {threading.get_ident()}
 
 
 def test_calls_run_in_order(slot: Slot, mailbox: Mailbox) -> None:
@@ -74,3 +73,21 @@ def test_many_posts_are_delivered_in_order(mailbox: Mailbox, slot: Slot) -> None
     call_in(slot, mailbox, post_all).get()
     gevent.sleep(0.01)
     assert seen == list(range(1000))
+
+
+@pytest.mark.parametrize("error", [ValueError("here"), SystemExit(3)], ids=repr)
+def test_a_call_that_raises_is_logged_and_the_slot_goes_on(
+    slot: Slot, mailbox: Mailbox, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise error
+
+    slot.run(broken)
+    assert call_in(slot, mailbox, len, "on").get() == 2
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.getMessage() == "a call in test raised"
+    assert type(error).__name__ in record.__dict__["fields"]["traceback"]
+
+
+def test_a_slot_s_thread_has_its_name(slot: Slot, mailbox: Mailbox) -> None:
+    assert call_in(slot, mailbox, lambda: threading.current_thread().name).get() == "test"
