@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import sys
-import time
 from typing import TYPE_CHECKING
 
+import gevent
 import pytest
 
 if TYPE_CHECKING:
@@ -31,11 +31,22 @@ SLOW = """
 """
 
 
+GATED = """
+    from gevent.event import Event
+    gate, done = Event(), []
+
+    class P:
+        def predict(self, n: int) -> int: return n
+        def after_response(self, result):
+            gate.wait()
+            done.append(result)
+"""
+
+
 def test_the_reply_does_not_wait_for_the_hook(serve: Serve) -> None:
-    client = serve(SLOW)
-    started = time.perf_counter()
+    client = serve(GATED)
     assert client.post({"n": 1}).json() == 1
-    assert time.perf_counter() - started < 0.2
+    sys.modules["predictor"].gate.set()
     client.drain()
     assert sys.modules["predictor"].done == [1]
 
@@ -50,12 +61,14 @@ def test_every_hook_runs_even_when_more_wait_than_run(serve: Serve) -> None:
 
 
 def test_a_full_backlog_holds_new_requests_back(serve: Serve) -> None:
-    client = serve(SLOW, serve={"hooks": {"concurrency": 1, "backlog": 2}})
+    client = serve(GATED, serve={"hooks": {"concurrency": 1, "backlog": 2}})
     client.post({"n": 0})
     client.post({"n": 1})
-    started = time.perf_counter()
-    assert client.post({"n": 2}).json() == 2
-    assert time.perf_counter() - started > 0.1
+    held = gevent.spawn(client.post, {"n": 2})
+    gevent.sleep(0.1)
+    assert not held.ready()
+    sys.modules["predictor"].gate.set()
+    assert held.get().json() == 2
     client.drain()
     assert sys.modules["predictor"].done == [0, 1, 2]
 
