@@ -10,12 +10,11 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mlfunc import __version__, environment, function, paths, running
+from mlfunc import __version__, environment, function, paths, ports, running
 from mlfunc.errors import MlfuncError
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ class Check:
     fix: str = ""
 
 
-def examine(folder: Path) -> list[Check]:
-    """All checks, in the order in which commands come to need them."""
+def examine(folder: Path | None) -> list[Check]:
+    """All checks, in the order in which commands come to need them; the folder may be none."""
     checks: tuple[Callable[[], Iterator[Check]], ...] = (
         _python,
         _installer,
@@ -50,6 +49,7 @@ def examine(folder: Path) -> list[Check]:
         _memory,
         _port,
         lambda: _project(folder),
+        _registry,
         _functions,
     )
     return [finding for check in checks for finding in check()]
@@ -77,7 +77,7 @@ def _runtime() -> Iterator[Check]:
 
 
 def _disk() -> Iterator[Check]:
-    folder = next(path for path in (paths.cache(), *paths.cache().parents) if path.is_dir())
+    folder = _existing(paths.cache())
     free = shutil.disk_usage(folder).free / _GIB
     verdict: Verdict = "ok" if free >= 10 else "warn" if free >= 2 else "fail"
     fix = "" if verdict == "ok" else f"make room, or set MLFUNC_HOME; {paths.cache()}/envs can go"
@@ -108,21 +108,23 @@ def _memory() -> Iterator[Check]:
 
 
 def _port() -> Iterator[Check]:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", _PORT))
-        except OSError as error:
-            detail = f"{_PORT}: {(error.strerror or str(error)).lower()}"
-            yield Check("port", "warn", detail, "run", "mlfunc run --port 0")
-        else:
-            yield Check("port", "ok", f"{_PORT} is free", "run")
+    try:
+        ports.check("127.0.0.1", _PORT)
+    except MlfuncError as error:
+        yield Check("port", "warn", error.message, "run", "mlfunc run --port 0")
+    else:
+        yield Check("port", "ok", f"{_PORT} is free", "run")
 
 
-def _project(folder: Path) -> Iterator[Check]:
+def _project(given: Path | None) -> Iterator[Check]:
+    folder = given or Path()
     if not (folder / function.FILE).is_file():
         detail = f"none in {folder.absolute()}"
-        yield Check("project", "ok", detail, "run, test", "")
+        if given is None:
+            yield Check("project", "ok", detail, "run, test")
+        else:
+            fix = "mlfunc create NAME, or name another with --path"
+            yield Check("project", "warn", detail, "run, test", fix)
         return
     try:
         loaded = function.load(folder)
@@ -139,10 +141,17 @@ def _project_files(folder: Path, loaded: function.Function) -> Iterator[Check]:
     if not (folder / file).is_file():
         detail = f"{file} is not there"
         yield Check("predictor", "fail", detail, "run, test", f"write it, or mend {function.FILE}")
-    for name, uri in loaded.models.items():
-        if "://" not in uri and not (folder / uri).exists():
-            detail = f"{name}: {uri} is not there"
-            yield Check("model", "warn", detail, "run", "put the weights there")
+    for name, uri in loaded.local_models.items():
+        yield _model(name, uri, folder / uri)
+
+
+def _model(name: str, uri: str, path: Path) -> Check:
+    if not path.exists():
+        detail, fix = f"{name}: {uri} is not there", "put the model there: README.md may say how"
+        return Check("model", "warn", detail, "run", fix)
+    if path.is_dir() and not any(path.iterdir()):
+        return Check("model", "warn", f"{name}: {uri} is empty", "run", "put the model there")
+    return Check("model", "ok", f"{name}: {uri}", "run")
 
 
 def _project_environment(folder: Path, loaded: function.Function) -> Check:
@@ -154,9 +163,22 @@ def _project_environment(folder: Path, loaded: function.Function) -> Check:
     return Check("environment", "ok", detail, "run, test")
 
 
+def _registry() -> Iterator[Check]:
+    folder = _existing(paths.running())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        detail = f"{folder} cannot be written to: `mlfunc invoke` finds functions by their URL only"
+        fix = "set XDG_RUNTIME_DIR to a folder of yours"
+        yield Check("registry", "warn", detail, "run, invoke", fix)
+
+
 def _functions() -> Iterator[Check]:
-    entries = [f"{entry.name} at {entry.url}" for entry in running.everything()]
+    entries = [str(entry) for entry in running.everything()]
     yield Check("functions", "ok", ", ".join(entries) or "none runs here", "invoke")
+
+
+def _existing(path: Path) -> Path:
+    """It, or the innermost folder around it that is there."""
+    return next(each for each in (path, *path.parents) if each.is_dir())
 
 
 def _cgroup(name: str) -> str:

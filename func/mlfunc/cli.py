@@ -51,7 +51,7 @@ class CommandTable(click.Group):
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             from mlfunc.suggest import did_you_mean
 
-            ctx.fail(f"no such command: {args[0]}; {did_you_mean(args[0], COMMANDS)}")
+            ctx.fail(f"no such command '{args[0]}'; {did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -106,8 +106,20 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _in_our_words(error: click.ClickException) -> MlfuncError:
+    """click's sentences, as ours are: one line, no capital, no full stop."""
     ctx = getattr(error, "ctx", None)
-    return MlfuncError(error.format_message(), f"{ctx.command_path} --help" if ctx else "")
+    text = " ".join(error.format_message().split()).rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        text = f"no such option '{error.option_name}'{_likely(error)}"
+    hint = f"{ctx.command_path} --help" if ctx else ""
+    return MlfuncError(text[:1].lower() + text[1:], hint)
+
+
+def _likely(error: click.NoSuchOption) -> str:
+    from mlfunc.suggest import closest
+
+    close = closest(error.option_name, error.possibilities or ())
+    return f"; did you mean {close}?" if close else ""
 
 
 def _close_pipe() -> int:

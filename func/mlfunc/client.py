@@ -10,7 +10,7 @@ import re
 import ssl
 import time
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -41,12 +41,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back; `headers` have lower-case names."""
+    """What came back; `headers` have lower-case names.
+
+    `first_byte` is when it began, in seconds since it was asked for; `seconds` is when it had come.
+    """
 
     status: int
     reason: str
     headers: Mapping[str, str]
     body: bytes
+    first_byte: float
     seconds: float
 
     @property
@@ -99,12 +103,9 @@ class Connection:
 
     def send(self, request: Request) -> Reply:
         """One request, and its whole reply."""
-        began = time.monotonic()
         with self.open(request) as stream:
             body = b"".join(stream.chunks())
-        reply = stream.reply
-        seconds = time.monotonic() - began
-        return Reply(reply.status, reply.reason, reply.headers, body, seconds)
+        return replace(stream.reply, body=body)
 
     def open(self, request: Request) -> Stream:
         """One request, and its reply as it comes.
@@ -126,10 +127,10 @@ class Connection:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise self._unanswered(error) from error
-        head = Reply(
-            response.status, response.reason, _headers(response), b"", time.monotonic() - began
-        )
-        return Stream(self, head, response)
+        seconds = time.monotonic() - began
+        headers = _headers(response)
+        head = Reply(response.status, response.reason, headers, b"", seconds, seconds)
+        return Stream(self, head, response, began)
 
     def _exchange(self, request: Request) -> http.client.HTTPResponse:
         headers = {**self._credentials, **request.headers}
@@ -164,12 +165,17 @@ class Connection:
 
 
 class Stream:
-    """A reply whose body has not come yet."""
+    """A reply whose body comes while it is read; until then, `reply` has none of it."""
 
     def __init__(
-        self, connection: Connection, reply: Reply, response: http.client.HTTPResponse
+        self,
+        connection: Connection,
+        reply: Reply,
+        response: http.client.HTTPResponse,
+        began: float,
     ) -> None:
         self.reply = reply
+        self._began = began
         self._connection = connection
         self._response = response
         self._whole = False
@@ -198,6 +204,7 @@ class Stream:
         """
         try:
             while chunk := self._response.read1(_CHUNK):
+                self._clock()
                 yield chunk
             if self._response.length:
                 # http.client itself says so for chunked bodies only.
@@ -209,6 +216,10 @@ class Stream:
             message = f"the reply of {self._connection.url} broke off: {what}"
             raise FunctionFailed(message, "read the function's log") from error
         self._whole = True
+        self._clock()
+
+    def _clock(self) -> None:
+        self.reply = replace(self.reply, seconds=time.monotonic() - self._began)
 
     def events(self) -> Iterator[ServerSentEvent]:
         """The body as server-sent events."""
@@ -277,7 +288,7 @@ def _split(url: str) -> SplitResult:
     except ValueError as error:
         raise UsageError(f"{url} is no URL of a function: {error}") from error
     if parts.scheme not in _CONNECTIONS or not parts.hostname or port == 0:
-        raise UsageError(f"{url} is no URL of a function", "http://localhost:8080")
+        raise UsageError(f"{url} is no URL of a function", "write it like http://localhost:8080")
     return parts
 
 

@@ -75,7 +75,10 @@ class Document:
         elif missing := _MISSING.fullmatch(what):
             what = f"the key {missing[1]} is missing"
         else:
-            what = _in_plain_words(what, kind, value)
+            written = _written(self.node, path, value)
+            what = _in_plain_words(what, kind, value, written)
+            if what.startswith("expected mapping"):
+                what += _wrapped(path, kind, value, written)
         return self._error(path, what)
 
     def _bad_key(self, path: Path, kind: Any, value: Any) -> UsageError:
@@ -154,9 +157,10 @@ def _broken(error: Exception) -> str:
     """One line of a YAML error: where, and what."""
     mark = getattr(error, "problem_mark", None)
     where = f"{mark.line + 1}:{mark.column + 1}: " if mark is not None else " "
-    return (
-        f"{where}no valid YAML: {getattr(error, 'problem', None) or ' '.join(str(error).split())}"
-    )
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    if "stream end" in problem or "end of stream" in problem:
+        problem = "the file ends inside a bracket or a quoted text"
+    return f"{where}no valid YAML: {problem}"
 
 
 def _without_empty(value: dict[Any, Any]) -> dict[Any, Any]:
@@ -164,7 +168,7 @@ def _without_empty(value: dict[Any, Any]) -> dict[Any, Any]:
     return {key: inner for key, inner in value.items() if inner is not None}
 
 
-def _in_plain_words(what: str, kind: Any, value: Any) -> str:
+def _in_plain_words(what: str, kind: Any, value: Any, written: str) -> str:
     if what.startswith("Invalid enum value"):
         return f"there is no {value!r}; {did_you_mean(str(value), _choices(kind))}"
     if "matching regex" in what:
@@ -174,17 +178,25 @@ def _in_plain_words(what: str, kind: Any, value: Any) -> str:
     if "of length >= 1" in what:
         return "it is empty"
     if got := _GOT.fullmatch(what):
-        return _wrong_type(got["wanted"].split(" | "), got["got"], value)
+        return _wrong_type(got["wanted"].split(" | "), got["got"], value, written)
     return what[:1].lower() + what[1:].replace("`", "")
 
 
-def _wrong_type(wanted: list[str], got: str, value: Any) -> str:
+def _wrong_type(wanted: list[str], got: str, value: Any, written: str) -> str:
     if "str" in wanted and isinstance(value, bool | int | float):
-        return f'{value} is no text here: write it in quotes, "{value}"'
+        return f'{written} is no text here: write it in quotes, "{written}"'
     words = dict.fromkeys(_WORDS.get(name, name) for name in wanted if name != "null")
     names = " or ".join(words)
     shown = "" if value is None or isinstance(value, dict | list) else f" {value!r}"
     return f"expected {names}, got {_WORDS.get(got, got)}{shown}"
+
+
+def _wrapped(path: Path, kind: Any, value: Any, written: str) -> str:
+    """What was meant by a value where a mapping belongs that has one key only."""
+    keys = _keys(kind)
+    if path and len(keys) == 1 and _fits(value, _inner(kind, keys[0])):
+        return f": write `{path[-1]}: {{{keys[0]}: {written}}}`"
+    return ""
 
 
 def _such_as(kind: Any) -> str:
@@ -192,6 +204,16 @@ def _such_as(kind: Any) -> str:
     rules = "".join(f": {meta.description}" for meta in metas if meta.description)
     examples = [str(example) for meta in metas for example in meta.examples or ()]
     return rules + (f": write it like {', '.join(examples)}" if examples else "")
+
+
+def _written(node: yaml.Node, path: Path, value: Any) -> str:
+    """A value as the file has it: 3.10 is 3.1 once YAML has made a number of it."""
+    for step in path:
+        entry = _child(node, step)
+        if entry is None:
+            return str(value)
+        node = entry[1]
+    return node.value if isinstance(node, yaml.ScalarNode) else str(value)
 
 
 def _line(node: yaml.Node, path: Path) -> int:

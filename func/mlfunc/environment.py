@@ -19,10 +19,11 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from mlfunc import __version__, paths, proc
 from mlfunc.errors import EnvironmentFailed
+from mlfunc.proc import Cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,8 +32,18 @@ if TYPE_CHECKING:
 
 _STAMP = ".mlfunc-complete"
 _INCLUDE = re.compile(r"^[ \t]*(?:-r|-c|--requirement|--constraint)[ \t=]*([^\s#]+)", re.MULTILINE)
+# As pip has it: a # that begins a line or follows a blank.
+_COMMENT = re.compile(r"(?:^|\s)#.*$")
 _ARCHIVES = (".whl", ".tar.gz", ".zip")
 _CHECKOUT = Path(__file__).resolve().parents[2]
+_RUNTIME = "mlfunc-runtime"
+_GIVEN = "MLFUNC_RUNTIME"
+# What uv says to nobody's use, and its word for what gets a line of ours.
+_NOISE = re.compile(r"^(?:Using Python .* environment at: .*\n|error: )", re.MULTILINE)
+_NO_RUNTIME = re.compile(
+    rf"{_RUNTIME}\S* was not found|(?:no version of|No matching distribution found for) {_RUNTIME}"
+)
+_LOOK_SECONDS = 0.2
 # uv reads no variable of pip's: what a user set for one is meant for the other.
 _UV_NAMES = {
     "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
@@ -110,20 +121,25 @@ def place(spec: Spec) -> Environment:
 
 
 def ensure(
-    spec: Spec, report: Callable[[str], None], environ: Mapping[str, str] = os.environ
+    spec: Spec,
+    report: Callable[[str], None],
+    cancellation: Cancellation | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> Environment:
     """The environment, made now if it is not there; `report` gets what the installer says.
 
     Raises:
         EnvironmentFailed: the installer failed; the evidence is what it said last.
+        Cancelled: it was broken off.
 
     """
     environment = place(spec)
     if environment.complete:
         return environment
-    with _locked(environment.folder, report):
+    stop = cancellation or Cancellation()
+    with _locked(environment.folder, report, stop):
         if not environment.complete:
-            _make(spec, environment, report, environ)
+            _make(spec, environment, report, stop, environ)
     return environment
 
 
@@ -134,10 +150,21 @@ def find_uv() -> str | None:
 
 
 def runtime_requirement() -> tuple[str, ...]:
-    """The runtime: from the checkout that this program runs from, else the release that fits it."""
+    """The runtime: the one that `$MLFUNC_RUNTIME` names, else that of the checkout which this
+    program runs from, else the release that fits it.
+    """
+    if given := os.environ.get(_GIVEN):
+        return _as_requirement(given)
     if (_CHECKOUT / "runtime" / "setup.cfg").is_file():
         return ("-e", str(_CHECKOUT / "runtime"))
-    return (f"mlfunc-runtime=={__version__}",)
+    return (f"{_RUNTIME}=={__version__}",)
+
+
+def _as_requirement(given: str) -> tuple[str, ...]:
+    path = Path(given)
+    if not path.exists():
+        return (given,)
+    return ("-e", str(path.absolute())) if path.is_dir() else (str(path.absolute()),)
 
 
 def commands(spec: Spec, environment: Environment, environ: Mapping[str, str]) -> list[list[str]]:
@@ -163,30 +190,53 @@ def uv_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _make(
-    spec: Spec, environment: Environment, report: Callable[[str], None], environ: Mapping[str, str]
+    spec: Spec,
+    environment: Environment,
+    report: Callable[[str], None],
+    cancellation: Cancellation,
+    environ: Mapping[str, str],
 ) -> None:
     shutil.rmtree(environment.folder, ignore_errors=True)
     variables = uv_variables(environ) if spec.tool == "uv" else dict(environ)
     for argv in commands(spec, environment, environ):
-        finished = proc.run(argv, cwd=spec.folder, env=variables, on_line=report)
+        finished = proc.run(
+            argv, cwd=spec.folder, env=variables, on_line=report, cancellation=cancellation
+        )
         if finished.code != 0:
-            message = f"{spec.tool} could not make the function's environment"
-            hint = "correct requirements.txt or `python:` in mlfunc.yaml; -v shows the commands"
-            raise EnvironmentFailed(message, hint, evidence=finished.tail)
+            raise _failure(spec, finished.tail)
     (environment.folder / _STAMP).touch()
 
 
+def _failure(spec: Spec, said: str) -> EnvironmentFailed:
+    evidence = _NOISE.sub("", said)
+    if _NO_RUNTIME.search(" ".join(said.split())):
+        message = f"no package index that {spec.tool} asks has {runtime_requirement()[-1]}"
+        hint = f"name another: {_GIVEN}= a wheel, a folder or a requirement of {_RUNTIME}"
+        return EnvironmentFailed(message, hint, evidence=evidence)
+    message = f"{spec.tool} could not make the function's environment"
+    hint = "correct requirements.txt or `python:` in mlfunc.yaml; -v shows the commands"
+    return EnvironmentFailed(message, hint, evidence=evidence)
+
+
 @contextlib.contextmanager
-def _locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
+def _locked(
+    folder: Path, report: Callable[[str], None], cancellation: Cancellation
+) -> Iterator[None]:
     # The file stays: removing it while another command waits for it would let two in.
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        while not _try_lock(lock):
             report("another mlfunc is making this environment")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            cancellation.check(wait=_LOOK_SECONDS)
         yield
+
+
+def _try_lock(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _python(wanted: str | None, *, has_uv: bool) -> str:
@@ -202,13 +252,15 @@ def _python(wanted: str | None, *, has_uv: bool) -> str:
 
 
 def _requirement_text(path: Path, above: tuple[Path, ...] = ()) -> str:
-    """A requirements file with those it includes, one after the other."""
+    """What a requirements file says with those it includes, one after the other: no comments."""
     # Whatever encoding it is in, it is the installer's to judge.
     text = path.read_text(encoding="utf-8", errors="surrogateescape")
     included = (path.parent / match[1] for match in _INCLUDE.finditer(text))
     seen = (*above, path.resolve())
     files = (file for file in included if file.is_file() and file.resolve() not in seen)
-    return "\n".join([text, *(_requirement_text(file, seen) for file in files)])
+    lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
+    own = "\n".join(line for line in lines if line)
+    return "\n".join([own, *(_requirement_text(file, seen) for file in files)])
 
 
 def _is_bound_to_folder(text: str) -> bool:
@@ -224,6 +276,9 @@ def _is_bound(line: str) -> bool:
 
 
 def _runtime_text() -> str:
-    """What the runtime of a checkout requires: it may change while its path stays."""
-    setup = _CHECKOUT / "runtime" / "setup.cfg"
+    """What the runtime is, or requires, where that may change while its path stays."""
+    path = Path(runtime_requirement()[-1])
+    if path.is_file():
+        return str(path.stat().st_mtime_ns)
+    setup = path / "setup.cfg"
     return setup.read_text(encoding="utf-8") if setup.is_file() else ""

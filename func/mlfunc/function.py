@@ -248,6 +248,11 @@ class Function(Settings, frozen=True):
         return self.events.reply_type or f"dev.mlfunc.{self.name}.result"
 
     @property
+    def local_models(self) -> dict[str, str]:
+        """The models that are files here, by their paths."""
+        return {name: uri for name, uri in self.models.items() if "://" not in uri}
+
+    @property
     def plain_env(self) -> dict[str, str]:
         """The variables whose values stand in the file."""
         return {k: str(v) for k, v in self.env.items() if not isinstance(v, EnvSource)}
@@ -284,8 +289,8 @@ def check_name(name: str) -> None:
     """
     if not re.fullmatch(NAME_PATTERN, name):
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789")[:63].rstrip("-")
-        hint = slug or "similarity"
-        raise UsageError(f"{name!r} cannot be a function's name: it needs {_NAME_RULE}", hint)
+        message = f"{name!r} cannot be a function's name: it needs {_NAME_RULE}"
+        raise UsageError(message, f"mlfunc create {slug or 'similarity'}")
 
 
 def seconds(duration: str | float) -> float:

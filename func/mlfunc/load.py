@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from mlfunc import replies
 from mlfunc.client import EVENT_STREAM, Connection
 from mlfunc.errors import FunctionFailed, NotFound
 
@@ -20,26 +21,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """One request: how it ended, and when."""
+    """One request: how it ended, when, and if it failed, what there is to know of it."""
 
     outcome: str
     ok: bool
     seconds: float
+    detail: str = ""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What many requests show. Times are in milliseconds, of the ones that succeeded."""
+    """What many requests show. Times are of the ones that succeeded; None: none did."""
 
     requests: int
     concurrency: int
     seconds: float
     per_second: float
     errors: Mapping[str, int]
-    p50: float
-    p95: float
-    p99: float
-    max: float
+    first_error: str | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+    interrupted: bool = False
 
 
 def run(
@@ -49,8 +53,12 @@ def run(
     number: int,
     concurrency: int,
     timeout: float | None,
+    report: Callable[[int], None] = lambda _: None,
 ) -> Summary:
-    """Send `number` requests over `concurrency` connections; `request` makes each of them."""
+    """Send `number` requests over `concurrency` connections; `request` makes each of them.
+
+    `report` gets how many are answered. Ctrl-C ends it early: the summary is of those.
+    """
     tickets = iter(range(number))
     told: SimpleQueue[Sample | Exception] = SimpleQueue()
     stop = threading.Event()
@@ -59,8 +67,14 @@ def run(
         work = (tickets, url, request, timeout, told, stop)
         # Ctrl-C waits for none of them: a reply may take as long as --timeout.
         threading.Thread(target=_client, args=work, name="load", daemon=True).start()
+    samples: list[Sample] = []
     try:
-        samples = [_sample_or_raise(told.get()) for _ in range(number)]
+        for count in range(1, number + 1):
+            samples.append(_sample_or_raise(told.get()))
+            report(count)
+    except KeyboardInterrupt:
+        summary = summarize(samples, concurrency, time.monotonic() - began)
+        return replace(summary, interrupted=True)
     finally:
         stop.set()
     return summarize(samples, concurrency, time.monotonic() - began)
@@ -69,25 +83,27 @@ def run(
 def summarize(samples: Sequence[Sample], concurrency: int, seconds: float) -> Summary:
     """The figures of a run."""
     times = sorted(sample.seconds * 1000 for sample in samples if sample.ok)
+    failed = [sample for sample in samples if not sample.ok]
     return Summary(
         requests=len(samples),
         concurrency=concurrency,
-        seconds=seconds,
-        per_second=len(times) / seconds if seconds else 0.0,
-        errors=dict(Counter(sample.outcome for sample in samples if not sample.ok)),
-        p50=percentile(times, 50),
-        p95=percentile(times, 95),
-        p99=percentile(times, 99),
-        max=times[-1] if times else 0.0,
+        seconds=round(seconds, 6),
+        per_second=round(len(times) / seconds, 3) if seconds else 0.0,
+        errors=dict(Counter(sample.outcome for sample in failed)),
+        first_error=failed[0].detail if failed else None,
+        p50_ms=percentile(times, 50),
+        p95_ms=percentile(times, 95),
+        p99_ms=percentile(times, 99),
+        max_ms=percentile(times, 100),
     )
 
 
-def percentile(ordered: Sequence[float], percent: int) -> float:
+def percentile(ordered: Sequence[float], percent: int) -> float | None:
     """The value that `percent` of them do not exceed (nearest rank)."""
     if not ordered:
-        return 0.0
+        return None
     rank = -(-len(ordered) * percent // 100)
-    return ordered[max(rank, 1) - 1]
+    return round(ordered[max(rank, 1) - 1], 3)
 
 
 def _client(
@@ -120,20 +136,25 @@ def _sample(connection: Connection, request: Request) -> Sample:
     began = time.monotonic()
     try:
         with connection.open(request) as stream:
-            outcome, ok = _outcome(stream)
+            outcome, detail = _outcome(stream)
     except (FunctionFailed, NotFound) as error:
-        outcome, ok = type(error.__cause__ or error).__name__, False
-    return Sample(outcome, ok, time.monotonic() - began)
+        outcome, detail = type(error.__cause__ or error).__name__, error.message
+    return Sample(outcome, not detail, time.monotonic() - began, detail)
 
 
-def _outcome(stream: Stream) -> tuple[str, bool]:
-    """How a reply ended, once it has. A stream begins with 200 and may still end with an error."""
-    status, ok = str(stream.reply.status), stream.reply.ok
-    if ok and stream.reply.media_type == EVENT_STREAM:
-        names = [event.event for event in stream.events()]
-        return (
-            (f"{status}, then an error in the stream", False) if "error" in names else (status, ok)
-        )
+def _outcome(stream: Stream) -> tuple[str, str]:
+    """How a reply ended, once it has, and of a failure what it says.
+
+    A stream begins with 200 and may still end with an error.
+    """
+    status = str(stream.reply.status)
+    if not stream.reply.ok:
+        return status, replies.failure(stream.reply, b"".join(stream.chunks())).message
+    if stream.reply.media_type == EVENT_STREAM:
+        problems = [event.data for event in stream.events() if event.event == "error"]
+        if problems:
+            told = replies.StreamFailed(problems[0]).message
+            return f"{status}, then an error in the stream", told
     for _ in stream.chunks():
         pass
-    return status, ok
+    return status, ""

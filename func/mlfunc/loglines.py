@@ -8,17 +8,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SHOWN_APART = {"time", "level", "logger", "message", "traceback", "phase", "pid"}
+_OF_REQUEST = {"method", "path", "status", "seconds"}
 _COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim"}
 
 
 def line(fields: Mapping[str, Any]) -> str:
     """Time, level, message, and what else the line says; a traceback below it."""
     clock = _clock(str(fields.get("time", "")))
+    if fields.get("message") == "request" and fields.keys() >= _OF_REQUEST:
+        return f"{clock}  {_request(fields)}"
     level = str(fields.get("level", "info")).lower()
     extra = " ".join(f"{k}={_short(v)}" for k, v in fields.items() if k not in _SHOWN_APART)
     text = "  ".join(part for part in (clock, f"{level:<7}", str(fields["message"]), extra) if part)
     trace = str(fields.get("traceback") or "").rstrip()
     return f"{text}\n{trace}" if trace else text
+
+
+def _request(fields: Mapping[str, Any]) -> str:
+    """`POST / 200 3.1 ms`, as a server's log has it."""
+    took = f"{float(fields['seconds']) * 1000:.1f} ms"
+    named = (str(fields[name]) for name in ("method", "path", "status"))
+    return f"{' '.join(named)} {took}  request_id={fields.get('request_id', '')}"
 
 
 def colour(fields: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -19,33 +20,74 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def reporting(command: F) -> F:
+class Number(click.ParamType):  # type: ignore[type-arg]  # older clicks know no argument
+    """A number within bounds, whose name stands in the help and whose refusal says the bounds."""
+
+    def __init__(
+        self, name: str, kind: type[int | float], least: float, most: float = math.inf
+    ) -> None:
+        self.name = name
+        self._kind = kind
+        self._least = least
+        self._most = most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | float:
+        """The number that was typed; click's hook."""
+        try:
+            number = self._kind(value)
+        except ValueError:
+            self.fail(f"{value} is no number", param, ctx)
+        if not self._least <= number <= self._most:
+            self.fail(f"{value} is not {self._bounds()}", param, ctx)
+        return number
+
+    def _bounds(self) -> str:
+        if self._most == math.inf:
+            return f"{self._least:g} or more"
+        return f"from {self._least:g} to {self._most:g}"
+
+
+PORT = Number("port", int, 0, 65_535)
+
+
+def reporting(what_more: str) -> Callable[[F], F]:
     """`--verbose` and `-o`: how the command reports. They set the `Ui`, which the command gets."""
-    return verbose(_output(command))
+
+    def decorate(command: F) -> F:
+        return verbose(what_more)(_output(command))
+
+    return decorate
 
 
-def verbose(command: F) -> F:
+def verbose(what_more: str) -> Callable[[F], F]:
     """`--verbose`, for a command with nothing to read but its progress."""
     return click.option(
-        "-v",
-        "--verbose",
-        is_flag=True,
-        expose_value=False,
-        callback=_set_verbose,
-        help="Show more: what is started, headers and timings, tracebacks.",
-    )(command)
+        "-v", "--verbose", is_flag=True, expose_value=False, callback=_set_verbose, help=what_more
+    )
 
 
 def folder(command: F) -> F:
     """`--path`: the folder of the project."""
+    return _path(".")(command)
+
+
+def folder_if_given(command: F) -> F:
+    """`--path`, for a command that can do without a project: None where it was not given."""
+    return _path(None)(command)
+
+
+def _path(default: str | None) -> Callable[[F], F]:
     return click.option(
         "--path",
         "folder",
         type=click.Path(path_type=Path),
-        default=".",
-        show_default="this folder",
-        help="The project's folder.",
-    )(command)
+        default=default,
+        show_default=False,
+        metavar="FOLDER",
+        help="The project's folder.  [default: this folder]",
+    )
 
 
 def _output(command: F) -> F:
@@ -71,7 +113,7 @@ def _set_format(ctx: click.Context, _: click.Parameter, value: Format) -> None:
 
 
 def pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """`K=V` as often as it was given, as a mapping."""
+    """`KEY=VALUE` as often as it was given, as a mapping."""
     found = {}
     for value in values:
         key, separator, text = value.partition("=")

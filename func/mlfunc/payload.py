@@ -50,7 +50,8 @@ def from_file(path: Path) -> Payload:
     import mimetypes
 
     if path.is_dir() or not path.exists():
-        raise NotFound(f"{path} is no file", "name one that is there, or `-` for standard input")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise NotFound(f"{path} {what}", "name a file, or `-` for standard input")
     data = path.read_bytes()
     kind, packed = mimetypes.guess_type(path.name)
     return Payload(data, _BYTES if packed else kind or _looks_like(data))
@@ -87,10 +88,11 @@ def describe(connection: Connection) -> dict[str, Any]:
     reply = connection.send(Request("GET", {"accept": _JSON}))
     with contextlib.suppress(ValueError):
         description = json.loads(reply.body) if reply.ok else None
-        if isinstance(description, dict):
+        if isinstance(description, dict) and "predictor" in description:
             return description
-    message = f"what answers at {connection.url} does not describe itself ({reply.status})"
-    raise NotFound(message, "give it a body: --data or --file")
+    kind = reply.media_type or "no content type"
+    message = f"what answers at {connection.url} is no function of mlfunc ({reply.status}, {kind})"
+    raise NotFound(message, "is the URL right? to send it something all the same: --data or --file")
 
 
 def _looks_like(data: bytes) -> str:

@@ -6,16 +6,17 @@ import contextlib
 import logging
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import signal
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _log = logging.getLogger(__name__)
 _TAIL_LINES = 20
@@ -30,16 +31,68 @@ class Finished:
     tail: str
 
 
+class Cancelled(Exception):
+    """What was being done was broken off."""
+
+
+class Cancellation:
+    """Lets one thread break off what another one runs."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def cancel(self) -> None:
+        """End what runs, and let nothing further begin."""
+        with self._lock:
+            self._asked.set()
+            if self._process is not None:
+                signal_group(self._process, signal.SIGTERM)
+
+    def check(self, wait: float = 0.0) -> None:
+        """Wait so many seconds for it.
+
+        Raises:
+            Cancelled: it has come.
+
+        """
+        if self._asked.wait(wait):
+            raise Cancelled
+
+    @contextlib.contextmanager
+    def of(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """The process that runs in this block is the one to end."""
+        with self._lock:
+            self._process = process
+            if self._asked.is_set():
+                signal_group(process, signal.SIGTERM)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._process = None
+
+
 def run(
     argv: Sequence[str],
     *,
     on_line: Callable[[str], None],
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    cancellation: Cancellation | None = None,
 ) -> Finished:
-    """Run to the end, handing on each line as it comes."""
+    """Run to the end, handing on each line as it comes.
+
+    Raises:
+        Cancelled: it was broken off.
+
+    """
+    stop = cancellation or Cancellation()
+    stop.check()
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    with _open(argv, cwd, env, out=subprocess.PIPE, error=subprocess.STDOUT) as process:
+    pipes = {"out": subprocess.PIPE, "error": subprocess.STDOUT}
+    with _open(argv, cwd, env, group=0, **pipes) as process, stop.of(process):
         try:
             for raw in process.stdout or ():
                 line = raw.decode(errors="replace").rstrip()
@@ -48,9 +101,10 @@ def run(
                 on_line(line)
         except BaseException:
             # Ctrl-C, or nobody to tell any more: it ends before we let go of what it works on.
-            process.terminate()
+            signal_group(process, signal.SIGTERM)
             process.wait()
             raise
+    stop.check()
     return Finished(process.returncode, "\n".join(tail))
 
 
@@ -64,11 +118,16 @@ def call(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
         raise
 
 
-def start(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], both: bool = False
+) -> subprocess.Popen[bytes]:
     """Start a server: its standard error comes to us, its standard output goes where ours goes.
 
-    It gets a process group of its own, so that Ctrl-C reaches us alone and we decide how it ends.
+    With `both`, all that it writes comes to us, as its standard output. It gets a process group of
+    its own, so that Ctrl-C reaches us alone and we decide how it ends.
     """
+    if both:
+        return _open(argv, cwd, env, out=subprocess.PIPE, error=subprocess.STDOUT, group=0)
     return _open(argv, cwd, env, out=None, error=subprocess.PIPE, group=0)
 
 

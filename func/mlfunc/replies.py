@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from mlfunc.ui import Ui
 
 _WIDTH = 100
+_SAID_AT_MOST = 500
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+# How the runtime's sentence ends; which id is meant stands beside it in the problem.
+_THIS_ID = "this request_id"
 
 
 def show(ui: Ui, stream: Stream) -> None:
@@ -28,53 +34,103 @@ def show(ui: Ui, stream: Stream) -> None:
     """
     if ui.verbose:
         _show_head(ui, stream.reply)
-    if not stream.reply.ok:
-        raise failure(stream.reply, b"".join(stream.chunks()))
-    if ui.format != "human":
-        ui.show(as_data(stream), lambda: None)
-    elif stream.reply.media_type == EVENT_STREAM:
-        _show_stream(ui, stream.events())
+    try:
+        if ui.format != "human":
+            _show_data(ui, stream)
+        elif not stream.reply.ok:
+            raise failure(stream.reply, b"".join(stream.chunks()))
+        elif stream.reply.media_type == EVENT_STREAM:
+            _show_stream(ui, stream.events())
+        else:
+            _show_event_attributes(ui, stream.reply.headers)
+            _show_body(ui, stream)
+    finally:
+        if ui.verbose:
+            ui.note("\n" + "\n".join(timing_lines(stream.reply)))
+
+
+def _show_data(ui: Ui, stream: Stream) -> None:
+    """A whole reply for a program: an error's too, before it is raised."""
+    items, body, error = [], b"", None
+    if stream.reply.ok and stream.reply.media_type == EVENT_STREAM:
+        try:
+            for item in _until_end(stream.events()):
+                items.append(_json(item, otherwise=item))  # noqa: PERF401 - what came before an error counts
+        except StreamFailed as raised:
+            error = raised
+        data: Any = items
     else:
-        _show_event_attributes(ui, stream.reply.headers)
-        _show_body(ui, stream)
+        body = b"".join(stream.chunks())
+        data = _data(stream.reply.media_type, body)
+    ui.show(as_data(stream.reply, data, error.problem if error else None), lambda: None)
+    if not stream.reply.ok:
+        raise failure(stream.reply, body)
+    if error:
+        raise error
 
 
-def as_data(stream: Stream) -> dict[str, Any]:
-    """A whole reply for a program."""
-    headers = stream.reply.headers
+def as_data(reply: Reply, data: Any, error: Any = None) -> dict[str, Any]:
+    """A reply for a program; `error` is the problem that a stream ended with."""
     return {
-        "status": stream.reply.status,
-        "seconds": round(stream.reply.seconds, 6),
-        "timing": server_timing(headers),
-        "headers": dict(headers),
-        "event": events.attributes(headers) or None,
-        "data": _data(stream),
+        "status": reply.status,
+        "first_byte": round(reply.first_byte, 6),
+        "seconds": round(reply.seconds, 6),
+        "timing": server_timing(reply.headers),
+        "headers": dict(reply.headers),
+        "event": events.attributes(reply.headers) or None,
+        "data": data,
+        "error": error,
     }
+
+
+class StreamFailed(FunctionFailed):
+    """A stream that began well and ended with a problem."""
+
+    def __init__(self, text: str) -> None:
+        problem = _problem(text)
+        detail, hint = _with_id(str(problem.get("detail") or text), problem.get("request_id"))
+        super().__init__(f"the stream ended with an error: {detail}", hint)
+        self.problem = problem
 
 
 def failure(reply: Reply, body: bytes) -> FunctionFailed:
     """An error reply as ours: the problem's own words, and the id to look for in the log."""
     problem = _problem(body)
-    detail = problem.get("detail") or body.decode(errors="replace").strip()[:500]
-    message = f"{reply.status} {problem.get('title') or reply.reason}"
-    if detail:
-        message += f": {detail}"
-    if field := problem.get("field"):
-        message += f" (field {field})"
-    return FunctionFailed(message, _hint(reply, problem))
-
-
-def _hint(reply: Reply, problem: Mapping[str, Any]) -> str:
-    # A caller's mistake is told in full; only for the function's own does the log say more.
+    title = problem.get("title") or reply.reason
+    detail, hint = str(problem.get("detail") or _words(reply, body)), _elsewhere(reply)
     if reply.status >= 500:
-        return _look_for(problem.get("request_id") or reply.headers.get("x-request-id"))
-    if reply.status < 400 and (elsewhere := reply.headers.get("location")):
-        return f"it is at {elsewhere}"
-    return ""
+        # A caller's mistake is told in full; only for the function's own does the log say more.
+        request_id = problem.get("request_id") or reply.headers.get("x-request-id")
+        detail, hint = _with_id(detail, request_id)
+    message = f"{reply.status} {title}"
+    if detail and detail not in message:
+        message += f": {detail}"
+    if (field := problem.get("field")) and str(field) not in detail:
+        message += f" (field {field})"
+    return FunctionFailed(message, hint)
 
 
-def _look_for(request_id: str | None) -> str:
-    return f"the function's log has more under request_id {request_id}" if request_id else ""
+def _words(reply: Reply, body: bytes) -> str:
+    """What an error says that is no problem; of a page for browsers only its title."""
+    text = body.decode(errors="replace").strip()
+    if reply.media_type == "text/html":
+        title = _TITLE.search(text)
+        return " ".join(html.unescape(title[1]).split()) if title else ""
+    return text[:_SAID_AT_MOST]
+
+
+def _elsewhere(reply: Reply) -> str:
+    place = reply.headers.get("location") if reply.status < 400 else None
+    return f"it is at {place}" if place else ""
+
+
+def _with_id(detail: str, request_id: str | None) -> tuple[str, str]:
+    """A sentence that names the id of the request, or itself and where the id leads."""
+    if not request_id:
+        return detail, ""
+    if _THIS_ID in detail:
+        return detail.replace(_THIS_ID, f"request_id {request_id}"), ""
+    return detail, f"the function's log has more under request_id {request_id}"
 
 
 def pretty(value: Any, indent: str = "") -> str:
@@ -96,22 +152,26 @@ def pretty(value: Any, indent: str = "") -> str:
 
 
 def _show_head(ui: Ui, reply: Reply) -> None:
-    ui.note(f"{reply.status} {reply.reason}  {reply.seconds * 1000:.1f} ms")
+    ui.note(f"{reply.status} {reply.reason}")
     for name, value in reply.headers.items():
-        ui.note(ui.paint(f"{name}: {value}", "dim", error=True))
-    for line in timing_lines(reply):
-        ui.note(line)
+        if name != "server-timing":
+            ui.note(ui.paint(f"{name}: {value}", "dim", error=True))
     ui.note("")
 
 
 def timing_lines(reply: Reply) -> list[str]:
-    """Where the time went, phase by phase; what the phases leave is the network and the server."""
+    """Where the time went: the function's phases, what they leave to the network and the server
+    before the reply began, and when it began and had come.
+    """
     timing = server_timing(reply.headers)
-    if not timing:
-        return []
-    rest = reply.seconds * 1000 - sum(timing.values())
-    rows = [*timing.items(), ("other", max(rest, 0.0)), ("total", reply.seconds * 1000)]
-    return [f"  {name:<8} {milliseconds:>9.2f} ms" for name, milliseconds in rows]
+    first_byte = reply.first_byte * 1000
+    rows = [
+        *timing.items(),
+        ("other", max(first_byte - sum(timing.values()), 0.0)),
+        ("first byte", first_byte),
+        ("last byte", reply.seconds * 1000),
+    ]
+    return [f"  {name:<10} {milliseconds:>9.2f} ms" for name, milliseconds in rows]
 
 
 def _show_stream(ui: Ui, items: Iterable[ServerSentEvent]) -> None:
@@ -131,9 +191,7 @@ def _until_end(items: Iterable[ServerSentEvent]) -> Iterator[str]:
     """The data of a stream's items."""
     for item in items:
         if item.event == "error":
-            problem = _problem(item.data)
-            message = f"the stream ended with an error: {problem.get('detail') or item.data}"
-            raise FunctionFailed(message, _look_for(problem.get("request_id")))
+            raise StreamFailed(item.data)
         if item.event == "end":
             return
         yield item.data
@@ -177,15 +235,14 @@ def _is_text(kind: str) -> bool:
     return kind.startswith("text/") or kind.endswith(("json", "/xml", "+xml", "yaml"))
 
 
-def _data(stream: Stream) -> Any:
-    if stream.reply.media_type == EVENT_STREAM:
-        return [_json(data, otherwise=data) for data in _until_end(stream.events())]
-    body = b"".join(stream.chunks())
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
+def _data(kind: str, body: bytes) -> Any:
+    """A body as its content type says what it is; what is neither JSON nor text is in base64."""
+    if not body:
+        return None
+    if not _is_text(kind):
         return {"base64": b64encode(body).decode()}
-    return _json(text, otherwise=text or None)
+    text = body.decode(errors="replace")
+    return _json(text, otherwise=text) if "json" in kind else text
 
 
 def _problem(text: str | bytes) -> dict[str, Any]:

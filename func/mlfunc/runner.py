@@ -12,13 +12,12 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mlfunc import proc
 from mlfunc.function import FILE, EnvSource, seconds
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from queue import SimpleQueue
@@ -46,6 +45,8 @@ class Launch:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     drain: float
+    # On a terminal, where the cursor is can be known only to who writes all that is there.
+    shares_terminal: bool = False
 
     def on_port(self, port: int) -> Launch:
         """The same on a certain port."""
@@ -85,6 +86,7 @@ def launch(
     port: int,
     metrics_port: int,
     env: Mapping[str, str],
+    shares_terminal: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> Launch:
     """How the function of a project is started."""
@@ -103,7 +105,15 @@ def launch(
         argv=(str(environment.python), "-m", "mlfunc_runtime"),
         env={**activated, **function.plain_env, **env, **contract},
         drain=seconds(function.serve.drain),
+        shares_terminal=shares_terminal,
     )
+
+
+def local_models(function: Function, launch: Launch) -> list[Path]:
+    """Where the function looks for its models on this machine."""
+    named = ((name, "MLFUNC_MODEL_" + name.upper().replace("-", "_")) for name in function.models)
+    given = {name: launch.env[variable] for name, variable in named if variable in launch.env}
+    return [launch.folder / path for path in {**function.local_models, **given}.values()]
 
 
 def missing_env(function: Function, env: Mapping[str, str]) -> list[str]:
@@ -119,7 +129,10 @@ class Runner:
         self._plan = plan
         self._said = said
         self._killer: threading.Timer | None = None
-        self._process = proc.start(plan.argv, cwd=plan.folder, env=plan.env)
+        self._process = proc.start(
+            plan.argv, cwd=plan.folder, env=plan.env, both=plan.shares_terminal
+        )
+        self._stream = self._process.stdout if plan.shares_terminal else self._process.stderr
         self._reader = threading.Thread(target=self._read, name="function-output", daemon=True)
         self._reader.start()
         threading.Thread(target=self._wait, name="function-exit", daemon=True).start()
@@ -139,7 +152,7 @@ class Runner:
         proc.signal_group(self._process, signal.SIGKILL)
 
     def _read(self) -> None:
-        for said in messages(_chunks(self._process)):
+        for said in messages(_chunks(self._stream)):
             while self._said.qsize() >= _UNSHOWN_AT_MOST:
                 time.sleep(_SHOWING_SECONDS)
             self._said.put(said)
@@ -152,8 +165,8 @@ class Runner:
         # stays, as it meant to: nobody waits for its end.
         self.kill()
         self._reader.join(_LAST_WORDS_SECONDS)
-        if self._process.stderr is not None and not self._reader.is_alive():
-            self._process.stderr.close()
+        if self._stream is not None and not self._reader.is_alive():
+            self._stream.close()
         self._said.put(Exited(code))
 
 
@@ -206,7 +219,6 @@ def _record_start(text: bytes) -> int:
     return len(text) - held
 
 
-def _chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    stream = process.stderr
+def _chunks(stream: IO[bytes] | None) -> Iterator[bytes]:
     while stream is not None and (chunk := os.read(stream.fileno(), _CHUNK)):
         yield chunk

@@ -1,40 +1,43 @@
 """One `mlfunc run`: start the function, watch its files, start it again, and end it when asked to.
 
 Everything that happens comes through one queue and is handled in one place, in order: what the
-function says, that a file changed, that the user wants to stop. Nothing here prints; a `View` is
-told.
+installer and the function say, that a file changed, that the user wants to stop. Nothing here
+prints; a `View` is told.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import signal
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlfunc import ports
 from mlfunc.errors import FunctionFailed, MlfuncError
+from mlfunc.proc import Cancellation
 from mlfunc.runner import PORT_TAKEN, Exited, Output, Record, Runner, Said
+from mlfunc.watch import Changed, Unwatched, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import FrameType
 
     from mlfunc.runner import Launch
 
-# What is code or setting: a model, a database or a picture that the function writes is no reason.
-_WATCHED = ("*.py", "*.toml", "mlfunc.yaml", "requirements*.txt")
-_NOT_WATCHED = ("test_*.py", "conftest.py")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WORK_UNDONE = 3
 _CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")
+_LOUD = {"warning", "error", "critical"}
 
 
 class View(Protocol):
     """Who is told what happens."""
+
+    def installing(self, text: str) -> None:
+        """What the function needs is being installed; the installer says so much."""
 
     def phase(self, name: str) -> None:
         """The function goes through the next phase of its start, or of its end."""
@@ -57,19 +60,34 @@ class View(Protocol):
     def unwatched(self, reason: str) -> None:
         """Changes are not noticed any more."""
 
+    def ending(self) -> None:
+        """The end was asked for; to ask again would not wait for what is in flight."""
+
+    def cut_off(self, requests: int, hooks: int) -> None:
+        """It was asked for again: this is what was in flight when the drain began."""
+
 
 @dataclass(frozen=True)
-class Changed:
-    """Files of the project were written."""
+class Plan:
+    """What one start takes: what has to be there, what is started then, and its models."""
 
-    names: list[str]
+    launch: Launch
+    install: Callable[[Callable[[str], None], Cancellation], object]
+    models: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
-class Unwatched:
-    """The system does not tell of changes."""
+class Installing:
+    """The installer said something."""
 
-    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The installation is over, and maybe failed, or was broken off."""
+
+    error: Exception | None
 
 
 @dataclass(frozen=True)
@@ -77,21 +95,55 @@ class Asked:
     """The user, or the system, asks us to end."""
 
 
+Happened = Said | Installing | Installed | Changed | Unwatched | Asked
+
+
+class Installation:
+    """What has to be there before a start, made in a thread so that it can be broken off."""
+
+    def __init__(self, plan: Plan, happened: SimpleQueue[Happened]) -> None:
+        self.plan = plan
+        self._happened = happened
+        self._cancellation = Cancellation()
+        threading.Thread(target=self._work, name="installation", daemon=True).start()
+
+    def drain(self) -> None:
+        """Break it off: half an environment is made anew."""
+        self._cancellation.cancel()
+
+    kill = drain
+
+    def _work(self) -> None:
+        error = None
+        try:
+            self.plan.install(self._say, self._cancellation)
+        except Exception as raised:
+            # Of whatever kind: it is raised, or shown, where all else is.
+            error = raised
+        self._happened.put(Installed(error))
+
+    def _say(self, text: str) -> None:
+        self._happened.put(Installing(text))
+
+
 class Session:
     """The function that is served now, if any, and what is to become of it."""
 
     def __init__(
-        self, prepare: Callable[[], Launch], view: View, *, reload: bool, port: int
+        self, prepare: Callable[[], Plan], view: View, *, folder: Path, reload: bool, port: int
     ) -> None:
         self._prepare = prepare
         self._view = view
         self._reload = reload
         self._port = port
-        self._happened: SimpleQueue[Said | Changed | Unwatched | Asked] = SimpleQueue()
-        self._runner: Runner | None = None
+        self._happened: SimpleQueue[Happened] = SimpleQueue()
+        self._watch = Watch(folder, self._happened.put)
+        self._current: Installation | Runner | None = None
+        self._started = False
         self._ending = False
         self._insisted = False
         self._restarting = False
+        self._in_flight = (0, 0)
         self._failure: FunctionFailed | None = None
 
     def serve(self) -> None:
@@ -99,12 +151,13 @@ class Session:
 
         Raises:
             FunctionFailed: it did not start and no change is waited for, or it left work undone.
-            MlfuncError: the port is taken.
+            MlfuncError: what the first start needs cannot be had.
+            KeyboardInterrupt: it was asked to end before it was started, or at once.
 
         """
-        plan = self._prepare()
-        with _handled_by(self._asked), self._watching(plan.folder), self._nothing_left():
-            self._start(plan)
+        watching = self._watch if self._reload else contextlib.nullcontext()
+        with _handled_by(self._asked), watching, self._nothing_left():
+            self._prepared(self._prepare())
             while self._goes_on():
                 self._handle(self._happened.get())
 
@@ -114,20 +167,20 @@ class Session:
         try:
             yield
         finally:
-            while self._runner is not None:
-                self._runner.drain()
+            while self._current is not None:
+                self._current.drain()
                 match self._happened.get():
-                    case Exited():
-                        self._runner = None
+                    case Exited() | Installed():
+                        self._current = None
                     case Asked():
-                        self._runner.kill()
+                        self._current.kill()
                     case _:
                         pass
 
     def _goes_on(self) -> bool:
-        return self._runner is not None or not self._ending
+        return self._current is not None or not self._ending
 
-    def _handle(self, happened: Said | Changed | Unwatched | Asked) -> None:
+    def _handle(self, happened: Happened) -> None:
         match happened:
             case Record(fields):
                 self._recorded(fields)
@@ -135,6 +188,10 @@ class Session:
                 self._view.output(data)
             case Exited(code):
                 self._exited(code)
+            case Installing(text):
+                self._view.installing(text)
+            case Installed(error):
+                self._installed(error)
             case Changed(names):
                 self._restart(names)
             case Unwatched(reason):
@@ -143,39 +200,57 @@ class Session:
             case Asked():
                 self._end()
 
-    def _start(self, plan: Launch) -> None:
-        self._failure = None
-        self._runner = Runner(plan.on_port(self._port), self._happened)
-
     def _start_again(self) -> None:
         self._restarting = False
         try:
-            # There is no process to drain yet, and an installation may take minutes: break it off.
-            with _handled_by(signal.default_int_handler):
-                plan = self._prepare()
-        except KeyboardInterrupt:
-            self._ending = True
+            plan = self._prepare()
         except MlfuncError as error:
             self._view.failed(error)
         else:
+            self._prepared(plan)
+
+    def _prepared(self, plan: Plan) -> None:
+        self._watch.models(plan.models)
+        self._current = Installation(plan, self._happened)
+
+    def _installed(self, error: Exception | None) -> None:
+        assert isinstance(self._current, Installation)  # noqa: S101 - nothing else says so
+        plan, self._current = self._current.plan, None
+        if self._ending and not self._started:
+            raise KeyboardInterrupt
+        if self._ending:
+            return
+        if self._restarting:
+            self._start_again()
+        elif error is None:
             self._start(plan)
+        elif isinstance(error, MlfuncError) and self._started:
+            self._view.failed(error)
+        else:
+            raise error
+
+    def _start(self, plan: Plan) -> None:
+        self._started = True
+        self._failure = None
+        self._current = Runner(plan.launch.on_port(self._port), self._happened)
 
     def _restart(self, names: list[str]) -> None:
         if self._ending or self._restarting:
             return
         self._view.changed(names)
-        if self._runner is None:
+        if self._current is None:
             self._start_again()
         else:
             self._restarting = True
-            self._runner.drain()
+            self._current.drain()
 
     def _end(self) -> None:
-        if self._runner is not None and self._ending:
+        if self._current is not None and self._ending:
             self._insisted = True
-            self._runner.kill()
-        elif self._runner is not None:
-            self._runner.drain()
+            self._current.kill()
+        elif self._current is not None:
+            self._view.ending()
+            self._current.drain()
         self._ending = True
 
     def _recorded(self, fields: Mapping[str, Any]) -> None:
@@ -188,24 +263,33 @@ class Session:
             case {"phase": "failed"}:
                 self._failure = _start_failure(fields)
             case {"phase": str(phase)}:
-                self._view.phase(phase)
+                self._phase(phase, fields)
             case _:
                 self._view.record(fields)
 
+    def _phase(self, phase: str, fields: Mapping[str, Any]) -> None:
+        if phase == "draining":
+            self._in_flight = (fields.get("in_flight", 0), fields.get("hooks", 0))
+        if fields.get("level") in _LOUD:
+            self._view.record(fields)
+        self._view.phase(phase)
+
     def _exited(self, code: int) -> None:
-        self._runner = None
+        self._current = None
         if self._ending:
             self._check_drain(code)
         elif self._restarting:
             self._start_again()
         elif code == PORT_TAKEN:
-            message = f"port {self._port} is taken"
-            raise MlfuncError(message, "choose another: --port 0 takes any that is free")
+            raise ports.taken(self._port)
         else:
             self._failed(self._failure or _exit_failure(code))
 
     def _check_drain(self, code: int) -> None:
-        if code == _WORK_UNDONE or (code == -signal.SIGKILL and not self._insisted):
+        if self._insisted and code != 0:
+            self._view.cut_off(*self._in_flight)
+            raise KeyboardInterrupt
+        if code in {_WORK_UNDONE, -signal.SIGKILL}:
             raise FunctionFailed("it ended with work undone", "give it longer: serve.drain")
 
     def _failed(self, error: FunctionFailed) -> None:
@@ -216,53 +300,6 @@ class Session:
     def _asked(self, _number: int, _frame: FrameType | None) -> None:
         # A handler runs between any two steps of ours: it may do no more than this.
         self._happened.put(Asked())
-
-    @contextlib.contextmanager
-    def _watching(self, folder: Path) -> Iterator[None]:
-        if not self._reload:
-            yield
-            return
-        stop = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(folder, stop), name="watch")
-        watcher.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            watcher.join()
-
-    def _watch(self, folder: Path, stop: threading.Event) -> None:
-        try:
-            for names in _changes(folder, stop):
-                self._happened.put(Changed(names))
-        except (OSError, RuntimeError) as error:
-            # Too many folders for inotify, a file system that cannot tell.
-            self._happened.put(Unwatched(str(error)))
-
-
-def _changes(folder: Path, stop: threading.Event) -> Iterator[list[str]]:
-    """The names of files that changed, each time that some did."""
-    import watchfiles
-
-    of_interest = watchfiles.DefaultFilter()
-    for changes in watchfiles.watch(
-        folder,
-        watch_filter=lambda change, path: is_watched(path) and of_interest(change, path),
-        stop_event=stop,
-        rust_timeout=200,
-        raise_interrupt=False,
-    ):
-        yield sorted({Path(path).name for _, path in changes})
-
-
-def is_watched(path: str) -> bool:
-    """Whether a change of this file is a reason to start again."""
-    name = Path(path).name
-    return _matches(name, _WATCHED) and not _matches(name, _NOT_WATCHED)
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
 def _start_failure(fields: Mapping[str, Any]) -> FunctionFailed:

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +25,8 @@ _COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "dim": 2, "bold": 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _CLEAR_LINE = "\r\x1b[2K"
 _TICK_SECONDS = 0.1
+# A column narrower than this is no pleasure.
+_READABLE = 30
 
 
 class Ui:
@@ -41,6 +43,7 @@ class Ui:
         self._colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._lock = threading.RLock()
         self._progress: Progress | None = None
+        self._mid_line = False
 
     def be_verbose(self) -> None:
         """Show tracebacks, and what the program does: each child command it starts."""
@@ -68,19 +71,31 @@ class Ui:
     def write(self, text: str, *, error: bool = False) -> None:
         """Text as it is, without a line end of ours."""
         with self._lock:
-            self._hide_progress()
+            self._make_room()
             stream = sys.stderr if error else sys.stdout
             stream.write(text)
             stream.flush()
 
-    def write_bytes(self, data: bytes, *, error: bool = False) -> None:
-        """What somebody else wrote, byte for byte."""
+    def write_bytes(self, data: bytes) -> None:
+        """A result, byte for byte."""
         with self._lock:
-            self._hide_progress()
-            stream = sys.stderr if error else sys.stdout
-            stream.flush()
-            stream.buffer.write(data)
-            stream.buffer.flush()
+            self._make_room()
+            _write_bytes(sys.stdout, data)
+
+    def pass_on(self, data: bytes) -> None:
+        """What a function wrote, byte for byte; where it stops in a line, it may go on."""
+        with self._lock:
+            if not self._mid_line:
+                self._hide_progress()
+            _write_bytes(sys.stderr, data)
+            self._mid_line = not data.endswith(b"\n")
+
+    def draw(self, line: str) -> None:
+        """A line in place of the one that the cursor is on, if that is ours."""
+        with self._lock:
+            if not self._mid_line:
+                sys.stderr.write(_CLEAR_LINE + line)
+                sys.stderr.flush()
 
     def show(self, data: object, human: Callable[[], None]) -> None:
         """The same result for people (`human` prints it) or for programs (`data`)."""
@@ -96,9 +111,15 @@ class Ui:
             self.write(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Columns as wide as their longest cell."""
-        for line in columns(headers, rows):
+        """Columns as wide as their longest cell, or as the terminal lets them be."""
+        for line in columns(headers, rows, self.width()):
             self.say(line)
+
+    def width(self) -> int | None:
+        """How wide a table may be; a pipe takes any."""
+        import shutil
+
+        return shutil.get_terminal_size().columns if self.terminal else None
 
     def error(self, error: MlfuncError) -> None:
         """A failure: evidence first, so that the sentence and the way out are what is read last.
@@ -125,12 +146,13 @@ class Ui:
     def progress(self, phase: str) -> Iterator[Progress]:
         """Show what is being waited for, and since when, until the block ends."""
         progress = self.begin(phase)
-        succeeded = False
         try:
             yield progress
-            succeeded = True
+        except BaseException:
+            progress.fail()
+            raise
         finally:
-            progress.close(succeeded=succeeded)
+            progress.close()
 
     def begin(self, phase: str) -> Progress:
         """The same for a wait that is no block: somebody closes it."""
@@ -141,6 +163,14 @@ class Ui:
         """Nothing is waited for any more."""
         if self._progress is progress:
             self._progress = None
+
+    def _make_room(self) -> None:
+        """A line for what is ours: without the progress, and after what others wrote."""
+        if self._mid_line:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+            self._mid_line = False
+        self._hide_progress()
 
     def _hide_progress(self) -> None:
         if self._progress is not None:
@@ -156,6 +186,7 @@ class Progress:
         self._phase = ""
         self._detail = ""
         self._began = time.monotonic()
+        self._failed = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.phase(phase)
@@ -167,7 +198,7 @@ class Progress:
         """Go on to the next phase; the one before is shown with the time it took."""
         if phase == self._phase:
             return
-        self._finish_phase(succeeded=True)
+        self._finish_phase()
         self._phase, self._detail, self._began = phase, "", time.monotonic()
         if not self._in_place:
             self._ui.note(f"{phase} ...")
@@ -179,41 +210,85 @@ class Progress:
     def hide(self) -> None:
         """Clear the line, so that other text can be written; the next tick draws it again."""
         if self._in_place:
-            sys.stderr.write(_CLEAR_LINE)
-            sys.stderr.flush()
+            self._ui.draw("")
 
-    def close(self, *, succeeded: bool) -> None:
+    def fail(self) -> None:
+        """The phase does not come to its end."""
+        self._failed = True
+
+    def close(self) -> None:
         """End the last phase and leave the line to others."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
+        self.hide()
         self._ui.end(self)
-        self._finish_phase(succeeded=succeeded)
+        self._finish_phase()
 
-    def _finish_phase(self, *, succeeded: bool) -> None:
+    def _finish_phase(self) -> None:
         if self._phase and self._in_place:
             seconds = time.monotonic() - self._began
-            mark = self._ui.paint(*(("✓", "green") if succeeded else ("✗", "red")), error=True)
-            self._ui.write(f"{_CLEAR_LINE}{mark} {self._phase}  {seconds:.1f} s\n", error=True)
+            mark = self._ui.paint(*(("✗", "red") if self._failed else ("✓", "green")), error=True)
+            phase = self._phase if self._failed else _done(self._phase)
+            self._ui.note(f"{mark} {phase}  {seconds:.1f} s")
 
     def _spin(self) -> None:
         tick = 0
         while not self._ended.wait(_TICK_SECONDS):
             tick += 1
-            self._ui.write(self._line(_SPINNER[tick % len(_SPINNER)]), error=True)
+            self._ui.draw(self._line(_SPINNER[tick % len(_SPINNER)]))
 
     def _line(self, mark: str) -> str:
         import shutil
 
         seconds = time.monotonic() - self._began
         line = f"{mark} {self._phase}  {seconds:.0f} s  {self._detail}"
-        return _CLEAR_LINE + line[: shutil.get_terminal_size().columns - 1]
+        return line[: shutil.get_terminal_size().columns - 1]
 
 
-def columns(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table."""
+def columns(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None
+) -> Iterator[str]:
+    """The rows of a table; in a narrow place, its last column has lines of its own."""
     lines = [[header.upper() for header in headers], *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
+    room = None if width is None else width - sum(widths[:-1]) - 2 * (len(widths) - 1)
     for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+        cells = [cell.ljust(size) for cell, size in zip(line, widths, strict=True)]
+        if room is None or room >= min(widths[-1], _READABLE):
+            yield _hang("  ".join(cells).rstrip(), width, widths[-1], room)
+        else:
+            yield "  ".join(cells[:-1]).rstrip() + _indented(line[-1], width or 0)
+
+
+def _hang(line: str, width: int | None, longest: int, room: int | None) -> str:
+    """A line whose last cell goes on below itself."""
+    if width is None or room is None or longest <= room:
+        return line
+    return _fill(line, width, " " * (width - room))
+
+
+def _indented(text: str, width: int) -> str:
+    indent = "    "
+    return "\n" + _fill(indent + text, width, indent) if text else ""
+
+
+def _fill(text: str, width: int, indent: str) -> str:
+    """Lines of at most `width`, save that what is to be copied, such as a path, stays whole."""
+    import textwrap
+
+    return textwrap.fill(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _done(phase: str) -> str:
+    """`installing` as what is over: `installed`."""
+    first, blank, rest = phase.partition(" ")
+    return first.removesuffix("ing") + "ed" + blank + rest
+
+
+def _write_bytes(stream: TextIO, data: bytes) -> None:
+    stream.flush()
+    stream.buffer.write(data)
+    stream.buffer.flush()

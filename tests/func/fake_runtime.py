@@ -39,7 +39,8 @@ def main() -> int:
     listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
     phase("listening", port=listener.getsockname()[1], metrics_port=0)
     phase("importing")
-    if "broken" in Path("predictor.py").read_text():
+    missing = fake == "needs-weights" and not Path("weights").exists()
+    if missing or "broken" in Path("predictor.py").read_text():
         phase("failed", error="NameError: x", traceback="Traceback: predictor.py, line 1", hint="")
         return 1
     if fake in {"killed", "terminated"}:
@@ -48,7 +49,7 @@ def main() -> int:
     if fake != "deaf":
         signal.signal(signal.SIGTERM, lambda *_: drain(fake))
     else:
-        signal.signal(signal.SIGTERM, lambda *_: phase("draining"))
+        signal.signal(signal.SIGTERM, lambda *_: phase("draining", in_flight=2, hooks=1))
     write("progress 50%")
     phase("ready", startup={"import": 0.2, "load": 0.5, "total": 0.7})
     say(message="a line", level="warning", answer=42)
@@ -59,6 +60,8 @@ def main() -> int:
 def drain(fake: str) -> None:
     """End as the contract says."""
     phase("draining", in_flight=0, hooks=0)
+    if fake == "undone-unload":
+        say(message="unload raised", level="error", traceback="Traceback")
     phase("stopped", in_flight=0, hooks=0)
     sys.exit(3 if fake == "undone" else 0)
 

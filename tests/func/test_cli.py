@@ -56,15 +56,48 @@ def test_a_mistyped_command_is_answered_with_the_likely_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(["invok"]) == 2
-    assert "no such command: invok; did you mean invoke?" in capsys.readouterr().err
+    assert "no such command 'invok'; did you mean invoke?" in capsys.readouterr().err
 
 
 def test_a_wrong_option_names_the_help_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["templates", "--nonsense"]) == 2
 
-    shown = capsys.readouterr().err
-    assert "No such option" in shown
-    assert "mlfunc templates --help" in shown
+    assert capsys.readouterr().err == (
+        "error: no such option '--nonsense'\n  try: mlfunc templates --help\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "--prot", "1"], "no such option '--prot'; did you mean --port?"),
+        (["run", "--port", "x"], "invalid value for '--port': x is no number"),
+        (["run", "--port", "99999"], "invalid value for '--port': 99999 is not from 0 to 65535"),
+        (["invoke", "-n", "0"], "invalid value for '-n' / '--requests': 0 is not 1 or more"),
+        (["run", "-e", "x"], "invalid value for '-e' / '--env': x is not of the form KEY=VALUE"),
+        (
+            ["run", "--port", "7", "--metrics-port", "7"],
+            "--port and --metrics-port are both 7: giv",
+        ),
+        (["create"], "missing argument 'NAME'"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_style(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"error: {told}")
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_pages_have_words_of_ours_for_values(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main([name, "--help"])
+
+    shown = capsys.readouterr().out
+    assert "RANGE" not in shown
+    assert "[default: (" not in shown
 
 
 def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:

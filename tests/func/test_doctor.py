@@ -6,12 +6,11 @@ import json
 import socket
 from typing import TYPE_CHECKING
 
+import pytest
 from mlfunc import checkup, cli, environment, running
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def found(folder: Path, name: str) -> checkup.Check:
@@ -91,8 +90,55 @@ def test_limits_of_the_container_count(
 
 
 def test_running_functions_are_listed(project: Path) -> None:
-    with running.published("greeter", project, "http://127.0.0.1:1"):
-        assert found(project, "functions").detail == "greeter at http://127.0.0.1:1"
+    publication = running.Publication()
+    publication.tell("greeter", project, "http://127.0.0.1:1", serves=True)
+    assert found(project, "functions").detail == "greeter at http://127.0.0.1:1"
+
+    publication.tell("greeter", project, "", serves=False)
+    assert found(project, "functions").detail == "greeter (does not serve now)"
+    publication.close()
+
+
+def test_the_function_that_has_the_port_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publication = running.Publication()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        publication.tell("greeter", project, f"http://127.0.0.1:{port}", serves=True)
+        monkeypatch.setattr(checkup, "_PORT", port)
+        check = found(project, "port")
+    publication.close()
+
+    assert check.detail == f"port {port} is taken: greeter is served there"
+
+
+def test_a_folder_that_was_asked_for_and_holds_no_project_warns(tmp_path: Path) -> None:
+    assert found(tmp_path / "nope", "project").verdict == "warn"
+
+
+def test_where_functions_cannot_be_told_of_it_warns(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not [check for check in checkup.examine(project) if check.name == "registry"]
+    monkeypatch.setattr("os.access", lambda *_: False)
+
+    assert "XDG_RUNTIME_DIR" in found(project, "registry").fix
+
+
+@pytest.mark.parametrize(
+    ("files", "verdict"), [([], "warn"), (["weights/"], "warn"), (["weights/", "weights/m"], "ok")]
+)
+def test_models_of_this_machine_have_to_be_there(
+    files: list[str], verdict: str, project: Path
+) -> None:
+    (project / "mlfunc.yaml").write_text("name: x\nmodels: {default: ./weights, far: hf://a/b}\n")
+    for name in files:
+        path = project / name
+        path.mkdir() if name.endswith("/") else path.touch()
+
+    checks = [check for check in checkup.examine(project) if check.name == "model"]
+    assert [check.verdict for check in checks] == [verdict]
 
 
 def test_findings_can_be_read_by_programs_and_hold_no_secret(

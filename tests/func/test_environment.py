@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from mlfunc import environment, function
 from mlfunc.environment import Environment, Spec
 from mlfunc.errors import EnvironmentFailed
+from mlfunc.proc import Cancellation, Cancelled
 
 # Stands for uv: `uv venv ... FOLDER` makes a Python, `uv pip install ...` notes that it was called.
 INSTALLER = """#!/bin/sh
@@ -134,6 +138,18 @@ def test_requirements_that_include_themselves_or_are_no_text_are_the_installer_s
     assert key(project)
 
 
+def test_comments_and_blank_lines_make_no_other_environment(project: Path) -> None:
+    (project / "requirements.txt").write_text("numpy\nmine @ https://x.example/m.zip#egg=mine\n")
+    before = key(project)
+    (project / "requirements.txt").write_text(
+        "# what it needs\n\nnumpy   # arrays\n  mine @ https://x.example/m.zip#egg=mine\n"
+    )
+    assert key(project) == before
+
+    (project / "requirements.txt").write_text("numpy\nmine @ https://x.example/m.zip#egg=yours\n")
+    assert key(project) != before
+
+
 def test_projects_with_the_same_requirements_share_an_environment(
     project: Path, tmp_path: Path
 ) -> None:
@@ -184,6 +200,83 @@ def test_without_a_checkout_the_runtime_of_our_own_version_is_wanted(
     monkeypatch.setattr(environment, "_CHECKOUT", tmp_path)
 
     assert environment.runtime_requirement() == ("mlfunc-runtime==0.1.0",)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Because mlfunc-runtime was not found in the\n  package registry and you require",
+        "ERROR: No matching distribution found for mlfunc-runtime==0.1.0",
+    ],
+)
+def test_a_runtime_that_no_index_has_is_not_blamed_on_the_requirements(
+    said: str, spec: Spec, tools: Path
+) -> None:
+    (tools / "uv").write_text(INSTALLER.replace("No solution found: no-such-package", said))
+    (tools / "fail").touch()
+    with pytest.raises(EnvironmentFailed) as raised:
+        environment.ensure(spec, lambda _: None)
+
+    assert raised.value.message.startswith("no package index that uv asks has ")
+    assert "MLFUNC_RUNTIME=" in raised.value.hint
+
+
+def test_the_runtime_that_is_named_is_wanted(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = tmp_path / "mlfunc_runtime-9-py3-none-any.whl"
+    keys = {key(project)}
+    wheel.write_bytes(b"")
+    for given, wanted in (
+        ("mlfunc-runtime>=9", ("mlfunc-runtime>=9",)),
+        (str(tmp_path), ("-e", str(tmp_path))),
+        (str(wheel), (str(wheel),)),
+    ):
+        monkeypatch.setenv("MLFUNC_RUNTIME", given)
+        assert environment.runtime_requirement() == wanted
+        keys.add(key(project))
+    assert len(keys) == 4
+
+    os.utime(wheel, (1, 1))
+    assert key(project) not in keys
+
+
+def test_an_installation_can_be_broken_off(spec: Spec, tools: Path) -> None:
+    (tools / "uv").write_text(INSTALLER.replace("sleep 0.3", "echo Downloading; sleep 30"))
+    (tools / "slow").touch()
+    cancellation = Cancellation()
+    began = time.monotonic()
+
+    with pytest.raises(Cancelled):
+        environment.ensure(
+            spec,
+            lambda said: cancellation.cancel() if said == "Downloading" else None,
+            cancellation,
+        )
+
+    assert time.monotonic() - began < 10
+    assert not environment.place(spec).complete
+
+
+def test_to_wait_for_another_installation_can_be_broken_off(spec: Spec) -> None:
+    cancellation = Cancellation()
+    folder = environment.place(spec).folder
+    folder.parent.mkdir(parents=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Cancelled):
+            environment.ensure(spec, lambda _: cancellation.cancel(), cancellation)
+
+
+def test_what_an_installer_says_is_told_without_its_own_noise(spec: Spec, tools: Path) -> None:
+    said = "Using Python 3.11 environment at: /x; echo error: no such thing".replace("; ", '"; ')
+    said = said.replace("echo error", 'echo "error')
+    (tools / "uv").write_text(INSTALLER.replace("No solution found: no-such-package", said))
+    (tools / "fail").touch()
+    with pytest.raises(EnvironmentFailed) as raised:
+        environment.ensure(spec, lambda _: None)
+
+    assert raised.value.evidence == "Resolved 3 packages\nno such thing"
 
 
 def test_without_uv_pip_does_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

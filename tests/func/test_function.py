@@ -89,16 +89,20 @@ def test_a_name_is_enough_and_the_rest_has_defaults() -> None:
         ("predictor: a.py:B", "1: the key name is missing"),
         ("name: Big", "1: name: 'Big' does not fit: lower-case letters"),
         ("name: x\npredictor: a:B", "2: predictor: 'a:B' does not fit: write it like predictor.py"),
-        ("name: x\npython: 3.10", '2: python: 3.1 is no text here: write it in quotes, "3.1"'),
+        ("name: x\npython: 3.10", '2: python: 3.10 is no text here: write it in quotes, "3.10"'),
         ("name: x\nserve: {timeout: 5 sec}", "2: serve.timeout: '5 sec' does not fit: write it"),
         ("name: x\nserve: {timeout: -1}", "2: serve.timeout: -1 does not fit: it must be at least"),
         ("name: x\nserve: {slots: 0}", "2: serve.slots: 0 does not fit: it must be at least 1"),
-        ("name: x\nserve: {batch: 4}", "2: serve.batch: expected mapping, got number 4"),
+        (
+            "name: x\nserve: {batch: 4}",
+            "2: serve.batch: expected mapping, got number 4: write `batch: {max_size: 4}`",
+        ),
+        ("name: x\nserve: 4", "2: serve: expected mapping, got number 4"),
         ("name: x\nserve: {timeout: null}", "2: serve.timeout: expected number or text, got noth"),
         ("name: x\naccelerator: gpu", "2: accelerator: there is no 'gpu'; there are cpu, nvidia"),
         ("name: x\naccelerator: nvidi", "2: accelerator: there is no 'nvidi'; did you mean nvid"),
         ("name: x\nmodels: {default: gs://b}", "2: models.default: 'gs://b' does not fit: write"),
-        ("name: x\nenv:\n  A: a\n  B: true", "4: env.B: True is no text here: write it in quotes"),
+        ("name: x\nenv:\n  A: a\n  B: true", "4: env.B: true is no text here: write it in quotes"),
         ("name: x\nenv:\n  A: {secret: s}", "3: env.A: the key key is missing"),
         ("name: x\nenv:\n  A: {secret: s, ky: k}", "3: env.A.ky: unknown key; did you mean key?"),
         ("name: x\nenv: {A: {key: k}}", "2: env.A: name one of secret and configMap"),
@@ -126,7 +130,8 @@ def test_a_mistake_is_told_with_its_line_its_key_and_what_is_likely_meant(
 @pytest.mark.parametrize(
     ("source", "error"),
     [
-        (b"name: [", "mlfunc.yaml:1:8: no valid YAML"),
+        (b"name: [", "mlfunc.yaml:1:8: no valid YAML: the file ends inside a bracket or a quoted"),
+        (b"name: 'x", "mlfunc.yaml:1:9: no valid YAML: the file ends inside a bracket or a quoted"),
         (b"name: x\n\tslots: 1", "mlfunc.yaml:2:1: no valid YAML"),
         (b"name: x\nname: y", "mlfunc.yaml:2:1: no valid YAML: the key name stands here a second"),
         (b"name: x\n1: y", "mlfunc.yaml:2:1: no valid YAML: this key is no text"),
@@ -226,7 +231,7 @@ def test_a_wrong_name_is_answered_with_a_right_one() -> None:
     with pytest.raises(UsageError) as raised:
         function.check_name("My Function_2")
 
-    assert raised.value.hint == "my-function-2"
+    assert raised.value.hint == "mlfunc create my-function-2"
 
 
 def test_a_folder_without_mlfunc_yaml_is_told_what_to_do(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import json
 import os
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlfunc import cli, replies
+from mlfunc import cli, replies, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ PROBLEM = {
 
 
 def describe(server: Server, example: dict[str, Any] | None) -> None:
-    body = json.dumps({"name": "greeter", "example": example}).encode()
+    body = json.dumps({"predictor": "predictor.py:Greeter", "example": example}).encode()
     server.answers["GET"] = lambda h: h.reply(200, body, **JSON)
 
 
@@ -75,7 +76,7 @@ def test_what_does_not_describe_itself_needs_a_body(
     server.answers["GET"] = lambda h: h.reply(200, b"<html>", content_type=kind)
 
     assert cli.main(["invoke", server.url]) == 5
-    assert "does not describe itself" in capsys.readouterr().err
+    assert f"is no function of mlfunc (200, {kind})" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -233,8 +234,80 @@ def test_a_problem_is_told_in_its_own_words(
 
     assert cli.main(["invoke", server.url, "--data", "{}"]) == 3
     shown = capsys.readouterr()
-    assert shown.err == "error: 400 Bad Request: name: expected str (field name)\n"
+    assert shown.err == "error: 400 Bad Request: name: expected str\n"
     assert shown.out == ""
+
+
+def test_a_program_gets_a_problem_as_data(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = json.dumps(PROBLEM).encode()
+    server.answers["POST"] = lambda h: h.reply(400, body, content_type="application/problem+json")
+
+    assert cli.main(["invoke", server.url, "--data", "{}", "-o", "json"]) == 3
+    shown = capsys.readouterr()
+    reply = json.loads(shown.out)
+    assert (reply["status"], reply["data"], reply["error"]) == (400, PROBLEM, None)
+    assert shown.err == "error: 400 Bad Request: name: expected str\n"
+
+
+def test_a_program_gets_what_came_of_a_stream_before_its_error(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem = json.dumps(PROBLEM).encode()
+    server.answers["POST"] = lambda h: h.stream(b"data: 1\n\nevent: error\ndata: %b\n\n" % problem)
+
+    assert cli.main(["invoke", server.url, "--data", "{}", "-o", "json"]) == 3
+    reply = json.loads(capsys.readouterr().out)
+    assert (reply["status"], reply["data"], reply["error"]) == (200, [1], PROBLEM)
+
+
+def test_the_time_of_a_stream_is_that_of_its_last_byte(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def slowly(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-type", "text/event-stream")
+        handler.send_header("content-length", "9")
+        handler.end_headers()
+        time.sleep(0.3)
+        handler.wfile.write(b"data: 1\n\n")
+
+    server.answers["POST"] = slowly
+
+    assert cli.main(["invoke", server.url, "--data", "{}", "-o", "json"]) == 0
+    reply = json.loads(capsys.readouterr().out)
+    assert reply["first_byte"] < 0.3 <= reply["seconds"]
+
+
+def test_where_the_log_is_to_be_searched_is_said_once(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detail = "the function failed; its log tells why, under this request_id"
+    body = json.dumps({"title": "T", "detail": detail, "request_id": "r-3"}).encode()
+    server.answers["POST"] = lambda h: h.reply(500, body)
+
+    assert cli.main(["invoke", server.url, "--data", "{}"]) == 3
+    assert capsys.readouterr().err == (
+        "error: 500 T: the function failed; its log tells why, under request_id r-3\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        (b"<html><title>Not\n Found</title><p>long</p>", "404 Not Found"),
+        (b"<TITLE>Lost &amp; found</TITLE>", "404 Not Found: Lost & found"),
+        (b"<html>long</html>", "404 Not Found"),
+    ],
+)
+def test_of_a_page_for_browsers_only_its_title_is_told(
+    page: bytes, told: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answers["POST"] = lambda h: h.reply(404, page, content_type="text/html; charset=utf-8")
+
+    assert cli.main(["invoke", server.url, "--data", "{}"]) == 3
+    assert capsys.readouterr().err == f"error: {told}\n"
 
 
 def test_a_failure_of_the_function_names_the_request_in_its_log(
@@ -339,9 +412,10 @@ def test_verbose_shows_status_headers_and_where_the_time_went(
     assert cli.main(["invoke", server.url, "--data", "{}", "-v"]) == 0
     shown = capsys.readouterr()
     assert shown.out == "1\n"
-    assert shown.err.startswith("200 OK  ")
+    assert shown.err.startswith("200 OK\n")
+    assert "server-timing" not in shown.err
     assert "content-type: application/json\n" in shown.err
-    assert "  queue         0.10 ms\n  predict       0.25 ms\n  other " in shown.err
+    assert "  queue           0.10 ms\n  predict         0.25 ms\n  other " in shown.err
 
 
 def test_a_reply_can_be_read_by_a_program(
@@ -384,7 +458,7 @@ def test_failures_among_many_are_counted_and_fail_the_command(
 
     assert cli.main(["invoke", server.url, "--data", "{}", "-n", "5"]) == 3
     shown = capsys.readouterr()
-    assert "5 x 503\n" in shown.out
+    assert "5 x 503\nthe first: 503 Service Unavailable\n" in shown.out
     assert "p50" not in shown.out
     assert "5 of 5 requests failed" in shown.err
 
@@ -392,6 +466,19 @@ def test_failures_among_many_are_counted_and_fail_the_command(
 def test_nothing_that_runs_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["invoke", "--data", "{}"]) == 5
     assert "no function runs here" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_project_means_no_function_that_happens_to_run(
+    tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publication = running.Publication()
+    publication.tell("ocr", tmp_path / "ocr", server.url, serves=True)
+    try:
+        assert cli.main(["invoke", "--path", str(tmp_path), "--data", "{}"]) == 5
+    finally:
+        publication.close()
+    assert "no function's project in" in capsys.readouterr().err
+    assert not server.requests
 
 
 def test_vectors_stay_on_one_line_and_the_rest_is_spread() -> None:
@@ -434,13 +521,21 @@ def test_on_a_terminal_bytes_are_told_and_not_shown(
 
 
 @pytest.mark.parametrize(
-    ("body", "data"),
-    [(b"null", None), (b"", None), (b"text", "text"), (b"\xff", {"base64": "/w=="})],
+    ("body", "kind", "data"),
+    [
+        (b"null", "application/json", None),
+        (b"{", "application/json", "{"),
+        (b"", "application/json", None),
+        (b"text", "text/plain", "text"),
+        (b"1", "text/plain", "1"),
+        (b"1", "application/octet-stream", {"base64": "MQ=="}),
+        (b"\xff", "", {"base64": "/w=="}),
+    ],
 )
 def test_any_body_can_be_read_by_a_program(
-    body: bytes, data: object, server: Server, capsys: pytest.CaptureFixture[str]
+    body: bytes, kind: str, data: object, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.answers["POST"] = lambda h: h.reply(200, body)
+    server.answers["POST"] = lambda h: h.reply(200, body, content_type=kind)
 
     assert cli.main(["invoke", server.url, "--data", "{}", "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["data"] == data

@@ -124,8 +124,8 @@ def test_a_function_is_served_found_by_invoke_and_drained(
     greeter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with served(greeter) as running:
-        url = running.url()
         running.until(r"started in \d+\.\d\d s")
+        url = running.url()
 
         assert ask(url) == '"Hello Bo"'
         assert cli.main(["invoke", "--path", str(greeter)]) == 0
@@ -211,6 +211,73 @@ def test_variables_of_the_command_reach_the_function(greeter: Path) -> None:
         assert ask(running.url()) == '"Ciao Bo"'
 
 
+def test_it_serves_where_others_cannot_be_told_of_it(
+    greeter: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFUNC_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home.parent))
+    (home.parent / "mlfunc").symlink_to(home)
+    # A file where a folder is needed: the tests may run as root, who can write anywhere.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(greeter / "mlfunc.yaml"))
+
+    with served(greeter) as running:
+        running.until("`mlfunc invoke` finds it by its URL only: .*not a directory")
+        assert ask(running.url()) == '"Hello Bo"'
+
+
+def test_while_a_broken_reload_is_waited_over_invoke_names_the_terminal(
+    greeter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(greeter) as running:
+        running.url()
+        (greeter / "predictor.py").write_text(BROKEN)
+        running.until("waiting for a change")
+
+        assert cli.main(["invoke", "greeter"]) == 5
+
+    assert "error: greeter does not serve now\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port_option", ["--port", "--metrics-port"])
+def test_a_taken_port_is_noticed_before_anything_is_installed(
+    greeter: Path, port_option: str
+) -> None:
+    (greeter / "requirements.txt").write_text("thing @ file:///no/such/thing.whl\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with served(greeter, port_option, port) as running:
+            shown, _ = running.process.communicate(timeout=60)
+
+    assert running.process.returncode == 1
+    assert shown.startswith(f"error: port {port} is taken\n")
+
+
+def test_an_address_of_another_machine_ends_it(greeter: Path) -> None:
+    with served(greeter, "--host", "192.0.2.1") as running:
+        shown, _ = running.process.communicate(timeout=60)
+
+    assert running.process.returncode == 1
+    assert "cannot listen on 192.0.2.1" in shown
+    assert "waiting" not in shown
+
+
+def test_verbose_shows_each_request(greeter: Path) -> None:
+    with served(greeter, "-v") as running:
+        ask(running.url())
+        running.until(r"\d\d:\d\d:\d\d  POST / 200 \d+\.\d ms  request_id=")
+
+
+def test_an_error_while_it_unloads_is_shown(greeter: Path) -> None:
+    failing = "\n    def unload(self):\n        raise KeyError('gone')\n"
+    (greeter / "predictor.py").write_text(PREDICTOR + failing)
+
+    with served(greeter) as running:
+        running.url()
+        _, shown = running.end()
+
+    assert "unload raised KeyError: 'gone'" in shown
+
+
 def test_sigterm_drains_as_well(greeter: Path) -> None:
     with served(greeter) as running:
         running.url()
@@ -255,7 +322,7 @@ def test_on_a_terminal_phases_are_shown_with_their_times(greeter: Path) -> None:
     ) as process:
         os.close(follower)
         shown = b""
-        while b"Ctrl-C ends it" not in shown:
+        while b"serves at" not in shown:
             shown += os.read(leader, 4096)
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(OSError):  # the terminal is gone with the last who holds it
@@ -264,16 +331,23 @@ def test_on_a_terminal_phases_are_shown_with_their_times(greeter: Path) -> None:
     os.close(leader)
 
     assert process.returncode == 0
-    assert re.search(r"✓ importing  \d+\.\d s", shown.decode())
-    assert re.search(r"✓ draining  \d+\.\d s", shown.decode())
+    assert re.search(r"✓ imported  \d+\.\d s", shown.decode())
+    assert re.search(r"✓ drained  \d+\.\d s", shown.decode())
 
 
-def test_a_function_s_tests_run_in_its_environment(greeter: Path) -> None:
+def test_a_function_s_tests_run_in_its_environment(
+    greeter: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (greeter / "test_predictor.py").write_text(TESTS)
     assert cli.main(["test", "--path", str(greeter), "-q"]) == 0
 
     (greeter / "test_predictor.py").write_text(TESTS.replace("Hello Ada", "Goodbye"))
     assert cli.main(["test", "--path", str(greeter), "-q", "-k", "greets"]) == 3
+
+    assert cli.main(["test", "--path", str(greeter), "-q", "-k", "nothing"]) == 5
+    assert "no test was selected by -q -k nothing" in capfd.readouterr().err
+    assert cli.main(["test", "--path", str(greeter), "nofile.py"]) == 2
+    assert cli.main(["test", "--path", str(greeter), "--no-such-option"]) == 2
 
     (greeter / "test_predictor.py").unlink()
     assert cli.main(["test", "--path", str(greeter)]) == 5
@@ -311,7 +385,7 @@ def test_what_the_predictor_leaves_in_mid_line_is_followed_by_lines_of_ours(
     assert [shown[i + 1] for i, line in enumerate(shown) if line == "50%"] == [
         "loading ...",
         "info     m",
-        "0.py, 1.py, 2.py and 6 more changed: starting again",
+        "",
         "error: e",
         "started in 0.00 s; Ctrl-C ends it",
     ]

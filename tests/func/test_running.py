@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,16 +12,29 @@ from mlfunc import paths, running
 from mlfunc.errors import NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from mlfunc.running import Running
 
 HOLD = """
 import sys
 from pathlib import Path
 from mlfunc import running
-with running.published(sys.argv[1], Path(sys.argv[2]), sys.argv[3]):
-    print("there", flush=True)
-    sys.stdin.read()
+publication = running.Publication()
+publication.tell(sys.argv[1], Path(sys.argv[2]), sys.argv[3], serves=True)
+print("there", flush=True)
+sys.stdin.read()
 """
+
+
+@contextlib.contextmanager
+def published(name: str, folder: Path, url: str, *, serves: bool = True) -> Iterator[Running]:
+    publication = running.Publication()
+    try:
+        yield publication.tell(name, folder, url, serves=serves)
+    finally:
+        publication.close()
 
 
 class Held:
@@ -44,7 +58,7 @@ class Held:
 
 
 def test_a_function_is_found_while_it_runs(tmp_path: Path) -> None:
-    with running.published("ocr", tmp_path, "http://127.0.0.1:1") as entry:
+    with published("ocr", tmp_path, "http://127.0.0.1:1") as entry:
         assert running.everything() == [entry]
     assert running.everything() == []
 
@@ -67,21 +81,21 @@ def test_a_name_the_folder_and_the_only_one_all_lead_to_a_function(tmp_path: Pat
     here.mkdir()
     with Held("ocr", there, "http://127.0.0.1:1"):
         assert running.resolve(None, here) == "http://127.0.0.1:1"
-        with running.published("speech", here, "http://127.0.0.1:2"):
+        with published("speech", here, "http://127.0.0.1:2"):
             assert running.resolve("ocr", here) == "http://127.0.0.1:1"
             assert running.resolve(None, here) == "http://127.0.0.1:2"
 
 
 def test_in_a_project_that_does_not_run_no_other_is_meant(tmp_path: Path, project: Path) -> None:
     with (
-        running.published("ocr", tmp_path, "http://127.0.0.1:1"),
-        pytest.raises(NotFound, match="of this folder does not run; there are ocr"),
+        published("ocr", tmp_path, "http://127.0.0.1:1"),
+        pytest.raises(NotFound, match="of this folder does not run; running: ocr"),
     ):
         running.resolve(None, project)
 
 
 def test_an_entry_of_another_version_is_passed_over(tmp_path: Path) -> None:
-    with running.published("ocr", tmp_path, "http://127.0.0.1:1") as entry:
+    with published("ocr", tmp_path, "http://127.0.0.1:1") as entry:
         file = paths.running() / f"{entry.pid}.json"
         file.write_text('{"name": "ocr", "socket": "/x"}')
 
@@ -97,12 +111,48 @@ def test_several_that_could_be_meant_are_listed(tmp_path: Path) -> None:
         running.resolve(None, tmp_path)
 
 
-def test_a_name_that_does_not_run_is_told_with_those_that_do(tmp_path: Path) -> None:
-    with (
-        running.published("ocr", tmp_path, "http://127.0.0.1:1"),
-        pytest.raises(NotFound, match="orc does not run here; there are ocr"),
-    ):
-        running.resolve("orc", tmp_path)
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("speech", "speech does not run here; running: hello"),
+        ("helo", "helo does not run here; did you mean hello?"),
+    ],
+)
+def test_a_name_that_does_not_run_is_told_with_the_likely_one_or_those_that_do(
+    name: str, told: str, tmp_path: Path
+) -> None:
+    with published("hello", tmp_path, "http://127.0.0.1:1"), pytest.raises(NotFound) as raised:
+        running.resolve(name, tmp_path)
+
+    assert raised.value.message == told
+
+
+def test_a_function_that_does_not_serve_now_is_told_as_such(project: Path) -> None:
+    with published("greeter", project, "", serves=False) as entry:
+        assert running.everything() == [entry]
+        for target in ("greeter", None):
+            with pytest.raises(NotFound, match=r"^greeter does not serve now$"):
+                running.resolve(target, project)
+
+
+def test_what_is_told_last_is_true(tmp_path: Path) -> None:
+    publication = running.Publication()
+    publication.tell("ocr", tmp_path, "", serves=False)
+    publication.tell("ocr", tmp_path, "http://127.0.0.1:1", serves=True)
+
+    assert running.resolve("ocr", tmp_path) == "http://127.0.0.1:1"
+    publication.close()
+    assert running.everything() == []
+    assert list(paths.running().iterdir()) == []
+
+
+def test_a_folder_that_was_asked_for_and_holds_no_project_means_no_other_function(
+    tmp_path: Path,
+) -> None:
+    with published("ocr", tmp_path / "ocr", "http://127.0.0.1:1"):
+        with pytest.raises(NotFound, match="no function's project in"):
+            running.resolve(None, tmp_path, named=True)
+        assert running.resolve(None, tmp_path) == "http://127.0.0.1:1"
 
 
 def test_nothing_that_runs_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 from mlfunc import cli, function, scaffold
 from mlfunc.errors import MlfuncError, NotFound
 
+NO_MODEL = {"plain", "events"}
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -96,6 +98,28 @@ def test_create_says_what_to_do_next(
     shown = capsys.readouterr()
     assert shown.out == "Created ocr in ocr from the template plain.\n"
     assert "  cd ocr\n  mlfunc run\n" in shown.err
+    assert "in another terminal" in shown.err
+
+
+def test_create_names_first_what_a_template_cannot_run_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert cli.main(["create", "e", "-t", "embedding"]) == 0
+    assert "  cd e\n  (get a model into ./weights: README.md says how)\n  mlfunc run\n" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("template", scaffold.templates(), ids=lambda template: template.name)
+def test_every_template_keeps_caches_out_of_a_repository(template: scaffold.Template) -> None:
+    ignored = scaffold.render(template, "x")[PurePath(".gitignore")].decode().splitlines()
+
+    assert {"__pycache__/", ".pytest_cache/"} <= set(ignored)
+    # What comes with the template is the project's own.
+    brings_weights = (template.folder / "weights").exists()
+    assert ("weights/" in ignored) is (not brings_weights and template.name not in NO_MODEL)
 
 
 def test_create_refuses_a_name_that_cannot_be_a_host_and_writes_nothing(
@@ -104,7 +128,7 @@ def test_create_refuses_a_name_that_cannot_be_a_host_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
 
     assert cli.main(["create", "My_OCR"]) == 2
-    assert "  try: my-ocr\n" in capsys.readouterr().err
+    assert "  try: mlfunc create my-ocr\n" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

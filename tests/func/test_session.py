@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mlfunc import session
 from mlfunc.errors import FunctionFailed, MlfuncError, UsageError
+from mlfunc.proc import Cancellation, Cancelled
 from mlfunc.runner import Launch
+from mlfunc.session import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +47,9 @@ class Witness:
             step, self._next = self._next[1], None
             step()
 
+    def installing(self, text: str) -> None:
+        self._say(text)
+
     def phase(self, name: str) -> None:
         self._say(name)
 
@@ -68,16 +74,29 @@ class Witness:
     def unwatched(self, reason: str) -> None:
         self._say(f"unwatched: {reason}")
 
+    def ending(self) -> None:
+        self._say("ending")
 
-def launch(folder: Path, fake: str = "", drain: float = 30.0) -> Launch:
+    def cut_off(self, requests: int, hooks: int) -> None:
+        self._say(f"cut off {requests} {hooks}")
+
+
+def plan(folder: Path, fake: str = "", drain: float = 30.0) -> Plan:
     env = {**os.environ, "FAKE": fake, "PYTHONDONTWRITEBYTECODE": "1"}
-    return Launch("greeter", folder, (sys.executable, str(FAKE_RUNTIME)), env, drain)
+    argv = (sys.executable, str(FAKE_RUNTIME))
+    return Plan(Launch("greeter", folder, argv, env, drain), install=lambda *_: None)
 
 
 def serve(
     project: Path, witness: Witness, *, fake: str = "", reload: bool = False, drain: float = 30.0
 ) -> None:
-    session.Session(lambda: launch(project, fake, drain), witness, reload=reload, port=0).serve()
+    serve_planned(lambda: plan(project, fake, drain), project, witness, reload=reload)
+
+
+def serve_planned(
+    prepare: Callable[[], Plan], project: Path, witness: Witness, *, reload: bool = True
+) -> None:
+    session.Session(prepare, witness, folder=project, reload=reload, port=0).serve()
 
 
 def interrupt() -> None:
@@ -99,6 +118,7 @@ def test_a_start_is_told_phase_by_phase_and_an_interrupt_drains(project: Path) -
         "progress 50%",
         "ready",
         "a line",
+        "ending",
         "draining",
         "stopped",
     ]
@@ -112,12 +132,23 @@ def test_sigterm_drains_too(project: Path) -> None:
     assert witness.said[-1] == "stopped"
 
 
-def test_a_second_interrupt_kills_what_does_not_drain(project: Path) -> None:
+def test_a_second_interrupt_kills_what_does_not_drain_and_says_what_it_cut_off(
+    project: Path,
+) -> None:
     witness = Witness().on("a line", interrupt).on("draining", interrupt)
 
-    serve(project, witness, fake="deaf")
+    with pytest.raises(KeyboardInterrupt):
+        serve(project, witness, fake="deaf")
 
-    assert witness.said[-1] == "draining"
+    assert witness.said[-2:] == ["draining", "cut off 2 1"]
+
+
+def test_what_goes_wrong_while_it_drains_is_shown(project: Path) -> None:
+    witness = Witness().on("a line", interrupt)
+
+    serve(project, witness, fake="undone-unload")
+
+    assert witness.said[-3:] == ["draining", "unload raised", "stopped"]
 
 
 def test_what_drains_longer_than_it_may_is_killed_and_has_failed(
@@ -244,39 +275,97 @@ def test_an_interrupt_while_waiting_for_a_change_ends_the_session(project: Path)
 def test_a_mistake_in_mlfunc_yaml_after_a_change_is_shown_and_waited_over(project: Path) -> None:
     wrong = threading.Event()
 
-    def prepare() -> Launch:
+    def prepare() -> Plan:
         if wrong.is_set():
             raise UsageError("mlfunc.yaml:1: wrong")
-        return launch(project)
+        return plan(project)
 
     def spoil() -> None:
         wrong.set()
         (project / "mlfunc.yaml").write_text("nme: x")
 
     witness = Witness().on("a line", spoil).on("failed", interrupt)
-    session.Session(prepare, witness, reload=True, port=0).serve()
+    serve_planned(prepare, project, witness)
 
     assert witness.errors[0].message == "mlfunc.yaml:1: wrong"
 
 
+class Slow:
+    """An installation that lasts until it is broken off, once it is told to be slow."""
+
+    def __init__(self, project: Path, *, slow: bool) -> None:
+        self.slow = slow
+        self.project = project
+        self.broken_off = 0
+
+    def plan(self) -> Plan:
+        return replace(plan(self.project), install=self.install)
+
+    def install(self, report: Callable[[str], None], cancellation: Cancellation) -> None:
+        if not self.slow:
+            return
+        report("downloading")
+        try:
+            cancellation.check(wait=30)
+        except Cancelled:
+            self.broken_off += 1
+            raise
+        pytest.fail("it went on")
+
+
 @pytest.mark.parametrize("end", [interrupt, terminate])
 def test_a_request_to_end_breaks_off_a_reinstall(project: Path, end: Callable[[], None]) -> None:
-    again = threading.Event()
-
-    def prepare() -> Launch:
-        if again.is_set():
-            end()
-            pytest.fail("it went on")
-        return launch(project)
+    slow = Slow(project, slow=False)
 
     def change() -> None:
-        again.set()
+        slow.slow = True
         (project / "requirements.txt").write_text("x")
 
-    witness = Witness().on("a line", change)
-    session.Session(prepare, witness, reload=True, port=0).serve()
+    witness = Witness().on("a line", change).on("downloading", end)
+    serve_planned(slow.plan, project, witness)
 
-    assert witness.said[-1] == "stopped"
+    assert slow.broken_off == 1
+    assert witness.said[-1] == "ending"
+
+
+def test_a_request_to_end_breaks_off_the_first_installation_as_an_interrupt(project: Path) -> None:
+    slow = Slow(project, slow=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        serve_planned(slow.plan, project, Witness().on("downloading", interrupt))
+
+    assert slow.broken_off == 1
+
+
+def test_a_change_breaks_off_an_installation_and_begins_the_next(project: Path) -> None:
+    slow = Slow(project, slow=True)
+
+    def mend() -> None:
+        slow.slow = False
+        (project / "requirements.txt").write_text("better")
+
+    witness = Witness().on("downloading", mend).on("a line", interrupt)
+    serve_planned(slow.plan, project, witness)
+
+    assert slow.broken_off == 1
+    assert "changed requirements.txt" in witness.said
+    assert witness.said.count("ready") == 1
+
+
+def test_a_model_that_comes_later_starts_a_failed_function_again(project: Path) -> None:
+    weights = project / "weights"
+
+    def bring() -> None:
+        weights.mkdir()
+        (weights / "model.bin").write_bytes(b"x")
+
+    def prepare() -> Plan:
+        return replace(plan(project, "needs-weights"), models=[weights])
+
+    witness = Witness().on("failed", bring).on("changed model.bin", lambda: None)
+    serve_planned(prepare, project, witness.on("a line", interrupt))
+
+    assert witness.said.count("ready") == 1
 
 
 def test_signals_are_as_before_when_a_session_has_ended(project: Path) -> None:
@@ -301,20 +390,3 @@ def test_under_nohup_the_end_of_the_terminal_is_not_heeded(project: Path) -> Non
 
     # A second signal that was heeded would have killed it.
     assert witness.said[-1] == "stopped"
-
-
-@pytest.mark.parametrize(
-    ("path", "watched"),
-    [
-        ("predictor.py", True),
-        ("deep/module.py", True),
-        ("mlfunc.yaml", True),
-        ("requirements.txt", True),
-        ("test_predictor.py", False),
-        ("conftest.py", False),
-        ("weights/model.safetensors", False),
-        ("predictions.sqlite", False),
-    ],
-)
-def test_code_and_settings_are_watched_and_data_is_not(path: str, watched: bool) -> None:
-    assert session.is_watched(path) is watched

@@ -63,6 +63,36 @@ def test_columns_are_as_wide_as_their_longest_cell() -> None:
     assert list(ui.columns(("a", "b"), [("1", "x"), ("123", "")])) == ["A    B", "1    x", "123"]
 
 
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (60, ["NAME  SUMMARY", "long  Sentence embeddings from an encoder", "x     short"]),
+        (
+            38,
+            ["NAME  SUMMARY", "long  Sentence embeddings from an", "      encoder", "x     short"],
+        ),
+        (
+            20,
+            [
+                "NAME",
+                "    SUMMARY",
+                "long",
+                "    Sentence",
+                "    embeddings from",
+                "    an encoder",
+                "x",
+                "    short",
+            ],
+        ),
+    ],
+)
+def test_a_table_fits_the_terminal(width: int, lines: list[str]) -> None:
+    rows = [("long", "Sentence embeddings from an encoder"), ("x", "short")]
+
+    shown = "\n".join(ui.columns(("name", "summary"), rows, width))
+    assert shown.splitlines() == lines
+
+
 def test_a_pipe_gets_a_line_a_phase_and_no_control_codes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -83,6 +113,22 @@ def test_what_an_installer_says_moves_no_cursor(monkeypatch: pytest.MonkeyPatch)
             time.sleep(3 * ui._TICK_SECONDS)
 
     assert "10% 20% [2J" in on_terminal(work, monkeypatch)
+
+
+def test_an_unfinished_line_of_the_function_stays_while_something_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+
+    def work() -> None:
+        screen = ui.Ui()
+        with screen.progress("loading"):
+            for part in (b"\r10%", b"\r20%"):
+                screen.pass_on(part)
+                time.sleep(3 * ui._TICK_SECONDS)
+
+    shown = on_terminal(work, monkeypatch)
+    assert re.search(r"\r10%\r20%\r\n.*✓ loaded", shown)
 
 
 def test_what_is_done_is_told_between_the_ticks_of_a_progress_line(
@@ -109,9 +155,9 @@ def test_a_terminal_gets_each_phase_with_its_time(monkeypatch: pytest.MonkeyPatc
             progress.phase("loading")
 
     shown = on_terminal(work, monkeypatch)
-    for phase in ("installing", "loading"):
+    for phase in ("installed", "loaded"):
         assert re.search(rf"\x1b\[32m✓\x1b\[0m {phase}  \d\.\d s\r\n", shown)
-    assert shown.index("installing") < shown.index("loading")
+    assert shown.index("installed") < shown.index("loaded")
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +192,21 @@ def test_a_log_line_reads_as_a_sentence_with_its_traceback_below() -> None:
         "03:04:05  error    hook failed  request_id=r-1 seconds=0.1235\nTraceback\n  boom"
     )
     assert loglines.colour(fields) == "red"
+
+
+def test_a_request_reads_as_in_a_server_s_log() -> None:
+    fields = {
+        "time": "2026-01-02T03:04:05.678+00:00",
+        "level": "debug",
+        "message": "request",
+        "method": "POST",
+        "path": "/",
+        "status": 200,
+        "seconds": 0.0031,
+        "request_id": "r-1",
+    }
+
+    assert loglines.line(fields) == "03:04:05  POST / 200 3.1 ms  request_id=r-1"
 
 
 def test_a_start_is_summed_up_by_its_long_phases() -> None:

@@ -93,6 +93,14 @@ def serving(folder: Path, **env: str) -> Iterator[Served]:
     assert run.returncode == 0
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _runs_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What these tests serve is nothing that a user's `mlfunc invoke` should find, or they its."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def cli() -> Any:
     """The command line: arguments -> what it printed."""

@@ -20,10 +20,10 @@ _COLOURS = {"warn": "yellow", "fail": "red"}
 
 
 @click.command("doctor")
-@options.folder
-@options.reporting
+@options.folder_if_given
+@options.reporting("Show tracebacks.")
 @click.pass_obj
-def command(ui: Ui, folder: Path) -> None:
+def command(ui: Ui, folder: Path | None) -> None:
     """Check what this machine has and lacks. It ends with 1 when a check fails."""
     checks = checkup.examine(folder)
     ui.show([asdict(check) for check in checks], human=lambda: _report(ui, checks))
@@ -34,7 +34,7 @@ def command(ui: Ui, folder: Path) -> None:
 
 def _report(ui: Ui, checks: list[Check]) -> None:
     rows = [(check.name, check.needed_by, check.verdict, check.detail) for check in checks]
-    header, *lines = columns(("check", "needed by", "verdict", "detail"), rows)
+    header, *lines = columns(("check", "needed by", "verdict", "detail"), rows, ui.width())
     ui.say(header)
     for check, line in zip(checks, lines, strict=True):
         ui.say(line if check.verdict == "ok" else ui.paint(line, _COLOURS[check.verdict]))

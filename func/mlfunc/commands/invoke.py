@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 @click.command("invoke")
 @click.argument("target", required=False, metavar="[NAME|URL]")
-@click.option("-d", "--data", help="The body, as text.")
+@click.option("-d", "--data", metavar="TEXT", help="The body.")
 @click.option(
     "-f",
     "--file",
     type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE",
     help="The body, from a file; `-` is standard input.",
 )
-@click.option("--content-type", help="What the body is, where the guess is wrong.")
+@click.option("--content-type", metavar="TYPE", help="What the body is, where the guess is wrong.")
 @click.option(
     "-H",
     "--header",
@@ -42,34 +43,51 @@ if TYPE_CHECKING:
     help="A header; repeat it for more.",
 )
 @click.option("--event", is_flag=True, help="Send a CloudEvent instead of a plain request.")
-@click.option("--type", "type_", help="The event's type.", show_default="dev.mlfunc.invoke")
-@click.option("--source", help="The event's source.", show_default="/mlfunc/invoke")
-@click.option("--id", "id_", help="The event's id.", show_default="a new one")
+@click.option(
+    "--type",
+    "type_",
+    metavar="TYPE",
+    help="The event's type; implies --event.  [default: dev.mlfunc.invoke]",
+)
+@click.option(
+    "--source",
+    metavar="URI",
+    help="The event's source; implies --event.  [default: /mlfunc/invoke]",
+)
+@click.option(
+    "--id", "id_", metavar="ID", help="The event's id; implies --event.  [default: a new one]"
+)
 @click.option(
     "--ext",
     "extensions",
     multiple=True,
-    metavar="K=V",
+    metavar="NAME=VALUE",
     callback=options.pairs,
-    help="An extension attribute of the event; repeat it for more.",
+    help="An extension attribute of the event; repeat it for more; implies --event.",
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, max=86_400, min_open=True),
+    type=options.Number("seconds", float, 0.001, 86_400),
     default=60.0,
     show_default=True,
-    help="Seconds to wait for the reply, and between its parts.",
+    help="How long to wait for the reply, and between its parts.",
 )
-@click.option("-n", "number", type=click.IntRange(1), help="Send so many, and show the figures.")
+@click.option(
+    "-n",
+    "--requests",
+    "number",
+    type=options.Number("n", int, 1),
+    help="Send so many, and show the figures.",
+)
 @click.option(
     "-c",
+    "--clients",
     "concurrency",
-    type=click.IntRange(1, 1000),
-    show_default="1",
-    help="So many at once, with -n.",
+    type=options.Number("n", int, 1, 1000),
+    help="So many at once, with --requests.  [default: 1]",
 )
-@options.folder
-@options.reporting
+@options.folder_if_given
+@options.reporting("Show status, headers and where the time went; tracebacks.")
 @click.pass_obj
 def command(
     ui: Ui,
@@ -86,7 +104,7 @@ def command(
     timeout: float,
     number: int | None,
     concurrency: int | None,
-    folder: Path,
+    folder: Path | None,
 ) -> None:
     """Send a function a request, or with --event an event.
 
@@ -94,8 +112,8 @@ def command(
     Without a body, the function's own example is sent.
     """
     if concurrency and number is None:
-        raise click.UsageError("-c is for many requests: say how many with -n")
-    url = running.resolve(target, folder)
+        raise click.UsageError("--clients is for many requests: say how many with --requests")
+    url = running.resolve(target, folder or Path(), named=folder is not None)
     with Connection(url, timeout) as connection:
         body = _body(connection, data, file)
         kind = content_type or body.content_type
@@ -142,9 +160,20 @@ def _measure(
     concurrency: int,
     timeout: float,
 ) -> None:
-    with ui.progress(f"sending {number} requests, {concurrency} at once"):
-        summary = load.run(url, request, number=number, concurrency=concurrency, timeout=timeout)
+    with ui.progress(f"asking {number} times, {concurrency} at once") as progress:
+        summary = load.run(
+            url,
+            request,
+            number=number,
+            concurrency=concurrency,
+            timeout=timeout,
+            report=lambda count: progress.detail(f"{count} answered"),
+        )
+        if summary.interrupted:
+            progress.fail()
     ui.show(asdict(summary), human=lambda: _report(ui, summary))
+    if summary.interrupted:
+        raise KeyboardInterrupt
     failed = sum(summary.errors.values())
     if failed:
         raise FunctionFailed(f"{failed} of {summary.requests} requests failed")
@@ -152,8 +181,16 @@ def _measure(
 
 def _report(ui: Ui, summary: Summary) -> None:
     ui.say(f"{summary.requests} requests in {summary.seconds:.2f} s: {summary.per_second:.1f}/s")
-    times = (("p50", summary.p50), ("p95", summary.p95), ("p99", summary.p99), ("max", summary.max))
-    if summary.per_second:
-        ui.say("  ".join(f"{name} {value:.1f} ms" for name, value in times))
+    times = {
+        "p50": summary.p50_ms,
+        "p95": summary.p95_ms,
+        "p99": summary.p99_ms,
+        "max": summary.max_ms,
+    }
+    shown = [f"{name} {value:.1f} ms" for name, value in times.items() if value is not None]
+    if shown:
+        ui.say("  ".join(shown))
     for outcome, count in summary.errors.items():
         ui.say(ui.paint(f"{count} x {outcome}", "red"))
+    if summary.first_error:
+        ui.say(f"the first: {summary.first_error}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlfunc import environment, function, loglines, options, runner, running
-from mlfunc.session import Session
+from mlfunc import environment, function, loglines, options, ports, runner, running
+from mlfunc.session import Plan, Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,32 +27,40 @@ _NAMED_AT_MOST = 3
 @options.folder
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=options.PORT,
     default=8080,
     show_default=True,
-    help="0: any free one.",
+    help="Where it listens; 0: any free port.",
 )
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="0.0.0.0: all of this machine."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="The address it listens on; 0.0.0.0: all of this machine.",
 )
 @click.option(
     "--metrics-port",
-    type=click.IntRange(0, 65535),
+    type=options.PORT,
     default=0,
-    show_default="none",
-    help="Where to serve Prometheus metrics.",
+    help="Where to serve Prometheus metrics.  [default: nowhere]",
 )
 @click.option(
     "-e",
     "--env",
     "env",
     multiple=True,
-    metavar="K=V",
+    metavar="KEY=VALUE",
     callback=options.pairs,
     help="A variable for the function; repeat it for more.",
 )
-@click.option("--reload/--no-reload", default=True, help="Start again when a file changes.")
-@options.verbose
+@click.option(
+    "--reload/--no-reload",
+    default=True,
+    show_default=True,
+    help="Start again when its code, settings or models change.",
+)
+@options.verbose("Show each request, what is started, and tracebacks.")
 @click.pass_obj
 def command(
     ui: Ui,
@@ -66,18 +75,32 @@ def command(
 
     The first run makes an environment with the function's requirements; later ones reuse it.
     """
+    if port == metrics_port != 0:
+        raise click.UsageError(f"--port and --metrics-port are both {port}: give two")
+    given = {"MLFUNC_LOG_LEVEL": "debug", **env} if ui.verbose else env
     with Screen(ui, folder, host) as screen:
 
-        def prepare() -> runner.Launch:
+        def prepare() -> Plan:
             loaded = function.load(folder)
             screen.begin(loaded, missing=runner.missing_env(loaded, {**os.environ, **env}))
-            made = environment.ensure(environment.describe(folder, loaded), screen.installing)
-            screen.phase("starting")
-            return runner.launch(
-                made, folder, loaded, host=host, port=port, metrics_port=metrics_port, env=env
+            ports.check(host, port)
+            if metrics_port:
+                ports.check(host, metrics_port)
+            spec = environment.describe(folder, loaded)
+            launch = runner.launch(
+                environment.place(spec),
+                folder,
+                loaded,
+                host=host,
+                port=port,
+                metrics_port=metrics_port,
+                env=given,
+                shares_terminal=ui.terminal,
             )
+            install = functools.partial(environment.ensure, spec)
+            return Plan(launch, install, runner.local_models(loaded, launch))
 
-        Session(prepare, screen, reload=reload, port=port).serve()
+        Session(prepare, screen, folder=folder, reload=reload, port=port).serve()
 
 
 class Screen:
@@ -88,20 +111,23 @@ class Screen:
         self._folder = folder
         self._host = _reachable(host)
         self._name = ""
+        self._url = ""
+        self._ending = False
         self._progress: Progress | None = None
-        self._at_line_start = True
-        self._published = contextlib.ExitStack()
+        self._publication: running.Publication | None = running.Publication()
 
     def __enter__(self) -> Screen:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop_waiting(succeeded=kind is None)
-        self._published.close()
+        if self._publication is not None:
+            self._publication.close()
 
     def begin(self, loaded: function.Function, *, missing: list[str]) -> None:
         """A start begins."""
         self._name = loaded.name
+        self._publish(serves=False)
         for variable in missing:
             self._ui.note(f"{variable} is kept in the cluster: give it here with -e {variable}=...")
 
@@ -113,65 +139,87 @@ class Screen:
 
     def phase(self, name: str) -> None:
         """The next phase, in place of the one before."""
-        self._end_line()
         if name == "stopped":
             self._stop_waiting(succeeded=True)
         elif self._progress is None:
             self._progress = self._ui.begin(_PHASES.get(name, name))
         else:
             self._progress.phase(_PHASES.get(name, name))
+        if name == "draining" and self._ending and self._progress is not None:
+            self._progress.detail("Ctrl-C again ends it at once")
 
     def ready(self, port: int, startup: Mapping[str, float]) -> None:
         """Say where it is, and what the start cost."""
-        self._end_line()
         self._stop_waiting(succeeded=True)
-        url = f"http://{self._host}:{port}"
-        self._published.close()
-        self._published.enter_context(running.published(self._name, self._folder, url))
-        self._ui.say(f"{self._name} serves at {self._ui.paint(url, 'bold')}")
+        self._url = f"http://{self._host}:{port}"
+        self._publish(serves=True)
+        # The URL is what scripts wait for: all else is out by then.
         self._ui.note(f"started in {loglines.startup(startup)}; Ctrl-C ends it")
+        self._ui.say(f"{self._name} serves at {self._ui.paint(self._url, 'bold')}")
 
     def record(self, fields: Mapping[str, Any]) -> None:
         """A log line."""
-        self._end_line()
         text, colour = loglines.line(fields), loglines.colour(fields)
         self._ui.note(self._ui.paint(text, colour, error=True) if colour else text)
 
     def output(self, data: bytes) -> None:
         """What the predictor wrote, untouched."""
-        self._ui.write_bytes(data, error=True)
-        self._at_line_start = data.endswith((b"\n", b"\r"))
+        self._ui.pass_on(data)
 
     def failed(self, error: MlfuncError) -> None:
         """It does not serve now."""
-        self._end_line()
         self._stop_waiting(succeeded=False)
-        self._published.close()
+        self._publish(serves=False)
         self._ui.error(error)
         self._ui.note("waiting for a change; Ctrl-C ends it")
 
     def changed(self, names: list[str]) -> None:
         """It is started again."""
-        self._end_line()
+        self._stop_waiting(succeeded=False)
+        self._publish(serves=False)
         more = len(names) - _NAMED_AT_MOST
         named = ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-        self._ui.note(f"{named} changed: starting again")
+        self._ui.note(f"\n{time.strftime('%H:%M:%S')}  {named} changed: starting again")
 
     def unwatched(self, reason: str) -> None:
         """It is not started again when a file changes."""
-        self._end_line()
         self._ui.note(f"changes of files are not noticed any more: {reason}")
 
-    def _end_line(self) -> None:
-        """What the predictor wrote may have stopped in the middle of a line."""
-        if not self._at_line_start:
-            self._ui.note("")
-            self._at_line_start = True
+    def ending(self) -> None:
+        """It drains."""
+        self._ending = True
+        self._stop_waiting(succeeded=False)
+
+    def cut_off(self, requests: int, hooks: int) -> None:
+        """It did not drain to its end."""
+        self._stop_waiting(succeeded=False)
+        self._ui.note(
+            f"ended at once: {_count(requests, 'request')} and {_count(hooks, 'hook')} were in"
+            " flight when it began to drain"
+        )
+
+    def _publish(self, *, serves: bool) -> None:
+        """It serves all the same where others cannot be told of it."""
+        if self._publication is None:
+            return
+        try:
+            self._publication.tell(self._name, self._folder, self._url, serves=serves)
+        except OSError as error:
+            self._publication.close()
+            self._publication = None
+            reason = f"{error.filename}: {(error.strerror or str(error)).lower()}"
+            self._ui.note(f"`mlfunc invoke` finds it by its URL only: {reason}")
 
     def _stop_waiting(self, *, succeeded: bool) -> None:
         if self._progress is not None:
-            self._progress.close(succeeded=succeeded)
+            if not succeeded:
+                self._progress.fail()
+            self._progress.close()
             self._progress = None
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _reachable(host: str) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command("templates")
-@options.reporting
+@options.reporting("Show tracebacks.")
 @click.pass_obj
 def command(ui: Ui) -> None:
     """List the templates."""
