@@ -6,6 +6,7 @@ What it says comes as `Said` in a queue, from threads: a record (a JSON line of 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -152,10 +153,12 @@ class Runner:
         proc.signal_group(self._process, signal.SIGKILL)
 
     def _read(self) -> None:
-        for said in messages(_chunks(self._stream)):
-            while self._said.qsize() >= _UNSHOWN_AT_MOST:
-                time.sleep(_SHOWING_SECONDS)
-            self._said.put(said)
+        """Until nobody holds the pipe any more, which may be long after the function's own end."""
+        with self._stream or contextlib.nullcontext():
+            for said in messages(_chunks(self._stream)):
+                while self._said.qsize() >= _UNSHOWN_AT_MOST:
+                    time.sleep(_SHOWING_SECONDS)
+                self._said.put(said)
 
     def _wait(self) -> None:
         code = self._process.wait()
@@ -165,8 +168,6 @@ class Runner:
         # stays, as it meant to: nobody waits for its end.
         self.kill()
         self._reader.join(_LAST_WORDS_SECONDS)
-        if self._stream is not None and not self._reader.is_alive():
-            self._stream.close()
         self._said.put(Exited(code))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -34,6 +35,16 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MLFUNC_HOME", str(folder))
     monkeypatch.setenv("NO_COLOR", "1")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """A test with `--verbose` leaves the logger, which the process has once, as it was."""
+    logger = logging.getLogger("mlfunc")
+    level = logger.level
+    yield
+    logger.handlers = []
+    logger.setLevel(level)
 
 
 @pytest.fixture

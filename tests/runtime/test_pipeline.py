@@ -216,7 +216,8 @@ def test_an_exception_of_user_code_is_a_500_without_its_inside(
     reply = client.post({"n": 1})
     assert reply.status == 500
     assert "secret" not in reply.body.decode()
-    fields = caplog.records[-1].fields  # type: ignore[attr-defined]
+    (error,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    fields = error.fields  # type: ignore[attr-defined]
     assert "predictor.py" in fields["traceback"]
     assert "mlfunc_runtime" not in fields["traceback"]
     assert client.post({"n": "x"}).status in (400, 500)
