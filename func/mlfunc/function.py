@@ -105,6 +105,15 @@ class Hooks(Settings, frozen=True):
     concurrency: Positive = 64
     backlog: Positive = 1000
     timeout: Duration = "30s"
+    retries: Annotated[int, Meta(ge=0, description="after the first try of one that failed")] = 0
+    backoff: Annotated[Duration, Meta(description="before a retry; doubles each time")] = "1s"
+
+
+class Process(Settings, frozen=True):
+    """Bounds of the predictor's own process, with `isolation: process`."""
+
+    memory: Annotated[Size | None, Meta(description="above it, the process starts anew")] = None
+    timeout: Annotated[Duration, Meta(description="of one call of `predict`; then likewise")] = "2m"
 
 
 class Serve(Settings, frozen=True):
@@ -114,9 +123,12 @@ class Serve(Settings, frozen=True):
     batch: Batch = Batch()
     concurrency: Annotated[int, Meta(ge=1, description="requests in the container at once")] = 64
     timeout: Duration = "60s"
+    chunk_timeout: Annotated[Duration, Meta(description="of each item of a stream")] = "60s"
     drain: Duration = "30s"
     max_body: Size = "64MiB"
-    isolation: Literal["thread"] = "thread"
+    isolation: Literal["thread", "process"] = "thread"
+    process: Process = Process()
+    compile: Literal["none", "trace", "inductor"] = "none"
     hooks: Hooks = Hooks()
 
 
@@ -217,6 +229,7 @@ class Events(Settings, frozen=True):
 
     reply_type: Text | None = None
     dead_letter: Text | None = None
+    remember: Annotated[int, Meta(ge=0, description="replies kept for redelivered events")] = 1000
     subscriptions: list[Subscription] = []
 
 

@@ -37,8 +37,11 @@ _PREFIX = "MLFUNC_SERVE_"
 _SERVICE_LINK = re.compile(r"(SERVICE|PORT)(_|$)")
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Duration = str | int | float
+Isolation = Literal["thread", "process"]
+Compile = Literal["none", "trace", "inductor"]
 # Where a key of `serve` stands, and what fits there.
 _Leaf = tuple[tuple[str, ...], Any]
 
@@ -50,11 +53,20 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class HookLimits(msgspec.Struct, frozen=True):
-    """Bounds of `after_response`: at once, waiting or running in all, seconds for one."""
+    """Bounds of `after_response`: at once, waiting or running in all, seconds for one; tries."""
 
     concurrency: Positive = 64
     backlog: Positive = 1000
     timeout: Duration = "30s"
+    retries: Count = 0
+    backoff: Duration = "1s"
+
+
+class Process(msgspec.Struct, frozen=True):
+    """Bounds of the predictor's own process: bytes in RAM, seconds for one call of `predict`."""
+
+    memory: str | int | None = None
+    timeout: Duration = "2m"
 
 
 class Serve(msgspec.Struct, frozen=True):
@@ -64,9 +76,12 @@ class Serve(msgspec.Struct, frozen=True):
     batch: Batch = Batch()
     concurrency: Positive = 64
     timeout: Duration = "60s"
+    chunk_timeout: Duration = "60s"
     drain: Duration = "30s"
     max_body: str | int = "64MiB"
-    isolation: Literal["thread"] = "thread"
+    isolation: Isolation = "thread"
+    process: Process = Process()
+    compile: Compile = "none"
     hooks: HookLimits = HookLimits()
 
 
@@ -74,6 +89,8 @@ class Events(msgspec.Struct, frozen=True):
     """The part of `events` that the runtime acts on."""
 
     reply_type: str | None = None
+    dead_letter: str | None = None
+    remember: Count = 1000
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -106,11 +123,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 1
     concurrency: int = 64
     timeout: float = 60.0
+    chunk_timeout: float = 60.0
     drain: float = 30.0
     max_body: int = 64 * 2**20
+    isolation: Isolation = "thread"
+    process_memory: int | None = None
+    process_timeout: float = 120.0
+    compile: Compile = "none"
     hook_concurrency: int = 64
     hook_backlog: int = 1000
     hook_timeout: float = 30.0
+    hook_retries: int = 0
+    hook_backoff: float = 1.0
+    dead_letter: str | None = None
+    remember: int = 1000
 
     @property
     def admitted(self) -> int:
@@ -156,6 +182,10 @@ def size(value: str | int, key: str) -> int:
     return int(match[1]) * _BYTES[match[2]]
 
 
+def _memory(value: str | int | None) -> int | None:
+    return None if value is None else size(value, "serve.process.memory")
+
+
 def _settings(project: Project, folder: Path, environ: Mapping[str, str]) -> Settings:
     serve = project.serve
     accelerator = project.accelerator
@@ -171,11 +201,20 @@ def _settings(project: Project, folder: Path, environ: Mapping[str, str]) -> Set
         batch=serve.batch.max_size,
         concurrency=serve.concurrency,
         timeout=seconds(serve.timeout, "serve.timeout"),
+        chunk_timeout=seconds(serve.chunk_timeout, "serve.chunk_timeout"),
         drain=seconds(serve.drain, "serve.drain"),
         max_body=size(serve.max_body, "serve.max_body"),
+        isolation=serve.isolation,
+        process_memory=_memory(serve.process.memory),
+        process_timeout=seconds(serve.process.timeout, "serve.process.timeout"),
+        compile=serve.compile,
         hook_concurrency=serve.hooks.concurrency,
         hook_backlog=serve.hooks.backlog,
         hook_timeout=seconds(serve.hooks.timeout, "serve.hooks.timeout"),
+        hook_retries=serve.hooks.retries,
+        hook_backoff=seconds(serve.hooks.backoff, "serve.hooks.backoff"),
+        dead_letter=environ.get("MLFUNC_DEAD_LETTER") or project.events.dead_letter,
+        remember=project.events.remember,
         **_from_environment(environ),
     )
 
