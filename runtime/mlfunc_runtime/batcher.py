@@ -1,148 +1,251 @@
-"""Which requests go into the next batch, and the slots that run them.
+"""The slots, and the queue in front of them.
 
-Late binding, no timer: a batch is formed when a slot is free, out of what waits then, oldest first.
-While a slot works, the next batch gathers by itself; a lone request never waits.
+Late binding, no timer: a slot's thread takes its next batch itself, the moment it is free, out of
+what waits then. While it works the next batch gathers by itself; a lone request never waits.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from _thread import allocate_lock
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gevent.event import Event
+from gevent.hub import Waiter
 
+from mlfunc_runtime.calls import as_outcome
+from mlfunc_runtime.cost import Cost
+from mlfunc_runtime.errors import Problem
+from mlfunc_runtime.load import Load
 from mlfunc_runtime.streams import Stream
+from mlfunc_runtime.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlfunc_runtime.executor import Mailbox, Slot
     from mlfunc_runtime.messages import Request
+    from mlfunc_runtime.metrics import Metrics
+    from mlfunc_runtime.sizes import Weigh
 
     # A batch in, one outcome each out: a value, or the exception that fails that one alone.
     Run = Callable[[Sequence["Item"]], Sequence[Any]]
 
+# Learning takes 5 us a batch: of the shortest ones only some teach.
+_LEARN_EVERY = 0.001
+_LATE = "its turn came too late for its deadline"
+
 
 class Item:
-    """One request's place in the queue and, later, its outcome."""
+    """One request's place in the queue and, later, its outcome.
 
-    __slots__ = ("arguments", "done", "enqueued", "finished", "outcome", "request", "started")
+    `waits` is true until it is taken or given up. `deadline` is in seconds of time.perf_counter.
+    """
 
-    def __init__(self, request: Request, arguments: dict[str, Any]) -> None:
+    __slots__ = (
+        "arguments",
+        "deadline",
+        "enqueued",
+        "finished",
+        "key",
+        "outcome",
+        "request",
+        "size",
+        "started",
+        "waiter",
+        "waits",
+    )
+
+    def __init__(
+        self, request: Request, arguments: dict[str, Any], size: float = 1.0, key: object = ()
+    ) -> None:
         self.request = request
         self.arguments = arguments
+        self.size = size
+        self.key = key
+        self.deadline = request.deadline
+        self.waits = True
         self.outcome: Any = None
-        self.done = Event()
+        self.waiter: Waiter[None] = Waiter()
         self.enqueued = time.perf_counter()
         self.started = self.finished = 0.0
 
 
 class Batcher:
-    """Queue in front of the slots. All methods run on the hub."""
+    """Queue in front of the slots; each runs batches in its own way.
+
+    Methods without another word run on the hub. What the hub and the slots share is changed under
+    a native lock that is held for some microseconds, and never while user code runs.
+    """
 
     def __init__(
         self,
-        run: Run,
-        slots: Sequence[Slot],
+        runs: Mapping[Slot, Run],
         mailbox: Mailbox,
+        metrics: Metrics,
         *,
         max_size: int,
-        observe: Callable[[int, float], None],
+        weigh: Weigh,
     ) -> None:
-        self._run = run
-        self._idle = list(slots)
+        self._runs = dict(runs)
+        self._serve_calls = {slot: partial(self._serve, slot) for slot in runs}
         self._mailbox = mailbox
-        self._max_size = max_size
-        self._observe = observe
-        self._waiting: deque[Item] = deque()
+        self._metrics = metrics
+        self._weigh = weigh
+        self._lock = allocate_lock()
+        self._idle = list(runs)
+        self._cost = Cost()
+        self._waiting = Waiting(self._cost, max_size)
+        self._load = Load(self._cost, max_size, len(runs))
+        self._learned = 0.0
+        self.coming = 0
 
     @property
     def waiting(self) -> int:
         """Requests that have no slot yet."""
-        return len(self._waiting)
+        return self._waiting.count
+
+    def predicted_wait(self) -> float:
+        """Seconds until a request that comes now would have its prediction; 0 while it would not
+        wait, or nothing was learned yet. `coming` requests are on their way to the queue.
+        """
+        waiting = self._waiting
+        ahead = waiting.count + self.coming
+        if self._idle and not ahead:
+            return 0.0
+        with self._lock:
+            return self._load.wait(time.perf_counter(), ahead, waiting.count, waiting.units)
 
     def predict(self, request: Request, arguments: dict[str, Any]) -> Any:
         """Wait for a slot and the prediction; raise what `predict` raised.
 
         Whoever stops waiting has cancelled the request.
         """
-        item = Item(request, arguments)
-        self._waiting.append(item)
-        self._dispatch()
+        item = Item(request, arguments, *self._weigh(arguments))
+        self._enqueue(item)
         try:
-            item.done.wait()
+            item.waiter.get()
         except BaseException:
             self._give_up(item)
             raise
-        if isinstance(item.outcome, Stream):
-            request.streams.append(item.outcome)
-        request.timings.queue = item.started - item.enqueued
-        request.timings.predict = item.finished - item.started
-        if isinstance(item.outcome, BaseException):
-            raise item.outcome
-        return item.outcome
+        return _settle(item)
+
+    def _enqueue(self, item: Item) -> None:
+        with self._lock:
+            self._waiting.add(item)
+            slot = self._idle.pop() if self._idle else None
+        if slot is not None:
+            slot.run(self._serve_calls[slot])
 
     def _give_up(self, item: Item) -> None:
-        """Out of the queue if it is there still; if it runs, nobody reads what comes of it."""
+        """It never runs if it waits still; if it runs, nobody reads what comes of it."""
         item.request.cancelled = True
-        if item in self._waiting:
-            self._waiting.remove(item)
+        with self._lock:
+            waited = self._waiting.forget(item)
+        if waited:
+            self._metrics.dropped["cancelled"] += 1
         if isinstance(item.outcome, Stream):
             item.outcome.close()
 
-    def _dispatch(self) -> None:
-        while self._idle and (batch := self._next_batch()):
-            slot = self._idle.pop()
-            slot.run(lambda slot=slot, batch=batch: self._work(slot, batch))  # type: ignore[misc]  # mypy: lambda defaults
+    def _serve(self, slot: Slot) -> None:
+        """In the slot's thread: batch after batch, until nothing waits, or a call does."""
+        while batch := self._take(slot):
+            self._work(slot, batch)
+            if slot.wanted:
+                slot.run(self._serve_calls[slot])
+                return
 
-    def _next_batch(self) -> list[Item]:
-        batch: list[Item] = []
-        while self._waiting and len(batch) < self._max_size:
-            batch.append(self._waiting.popleft())
+    def _take(self, slot: Slot) -> list[Item]:
+        """In the slot's thread."""
+        with self._lock:
+            now = time.perf_counter()
+            batch, late = self._waiting.take(now)
+            if batch:
+                self._load.begin(slot, batch, now, left=self._waiting.count)
+            else:
+                self._idle.append(slot)
+        if late:
+            self._mailbox.post(lambda: self._too_late(late))
         return batch
 
     def _work(self, slot: Slot, batch: list[Item]) -> None:
-        """In the slot's thread.
+        """In the slot's thread. One wake-up of the hub for the whole batch.
 
         A stream is answered when it begins and keeps the slot until it ends.
         """
         started = time.perf_counter()
-        outcomes = self._run(batch)
-        finished = time.perf_counter()
+        outcomes = _outcomes(self._runs[slot], batch)
+        _note(batch, outcomes, started)
         streams = [outcome for outcome in outcomes if isinstance(outcome, Stream)]
         if streams:
-            self._mailbox.post(lambda: self._answer(batch, outcomes, started, finished))
-            for stream in streams:
-                stream.pump()
-            self._mailbox.post(
-                lambda: self._release(slot, len(batch), time.perf_counter() - started)
-            )
-        else:
-            self._mailbox.post(lambda: self._finish(slot, batch, outcomes, started, finished))
+            self._mailbox.post(partial(_answer, batch))
+        for stream in streams:
+            stream.pump()
+        busy = self._end(slot, batch, started)
+        self._mailbox.post(partial(self._finish, batch, busy, answered=bool(streams)))
 
-    def _finish(
-        self,
-        slot: Slot,
-        batch: list[Item],
-        outcomes: Sequence[Any],
-        started: float,
-        finished: float,
-    ) -> None:
-        """Back on the hub. The slot gets its next batch before the answers of this one go out."""
-        self._release(slot, len(batch), finished - started)
-        self._answer(batch, outcomes, started, finished)
+    def _end(self, slot: Slot, batch: list[Item], started: float) -> float:
+        """In the slot's thread: learn from the batch, unless all of it failed."""
+        now = time.perf_counter()
+        with self._lock:
+            self._load.end(slot)
+            if now - self._learned > _LEARN_EVERY and not all(map(_failed, batch)):
+                self._learned = now
+                self._cost.observe(len(batch), _longest(batch), now - started)
+        return now - started
 
-    def _release(self, slot: Slot, size: int, busy: float) -> None:
-        self._idle.append(slot)
-        self._observe(size, busy)
-        self._dispatch()
+    def _finish(self, batch: list[Item], busy: float, *, answered: bool) -> None:
+        units = sum(item.size for item in batch)
+        self._metrics.observe_batch(len(batch), busy, units, len(batch) * _longest(batch))
+        if not answered:
+            _answer(batch)
 
-    def _answer(
-        self, batch: list[Item], outcomes: Sequence[Any], started: float, finished: float
-    ) -> None:
-        for item, outcome in zip(batch, outcomes, strict=True):
-            item.started, item.finished, item.outcome = started, finished, outcome
-            item.done.set()
-            if item.request.cancelled and isinstance(outcome, Stream):
-                outcome.close()
+    def _too_late(self, late: list[Item]) -> None:
+        self._metrics.dropped["deadline"] += len(late)
+        _note(late, [Problem(504, _LATE) for _ in late], time.perf_counter())
+        _answer(late)
+
+
+def _settle(item: Item) -> Any:
+    request = item.request
+    if isinstance(item.outcome, Stream):
+        request.streams.append(item.outcome)
+    request.timings.queue = item.started - item.enqueued
+    request.timings.predict = item.finished - item.started
+    if isinstance(item.outcome, BaseException):
+        raise item.outcome
+    return item.outcome
+
+
+def _outcomes(run: Run, batch: list[Item]) -> Sequence[Any]:
+    """One for each, whatever `run` does: the slot must go on, and nobody may wait for ever."""
+    try:
+        outcomes = run(batch)
+    except BaseException as error:
+        return [as_outcome(error)] * len(batch)
+    if len(outcomes) != len(batch):
+        message = f"{len(outcomes)} outcomes for a batch of {len(batch)}"
+        return [RuntimeError(message)] * len(batch)
+    return outcomes
+
+
+def _note(batch: Sequence[Item], outcomes: Sequence[Any], started: float) -> None:
+    finished = time.perf_counter()
+    for item, outcome in zip(batch, outcomes, strict=True):
+        item.started, item.finished, item.outcome = started, finished, outcome
+
+
+def _answer(batch: Sequence[Item]) -> None:
+    """On the hub: each request goes on at once, until it waits for something else."""
+    for item in batch:
+        item.waiter.switch(None)
+        if item.request.cancelled and isinstance(item.outcome, Stream):
+            item.outcome.close()
+
+
+def _failed(item: Item) -> bool:
+    return isinstance(item.outcome, BaseException)
+
+
+def _longest(batch: Sequence[Item]) -> float:
+    return max(item.size for item in batch)

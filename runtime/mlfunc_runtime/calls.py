@@ -6,6 +6,7 @@ An exception is an outcome like any other; it is raised where the request waits.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator, Mapping, Set
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mlfunc_runtime.batcher import Item, Run
     from mlfunc_runtime.executor import Mailbox
     from mlfunc_runtime.loader import Predictor
+
+_log = logging.getLogger("mlfunc")
 
 
 def make(predictor: Predictor, mailbox: Mailbox) -> Run:
@@ -40,7 +43,7 @@ def one(
         try:
             result = _no_coroutine(predict(**item.arguments))
         except BaseException as error:
-            return [_as_outcome(error)]
+            return [as_outcome(error)]
         if isinstance(result, stream_kinds):
             return [Stream(cast("Iterator[Any]", result), mailbox)]
         return [result]
@@ -49,22 +52,43 @@ def one(
 
 
 def batched(predict: Callable[..., Any]) -> Run:
-    """Each argument becomes a list of what the requests sent; as many results come back."""
+    """Each argument becomes a list of what the requests sent; as many results come back.
 
-    def call(batch: Sequence[Item]) -> list[Any]:
+    When `predict` raises, each request is tried once more by itself: a bad one fails alone.
+    """
+
+    def call(batch: Sequence[Item]) -> Sequence[Any]:
         logs.request_id.set("")
         try:
-            names = batch[0].arguments
-            columns = {name: [item.arguments[name] for item in batch] for name in names}
-            return _one_each(_no_coroutine(predict(**columns)), len(batch))
+            results = _no_coroutine(predict(**_columns(batch)))
         except BaseException as error:
-            return [_as_outcome(error)] * len(batch)
+            return [as_outcome(error)] if len(batch) == 1 else _one_by_one(call, batch, error)
+        try:
+            return _one_each(results, len(batch))
+        except BaseException as error:
+            return [as_outcome(error)] * len(batch)
 
     return call
 
 
-def _as_outcome(error: BaseException) -> Exception:
-    """A request ends with what its predictor raised; the process does not, even on `exit()`."""
+def _columns(batch: Sequence[Item]) -> dict[str, list[Any]]:
+    return {name: [item.arguments[name] for item in batch] for name in batch[0].arguments}
+
+
+def _one_by_one(call: Run, batch: Sequence[Item], error: BaseException) -> list[Any]:
+    told = "predict raised %s on a batch of %d: they run one by one"
+    _log.warning(told, type(error).__name__, len(batch))
+    outcomes: list[Any] = []
+    for item in batch:
+        outcomes += [as_outcome(error)] if item.request.cancelled else call([item])
+    return outcomes
+
+
+def as_outcome(error: BaseException) -> Exception:
+    """What was raised, to be raised again where the request waits.
+
+    A request ends with what its predictor raised; the process does not, even on `exit()`.
+    """
     if isinstance(error, Exception):
         return error
     wrapped = RuntimeError(f"predict raised {type(error).__name__}")

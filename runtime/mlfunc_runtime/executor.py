@@ -63,6 +63,11 @@ class Slot:
         """
         self._calls.put(call)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether more calls wait for this one to end. Safe from any thread."""
+        return not self._calls.empty()
+
     def close(self) -> None:
         """End the thread when it has done what it was given."""
         self._calls.put(None)

@@ -206,6 +206,9 @@ class Function:
             "mlfunc_ready": lambda: self.state == "ready",
             "mlfunc_in_flight": lambda: self.in_flight,
             "mlfunc_queue": lambda: self._pipeline.batcher.waiting if self._pipeline else 0,
+            "mlfunc_predicted_wait_seconds": lambda: (
+                self._pipeline.batcher.predicted_wait() if self._pipeline else 0.0
+            ),
             "mlfunc_slots": lambda: self.settings.slots,
             "mlfunc_hooks_backlog": lambda: self.backlog.size,
         }

@@ -31,6 +31,9 @@ _MAY_ASK = {
     "after_predict": ("result", "request", "event"),
     "after_response": ("result", "request", "event"),
 }
+# Methods that are called by the names of predict's parameters.
+_BY_FIELDS = ("size",)
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _LIKELY_TYPOS = 0.75
 
 
@@ -58,7 +61,7 @@ class Predictor:
     `wire` binds what a client sends: before_predict's own body parameters if it has some, else
     predict's. `trusts_before` says that before_predict takes the request alone, so that only it
     knows what the wire looks like. `needs_event`: a plain request is not enough.
-    `is_async`: some method is `async def`.
+    `size` tells how much a request weighs. `is_async`: some method is `async def`.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Predictor:
     streams: bool
     batch: int
     hooks: dict[str, Hook]
+    size: Hook | None
     example: Example | None
 
 
@@ -114,6 +118,7 @@ def describe(cls: type, settings: Settings) -> Predictor:
     batched = settings.batch > 1
     hooks = {name: hook for name in _MAY_ASK if (hook := _hook(instance, name)) is not None}
     binding = schema.bind(predict, batched=batched)
+    size = _size(instance, binding)
     before = _before_binding(hooks)
     streams = schema.streams(predict)
     _check_stream(streams=streams, batched=batched, hooks=hooks)
@@ -131,6 +136,7 @@ def describe(cls: type, settings: Settings) -> Predictor:
         streams=streams,
         batch=settings.batch,
         hooks=hooks,
+        size=size,
         example=_example(_own(instance, "example")),
     )
 
@@ -223,14 +229,36 @@ def _hook(instance: Any, name: str) -> Hook | None:
     where = f"{type(instance).__name__}.{name}"
     if not callable(method):
         raise StartupError(f"{where} is no method but {type(method).__name__}")
+    _refuse_generator(where, method)
+    if name == "before_predict":
+        return Hook(method, tuple(p.name for p in schema.parameters_of(method)))
+    return Hook(method, _wants(where, method, _MAY_ASK[name]))
+
+
+def _refuse_generator(where: str, method: Callable[..., Any]) -> None:
     plain = inspect.unwrap(method)
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         raise StartupError(
             f"{where} is a generator and would not run", "return a value instead of `yield`"
         )
-    if name == "before_predict":
-        return Hook(method, tuple(p.name for p in schema.parameters_of(method)))
-    return Hook(method, _wants(where, method, _MAY_ASK[name]))
+
+
+def _size(instance: Any, binding: schema.Binding) -> Hook | None:
+    """`size` gets what one request sends: by the names of predict's parameters, or the only one by
+    whatever name.
+    """
+    method = _own(instance, "size")
+    if method is None or not callable(method):
+        # A predictor may keep a number by that name.
+        return None
+    where = f"{type(instance).__name__}.size"
+    _refuse_generator(where, method)
+    if inspect.iscoroutinefunction(inspect.unwrap(method)):
+        raise StartupError(f"{where} is `async def`", "it is asked for each request: make it `def`")
+    parameters = schema.parameters_of(method)
+    if len(parameters) == len(binding.names) == 1 and parameters[0].kind in _BY_NAME:
+        return Hook(method, (parameters[0].name,))
+    return Hook(method, _wants(where, method, binding.names))
 
 
 def _wants(where: str, method: Callable[..., Any], allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -275,9 +303,10 @@ def _refuse_lookalikes(cls: type) -> None:
     """`before_predicts` or `unlod` would silently never run. A private name, or one with a number,
     is the user's own.
     """
+    known = (*_MAY_ASK, *_BY_FIELDS)
     for name in vars(cls):
-        own = name.startswith("_") or any(map(str.isdigit, name)) or name in _MAY_ASK
-        close = [] if own else difflib.get_close_matches(name, _MAY_ASK, 1, 0.9)
+        own = name.startswith("_") or any(map(str.isdigit, name)) or name in known
+        close = [] if own else difflib.get_close_matches(name, known, 1, 0.9)
         if close and callable(getattr(cls, name)):
             raise StartupError(
                 f"{cls.__name__}.{name} would never be called", f"did you mean {close[0]}?"

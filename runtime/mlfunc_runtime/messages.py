@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import uuid
@@ -30,7 +31,9 @@ class Request:
 
     `data` holds the decoded input: the fields of the JSON object as a dict, or the whole body.
     `event` is the CloudEvent, if it was one. `state` is the predictor's own: what one hook leaves
-    there the next one finds. `cancelled` turns true when nobody waits for the answer any more.
+    there the next one finds. `cancelled` turns true when nobody waits for the answer any more: a
+    prediction that takes long may look, and end early. `deadline` is when that will be, in seconds
+    of time.perf_counter.
     """
 
     __slots__ = (
@@ -39,6 +42,7 @@ class Request:
         "body",
         "cancelled",
         "data",
+        "deadline",
         "event",
         "headers",
         "id",
@@ -62,6 +66,7 @@ class Request:
         request_id: str = "",
     ) -> None:
         self.arrived = time.perf_counter()
+        self.deadline = math.inf
         self.id = request_id or uuid.uuid4().hex
         self.method = method
         self.path = path
@@ -89,6 +94,7 @@ class Request:
             request_id=self.id,
         )
         part.arrived, part.event, part.timings = self.arrived, event, self.timings
+        part.deadline = self.deadline
         part.when_sent, part.streams = self.when_sent, self.streams
         return part
 

@@ -76,7 +76,11 @@ class Metrics:
         self.request_seconds = Histogram()
         self.stage_seconds = {stage: Histogram() for stage in STAGES}
         self.batch_size = Histogram(_SIZES)
+        self.batch_seconds = Histogram()
+        self.batch_units = self.batch_padded_units = 0.0
         self.slot_busy_seconds = 0.0
+        self.refused: Counter[str] = Counter(full=0, wait=0)
+        self.dropped: Counter[str] = Counter(deadline=0, cancelled=0)
         self.hooks_total = 0
         self.hooks_failed_total = 0
         self.gauges: dict[str, Callable[[], float]] = {}
@@ -90,9 +94,14 @@ class Metrics:
         for stage, histogram in self.stage_seconds.items():
             histogram.observe(getattr(request.timings, stage))
 
-    def observe_batch(self, size: int, busy: float) -> None:
-        """A slot was busy for `busy` seconds with a batch of `size`."""
+    def observe_batch(self, size: int, busy: float, units: float, padded: float) -> None:
+        """A slot was busy for `busy` seconds with a batch of `size` that weighs `units`, and
+        `padded` with each as large as the largest.
+        """
         self.batch_size.observe(size)
+        self.batch_seconds.observe(busy)
+        self.batch_units += units
+        self.batch_padded_units += padded
         self.slot_busy_seconds += busy
 
     def render(self) -> bytes:
@@ -114,8 +123,21 @@ class Metrics:
             yield from histogram.lines("mlfunc_stage_seconds", f'stage="{stage}"')
         yield from _head("mlfunc_batch_size", "histogram", "Requests in one call of predict.")
         yield from self.batch_size.lines("mlfunc_batch_size")
+        yield from _head("mlfunc_batch_seconds", "histogram", "Time that one batch held its slot.")
+        yield from self.batch_seconds.lines("mlfunc_batch_seconds")
+        yield from self._turned_away()
         yield from self._counters()
         yield from self._gauges()
+
+    def _turned_away(self) -> Iterator[str]:
+        yield from _head("mlfunc_refused_total", "counter", "Requests refused with 503 on arrival.")
+        for reason, count in self.refused.items():
+            yield f'mlfunc_refused_total{{reason="{reason}"}} {count}'
+        yield from _head(
+            "mlfunc_dropped_total", "counter", "Requests that left the queue unserved."
+        )
+        for reason, count in self.dropped.items():
+            yield f'mlfunc_dropped_total{{reason="{reason}"}} {count}'
 
     def _counters(self) -> Iterator[str]:
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -123,6 +145,11 @@ class Metrics:
             "mlfunc_slot_busy_seconds_total": (
                 "Seconds that slots were held, added up.",
                 self.slot_busy_seconds,
+            ),
+            "mlfunc_batch_units_total": ("Sizes of requests, added up.", self.batch_units),
+            "mlfunc_batch_padded_units_total": (
+                "The same with each as large as the largest of its batch: with padding.",
+                self.batch_padded_units,
             ),
             "mlfunc_hooks_total": ("after_response hooks that ended.", self.hooks_total),
             "mlfunc_hooks_failed_total": (
@@ -155,6 +182,7 @@ _GAUGES = {
     "mlfunc_ready": "1 when predictions are served.",
     "mlfunc_in_flight": "Requests without a complete reply.",
     "mlfunc_queue": "Requests that wait for a slot.",
+    "mlfunc_predicted_wait_seconds": "Until a request that comes now would have its prediction.",
     "mlfunc_slots": "Predictions that may run at once.",
     "mlfunc_hooks_backlog": "after_response hooks that wait or run.",
     "process_resident_memory_bytes": "Memory in RAM.",

@@ -17,7 +17,7 @@ from gevent import GreenletExit
 from gevent.event import Event
 from gevent.timeout import Timeout
 
-from mlfunc_runtime import calls, logs, protocols
+from mlfunc_runtime import admission, calls, logs, protocols, sizes
 from mlfunc_runtime.around import Around
 from mlfunc_runtime.batcher import Batcher
 from mlfunc_runtime.errors import Problem, user_traceback
@@ -65,11 +65,11 @@ class Pipeline:
         self._timeout = settings.timeout
         self._around = Around(predictor, async_loop)
         self.batcher = Batcher(
-            calls.make(predictor, mailbox),
-            slots,
+            {slot: calls.make(predictor, mailbox) for slot in slots},
             mailbox,
+            metrics,
             max_size=predictor.batch,
-            observe=metrics.observe_batch,
+            weigh=sizes.weigher(predictor.binding.names, predictor.size),
         )
 
     def handle(self, request: Request) -> Reply:
@@ -87,7 +87,7 @@ class Pipeline:
 
     def run(self, request: Request, arguments: dict[str, Any]) -> Any:
         """From arguments to the result that is the reply. Raises what user code raises."""
-        arguments = self._around.before(request, arguments)
+        arguments = self._before(request, arguments)
         result = self.batcher.predict(request, arguments)
         result = self._around.after(request, result)
         self._around.when_sent(request, result)
@@ -102,9 +102,17 @@ class Pipeline:
         for hook in request.when_sent:
             self._backlog.submit(request, hook)
 
+    def _before(self, request: Request, arguments: dict[str, Any]) -> dict[str, Any]:
+        self.batcher.coming += 1
+        try:
+            return self._around.before(request, arguments)
+        finally:
+            self.batcher.coming -= 1
+
     def _answer(self, request: Request) -> Reply:
-        self._admit()
-        with Timeout(self._time_left(request), TooLate):
+        request.deadline = admission.deadline(request, self._timeout)
+        self._admit(request)
+        with Timeout(_time_left(request), TooLate):
             return protocols.of(request).answer(request, self)
 
     def _refusal(self, error: BaseException, request: Request) -> Reply:
@@ -113,7 +121,8 @@ class Pipeline:
             case Problem():
                 return self._refused(error, request)
             case TooLate():
-                return problem(Problem(504, f"no answer within {self._timeout:.3g} s"), request)
+                allowed = request.deadline - request.arrived
+                return problem(Problem(504, f"no answer within {allowed:.3g} s"), request)
             case GreenletExit():
                 raise error
             case _:
@@ -137,21 +146,24 @@ class Pipeline:
         if not self.in_flight:
             self.idle.set()
 
-    def _admit(self) -> None:
+    def _admit(self, request: Request) -> None:
         """Refuse at once what would wait too long; wait while hooks of earlier replies pile up."""
-        limit = self.settings.admitted
-        if self.in_flight > limit:
-            waiting = f"{limit} requests are waiting already"
-            raise Problem(503, waiting, headers={"Retry-After": "1"})
+        try:
+            admission.check_room(self.in_flight, self.settings.admitted)
+            admission.check_wait(self.batcher.predicted_wait(), _time_left(request))
+        except admission.Refused as refused:
+            self._metrics.refused[refused.reason] += 1
+            raise
         self._backlog.wait_for_room(self._timeout)
-
-    def _time_left(self, request: Request) -> float:
-        return max(0.001, request.arrived + self._timeout - time.perf_counter())
 
     def _failed(self, error: BaseException, request: Request) -> Reply:
         fields = {"traceback": user_traceback(error)}
         _log.error("%s: %s", type(error).__name__, error, extra={"fields": fields})
         return problem(function_failed(), request)
+
+
+def _time_left(request: Request) -> float:
+    return max(0.001, request.deadline - time.perf_counter())
 
 
 def _trace(request: Request, reply: Reply) -> None:

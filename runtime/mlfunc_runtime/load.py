@@ -1,0 +1,63 @@
+"""How long a request would wait: from what waits, what runs, and what batches cost. O(1)."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from mlfunc_runtime.batcher import Item
+    from mlfunc_runtime.cost import Cost
+
+# Of a moving average: how much the newest batch counts.
+_NEWEST = 0.1
+
+
+class Load:
+    """What runs now, and what batches have been like."""
+
+    def __init__(self, cost: Cost, max_size: int, slots: int) -> None:
+        self._cost = cost
+        self._slots = slots
+        self._running: dict[Hashable, tuple[float, float]] = {}
+        self._full = float(max_size)
+        self._padding = 1.0
+        self._mean = 1.0
+
+    def begin(self, slot: Hashable, batch: Sequence[Item], now: float, *, left: int) -> None:
+        """A slot starts on a batch; `left` requests did not come into it, so it was a full one."""
+        n, units = len(batch), sum(item.size for item in batch)
+        longest = max(item.size for item in batch)
+        self._running[slot] = (now, self._cost.seconds(n, longest))
+        self._mean += _NEWEST * (units / n - self._mean)
+        if left:
+            self._full += _NEWEST * (n - self._full)
+            self._padding += _NEWEST * (n * longest / units - self._padding)
+
+    def end(self, slot: Hashable) -> None:
+        """The slot is free."""
+        self._running.pop(slot, None)
+
+    def wait(self, now: float, ahead: int, waiting: int, units: float) -> float:
+        """Seconds until a request would have its prediction with `ahead` before it, of which
+        `waiting` weigh `units`; the others weigh what requests weigh.
+
+        0 while too little is known.
+        """
+        if not self._cost.known:
+            return 0.0
+        size = (units + self._mean * (ahead + 1 - waiting)) / (ahead + 1)
+        n = round(min(self._full, ahead + 1)) or 1
+        batch = self._cost.seconds(n, size * (self._padding if n > 1 else 1.0))
+        before = self._left(now) + (ceil((ahead + 1) / n) - 1) * batch
+        return before / self._slots + batch
+
+    def _left(self, now: float) -> float:
+        """Of what runs. What is over its time takes as long again, for all we know."""
+        total = 0.0
+        for began, predicted in self._running.values():
+            elapsed = now - began
+            total += predicted - elapsed if elapsed < predicted else elapsed
+        return total
