@@ -10,18 +10,23 @@ where it was. `bend` is what the three terms do not explain, by the number of re
 from __future__ import annotations
 
 from math import sqrt
+from typing import cast
 
 _ENOUGH = 5
 _FORGET = 0.99
+# When all that ran lately took much longer, or much less, than foretold, it is another model now.
+_DRIFTED = (0.67, 1.5)
+_AFTER_DRIFT = 0.02
 # Of what the data say, relative: a direction they say nothing about stays where it was.
 _INERTIA = 0.003
 _BEND_PRIOR = 5.0
-_BEND_MEMORY = 100.0
+_BEND_MEMORY = 20.0
 _BEND_LIMITS = (0.25, 4.0)
 _SWEEPS = 30
 # Batches between two solutions, which take 30 us; while little is known, each one counts.
 _EACH = 8
 _Terms = tuple[float, float, float]
+_Sums = tuple[float, float, float, float, float, float, float, float, float]
 
 
 class Cost:
@@ -32,12 +37,13 @@ class Cost:
     Identification, 2nd edition, section 11.2 (forgetting).
     """
 
-    __slots__ = ("_bends", "_hefts", "_sums", "observed", "terms")
+    __slots__ = ("_bends", "_drift", "_hefts", "_sums", "observed", "terms")
 
     def __init__(self) -> None:
         self.terms: _Terms = (0.0, 0.0, 0.0)
         self.observed = 0
-        self._sums = (0.0,) * 9
+        self._drift = 1.0
+        self._sums: _Sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         self._bends = [1.0, 1.0]
         self._hefts = [0.0, 0.0]
 
@@ -62,9 +68,10 @@ class Cost:
     def observe(self, n: int, longest: float, seconds: float) -> None:
         """A batch took so long."""
         seconds = max(seconds, 1e-9)
-        self._gather(n, n * longest, seconds)
         if not self.observed:
             self.terms = (seconds / 2, 0.0, seconds / 2 / (n * longest))
+        self._notice_drift(seconds / max(self.seconds(n, longest), 1e-9))
+        self._gather(n, n * longest, seconds)
         self.observed += 1
         if self.observed < _EACH or not self.observed % _EACH:
             self.terms = self._solve()
@@ -92,6 +99,16 @@ class Cost:
             s_n * _FORGET + w * seconds * n,
             s_u * _FORGET + w * seconds * units,
         )
+
+    def _notice_drift(self, ratio: float) -> None:
+        """Start anew, from the same terms at the new pace."""
+        self._drift += 0.1 * (min(ratio, 3.0) - self._drift)
+        low, high = _DRIFTED
+        if not low < self._drift < high:
+            fixed, each, unit = self.terms
+            self.terms = (fixed * self._drift, each * self._drift, unit * self._drift)
+            self._sums = cast("_Sums", tuple(value * _AFTER_DRIFT for value in self._sums))
+            self._drift = 1.0
 
     def _solve(self) -> _Terms:
         """In units in which each term alone weighs the same, so that sizes may be of any scale."""
