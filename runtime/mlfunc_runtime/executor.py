@@ -44,8 +44,13 @@ class Mailbox:
         self._watcher.close()
 
     def _deliver(self) -> None:
-        while self._posted:
-            self._posted.popleft()()
+        """No more than there is now, so that sockets and timers get their turn in between."""
+        try:
+            for _ in range(len(self._posted)):
+                self._posted.popleft()()
+        finally:
+            if self._posted:
+                self._watcher.send()
 
 
 class Slot:

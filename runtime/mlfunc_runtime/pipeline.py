@@ -154,7 +154,7 @@ class Pipeline:
         except admission.Refused as refused:
             self._metrics.refused[refused.reason] += 1
             raise
-        self._backlog.wait_for_room(self._timeout)
+        self._backlog.wait_for_room(_time_left(request))
 
     def _failed(self, error: BaseException, request: Request) -> Reply:
         fields = {"traceback": user_traceback(error)}

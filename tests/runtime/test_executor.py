@@ -75,6 +75,31 @@ def test_many_posts_are_delivered_in_order(mailbox: Mailbox, slot: Slot) -> None
     assert seen == list(range(1000))
 
 
+def test_a_callback_that_raises_strands_none_after_it(
+    mailbox: Mailbox, slot: Slot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[int] = []
+
+    def post_all() -> None:
+        for number in range(3):
+            mailbox.post(lambda: 1 // 0)  # type: ignore[arg-type,return-value]
+            mailbox.post(lambda number=number: seen.append(number))  # type: ignore[misc]  # defaults
+
+    slot.run(post_all)
+    while len(seen) < 3:
+        gevent.sleep(0.001)
+    assert capsys.readouterr().err.count("ZeroDivisionError") >= 3
+
+
+def test_a_slot_knows_that_it_is_wanted(slot: Slot, mailbox: Mailbox) -> None:
+    call_in(slot, mailbox, len, "").get()
+    assert not slot.wanted
+    slot.run(lambda: time.sleep(0.05))
+    waiting = call_in(slot, mailbox, lambda: slot.wanted)
+    assert slot.wanted
+    assert waiting.get() is False
+
+
 @pytest.mark.parametrize("error", [ValueError("here"), SystemExit(3)], ids=repr)
 def test_a_call_that_raises_is_logged_and_the_slot_goes_on(
     slot: Slot, mailbox: Mailbox, error: BaseException, caplog: pytest.LogCaptureFixture

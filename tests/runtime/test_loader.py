@@ -69,6 +69,12 @@ def test_a_predictor_that_is_not_there(
          "did you mean before_predict?"),
         ("def predict(self, n): yield n\n    def after_predict(self, result): pass",
          "predict is a generator, so after_predict has no result to change", "change each item"),
+        ("def predict(self, a, b): pass\n    def size(self, item): pass", "P.size asks for `item`, which nobody passes",
+         "it may ask for a, b"),
+        ("def predict(self, text): pass\n    def size(self, text, lenght): pass", "P.size asks for `lenght`, which nobody passes",
+         "it may ask for text"),
+        ("def predict(self, n): pass\n    async def size(self, n): pass", "P.size is `async def`", "it is asked for each request: make it `def`"),
+        ("def predict(self, n): pass\n    def size(self, n): yield 1", "P.size is a generator and would not run", "return a value"),
         ("example = object()\n    def predict(self, n): pass", "`example` cannot be sent as JSON", "use JSON data"),
         ("from pathlib import Path\n    example = Path('none.png')\n    def predict(self, n): pass",
          "`example` is the file none.png, which does not exist", "write it relative to"),
@@ -234,3 +240,10 @@ def test_a_hook_with_positional_only_parameters_is_refused(write: Write) -> None
         )
     )
     assert str(error) == "P.after_response asks for `result`, which nobody passes"
+
+
+def test_a_number_by_the_name_of_size_is_the_predictor_s_own(write: Write) -> None:
+    with Client(
+        write("class P:\n    size = 224\n    def predict(self, n: int): return n")
+    ) as client:
+        assert client.post({"n": 2}).json() == 2
