@@ -21,8 +21,9 @@ from mlfunc_runtime.streams import Stream
 from mlfunc_runtime.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from mlfunc_runtime.collating import Collator, Prepare
     from mlfunc_runtime.executor import Mailbox, Slot
     from mlfunc_runtime.messages import Request
     from mlfunc_runtime.metrics import Metrics
@@ -86,14 +87,18 @@ class Batcher:
         *,
         max_size: int,
         weigh: Weigh,
+        prepare: Prepare | None = None,
     ) -> None:
-        self._runs = dict(runs)
-        self._serve_calls = {slot: partial(self._serve, slot) for slot in runs}
+        works = {slot: partial(self._work, run) for slot, run in runs.items()}
+        self._collators = _collators(runs, prepare, self._work) if prepare else []
+        hands = {each.thread: each.hand_over for each in self._collators} or works
+        # What a thread does that is woken: it takes batches and hands each to who runs it.
+        self._serves = {taker: partial(self._serve, taker, hand) for taker, hand in hands.items()}
         self._mailbox = mailbox
         self._metrics = metrics
         self._weigh = weigh
         self._lock = allocate_lock()
-        self._idle = list(runs)
+        self._idle = list(self._serves)
         self._cost = Cost()
         self._waiting = Waiting(self._cost, max_size)
         self._load = Load(self._cost, max_size, len(runs))
@@ -135,7 +140,7 @@ class Batcher:
             self._waiting.add(item)
             slot = self._idle.pop() if self._idle else None
         if slot is not None:
-            slot.run(self._serve_calls[slot])
+            slot.run(self._serves[slot])
 
     def _give_up(self, item: Item) -> None:
         """It never runs if it waits still; if it runs, nobody reads what comes of it."""
@@ -147,48 +152,53 @@ class Batcher:
         if isinstance(item.outcome, Stream):
             item.outcome.close()
 
-    def _serve(self, slot: Slot) -> None:
-        """In the slot's thread: batch after batch, until nothing waits, or a call does."""
-        while batch := self._take(slot):
-            self._work(slot, batch)
-            if slot.wanted:
-                slot.run(self._serve_calls[slot])
+    def close(self) -> None:
+        """End the threads that are the batcher's own."""
+        for each in self._collators:
+            each.thread.close()
+
+    def _serve(self, taker: Slot, hand: Callable[[list[Item]], None]) -> None:
+        """In the taker's thread: batch after batch, until nothing waits, or a call does."""
+        while batch := self._take(taker):
+            hand(batch)
+            if taker.wanted:
+                taker.run(self._serves[taker])
                 return
 
-    def _take(self, slot: Slot) -> list[Item]:
-        """In the slot's thread."""
+    def _take(self, taker: Slot) -> list[Item]:
+        """In the taker's thread."""
         with self._lock:
             now = time.perf_counter()
             batch, late = self._waiting.take(now)
             if batch:
-                self._load.begin(slot, batch, now, left=self._waiting.count)
+                self._load.begin(batch, now, left=self._waiting.count)
             else:
-                self._idle.append(slot)
+                self._idle.append(taker)
         if late:
             self._mailbox.post(lambda: self._too_late(late))
         return batch
 
-    def _work(self, slot: Slot, batch: list[Item]) -> None:
+    def _work(self, run: Run, batch: list[Item]) -> None:
         """In the slot's thread. One wake-up of the hub for the whole batch.
 
         A stream is answered when it begins and keeps the slot until it ends.
         """
         started = time.perf_counter()
-        outcomes = _outcomes(self._runs[slot], batch)
+        outcomes = _outcomes(run, batch)
         _note(batch, outcomes, started)
         streams = [outcome for outcome in outcomes if isinstance(outcome, Stream)]
         if streams:
             self._mailbox.post(partial(_answer, batch))
         for stream in streams:
             stream.pump()
-        busy = self._end(slot, batch, started)
+        busy = self._end(batch, started)
         self._mailbox.post(partial(self._finish, batch, busy, answered=bool(streams)))
 
-    def _end(self, slot: Slot, batch: list[Item], started: float) -> float:
+    def _end(self, batch: list[Item], started: float) -> float:
         """In the slot's thread: learn from the batch, unless all of it failed."""
         now = time.perf_counter()
         with self._lock:
-            self._load.end(slot)
+            self._load.end(batch)
             if now - self._learned > _LEARN_EVERY and not all(map(_failed, batch)):
                 self._learned = now
                 self._cost.observe(len(batch), _longest(batch), now - started)
@@ -215,6 +225,14 @@ def _settle(item: Item) -> Any:
     if isinstance(item.outcome, BaseException):
         raise item.outcome
     return item.outcome
+
+
+def _collators(
+    slots: Iterable[Slot], prepare: Prepare, work: Callable[[Run, list[Item]], None]
+) -> list[Collator]:
+    from mlfunc_runtime.collating import Collator
+
+    return [Collator(slot, prepare, work) for slot in slots]
 
 
 def _outcomes(run: Run, batch: list[Item]) -> Sequence[Any]:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mlfunc_runtime.batcher import Item, Run
+    from mlfunc_runtime.collating import Prepare
     from mlfunc_runtime.executor import Mailbox
-    from mlfunc_runtime.loader import Predictor
+    from mlfunc_runtime.loader import Collate, Predictor
 
 _log = logging.getLogger("mlfunc")
 
@@ -27,9 +28,16 @@ _log = logging.getLogger("mlfunc")
 def make(predictor: Predictor, mailbox: Mailbox) -> Run:
     """How this predictor's batches are run."""
     if predictor.batch > 1:
-        return batched(predictor.predict)
+        return batched(predictor.predict, predictor.collate)
     kinds = (GeneratorType, Iterator) if predictor.streams else (GeneratorType,)
     return one(predictor.predict, mailbox, kinds)
+
+
+def ahead(predictor: Predictor, isolation: str) -> Prepare | None:
+    """How its next batch is collated while the model runs, if it is, and the model runs here."""
+    if predictor.collate is None or isolation != "thread":
+        return None
+    return collated(predictor.predict, predictor.collate)
 
 
 def one(
@@ -51,36 +59,63 @@ def one(
     return call
 
 
-def batched(predict: Callable[..., Any]) -> Run:
+def batched(predict: Callable[..., Any], collate: Collate | None = None) -> Run:
     """Each argument becomes a list of what the requests sent; as many results come back.
 
     When `predict` raises, each request is tried once more by itself: a bad one fails alone.
     """
+    if collate is not None:
+        prepare = collated(predict, collate)
+        return lambda batch: prepare(batch)(batch)
 
     def call(batch: Sequence[Item]) -> Sequence[Any]:
-        logs.request_id.set("")
-        try:
-            results = _no_coroutine(predict(**_columns(batch)))
-        except BaseException as error:
-            return [as_outcome(error)] if len(batch) == 1 else _one_by_one(call, batch, error)
-        try:
-            return _one_each(results, len(batch))
-        except BaseException as error:
-            return [as_outcome(error)] * len(batch)
+        return _attempt(lambda: predict(**_columns(batch)), batch, call)
 
     return call
+
+
+def collated(predict: Callable[..., Any], collate: Collate) -> Prepare:
+    """The same in two steps: `collate` now, and `predict` when what comes back is called."""
+
+    def prepare(batch: Sequence[Item]) -> Run:
+        logs.request_id.set("")
+        try:
+            arguments = collate.arguments(_columns(batch))
+        except BaseException as raised:
+            error = raised
+            return lambda batch: _one_by_one(again, batch, error)
+        return lambda batch: _attempt(lambda: predict(**arguments), batch, again)
+
+    def again(batch: Sequence[Item]) -> Sequence[Any]:
+        return prepare(batch)(batch)
+
+    return prepare
+
+
+def _attempt(predict: Callable[[], Any], batch: Sequence[Item], again: Run) -> Sequence[Any]:
+    logs.request_id.set("")
+    try:
+        results = _no_coroutine(predict())
+    except BaseException as error:
+        return _one_by_one(again, batch, error)
+    try:
+        return _one_each(results, len(batch))
+    except BaseException as error:
+        return [as_outcome(error)] * len(batch)
 
 
 def _columns(batch: Sequence[Item]) -> dict[str, list[Any]]:
     return {name: [item.arguments[name] for item in batch] for name in batch[0].arguments}
 
 
-def _one_by_one(call: Run, batch: Sequence[Item], error: BaseException) -> list[Any]:
+def _one_by_one(again: Run, batch: Sequence[Item], error: BaseException) -> list[Any]:
+    if len(batch) == 1:
+        return [as_outcome(error)]
     told = "predict raised %s on a batch of %d: they run one by one"
     _log.warning(told, type(error).__name__, len(batch))
     outcomes: list[Any] = []
     for item in batch:
-        outcomes += [as_outcome(error)] if item.request.cancelled else call([item])
+        outcomes += [as_outcome(error)] if item.request.cancelled else again([item])
     return outcomes
 
 

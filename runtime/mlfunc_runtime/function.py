@@ -121,6 +121,8 @@ class Function:
         """Drain the hooks until `deadline`, unload, and say what was left undone."""
         hooks = self.backlog.drain(max(0.0, deadline - time.monotonic()))
         unloaded = self.predictor is None or self._unload(self.predictor, deadline)
+        if self._pipeline is not None:
+            self._pipeline.close()
         for slot in self._slots:
             slot.close()
         self._async_loop.close()

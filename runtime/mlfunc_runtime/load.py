@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
 
     from mlfunc_runtime.batcher import Item
     from mlfunc_runtime.cost import Cost
@@ -21,24 +21,24 @@ class Load:
     def __init__(self, cost: Cost, max_size: int, slots: int) -> None:
         self._cost = cost
         self._slots = slots
-        self._running: dict[Hashable, tuple[float, float]] = {}
+        self._running: dict[Item, tuple[float, float]] = {}
         self._full = float(max_size)
         self._padding = 1.0
         self._mean = 1.0
 
-    def begin(self, slot: Hashable, batch: Sequence[Item], now: float, *, left: int) -> None:
+    def begin(self, batch: Sequence[Item], now: float, *, left: int) -> None:
         """A slot starts on a batch; `left` requests did not come into it, so it was a full one."""
         n, units = len(batch), sum(item.size for item in batch)
         longest = max(item.size for item in batch)
-        self._running[slot] = (now, self._cost.seconds(n, longest))
+        self._running[batch[0]] = (now, self._cost.seconds(n, longest))
         self._mean += _NEWEST * (units / n - self._mean)
         if left:
             self._full += _NEWEST * (n - self._full)
             self._padding += _NEWEST * (n * longest / units - self._padding)
 
-    def end(self, slot: Hashable) -> None:
-        """The slot is free."""
-        self._running.pop(slot, None)
+    def end(self, batch: Sequence[Item]) -> None:
+        """The slot is free again."""
+        self._running.pop(batch[0], None)
 
     def wait(self, now: float, ahead: int, waiting: int, units: float) -> float:
         """Seconds until a request would have its prediction with `ahead` before it, of which

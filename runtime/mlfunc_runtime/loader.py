@@ -32,7 +32,7 @@ _MAY_ASK = {
     "after_response": ("result", "request", "event"),
 }
 # Methods that are called by the names of predict's parameters.
-_BY_FIELDS = ("size",)
+_BY_FIELDS = ("size", "collate")
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _LIKELY_TYPOS = 0.75
 
@@ -43,6 +43,23 @@ class Hook:
 
     call: Callable[..., Any]
     wants: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Collate:
+    """How a batch's columns become what `predict` takes: by the parameter `into`; `passed_on` are
+    the columns that it gets as they are, request and event.
+    """
+
+    call: Callable[..., Any]
+    wants: tuple[str, ...]
+    into: str
+    passed_on: tuple[str, ...]
+
+    def arguments(self, columns: dict[str, list[Any]]) -> dict[str, Any]:
+        """The arguments of predict."""
+        made = self.call(**{name: columns[name] for name in self.wants})
+        return {name: columns[name] for name in self.passed_on} | {self.into: made}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +94,7 @@ class Predictor:
     batch: int
     hooks: dict[str, Hook]
     size: Hook | None
+    collate: Collate | None
     example: Example | None
 
 
@@ -117,7 +135,8 @@ def describe(cls: type, settings: Settings) -> Predictor:
     predict = _predict_of(cls, instance)
     batched = settings.batch > 1
     hooks = {name: hook for name in _MAY_ASK if (hook := _hook(instance, name)) is not None}
-    binding = schema.bind(predict, batched=batched)
+    collate = _collate(instance, predict, batched=batched)
+    binding = _binding(predict, collate, batched=batched)
     size = _size(instance, binding)
     before = _before_binding(hooks)
     streams = schema.streams(predict)
@@ -137,6 +156,7 @@ def describe(cls: type, settings: Settings) -> Predictor:
         batch=settings.batch,
         hooks=hooks,
         size=size,
+        collate=collate,
         example=_example(_own(instance, "example")),
     )
 
@@ -243,6 +263,11 @@ def _refuse_generator(where: str, method: Callable[..., Any]) -> None:
         )
 
 
+def _refuse_coroutine(where: str, method: Callable[..., Any]) -> None:
+    if inspect.iscoroutinefunction(inspect.unwrap(method)):
+        raise StartupError(f"{where} is `async def`", "make it `def`: nobody would await it")
+
+
 def _size(instance: Any, binding: schema.Binding) -> Hook | None:
     """`size` gets what one request sends: by the names of predict's parameters, or the only one by
     whatever name.
@@ -253,8 +278,7 @@ def _size(instance: Any, binding: schema.Binding) -> Hook | None:
         return None
     where = f"{type(instance).__name__}.size"
     _refuse_generator(where, method)
-    if inspect.iscoroutinefunction(inspect.unwrap(method)):
-        raise StartupError(f"{where} is `async def`", "it is asked for each request: make it `def`")
+    _refuse_coroutine(where, method)
     parameters = schema.parameters_of(method)
     if len(parameters) == len(binding.names) == 1 and parameters[0].kind in _BY_NAME:
         return Hook(method, (parameters[0].name,))
@@ -272,6 +296,36 @@ def _wants(where: str, method: Callable[..., Any], allowed: tuple[str, ...]) -> 
             hint = f"it may ask for {', '.join(allowed)}" + _closest(parameter.name, allowed)
             raise StartupError(f"{where} asks for `{parameter}`, which nobody passes", hint)
     return tuple(p.name for p in parameters if p.name in allowed)
+
+
+def _collate(instance: Any, predict: Callable[..., Any], *, batched: bool) -> Collate | None:
+    method = _own(instance, "collate")
+    if method is None or not callable(method):
+        return None
+    where = f"{type(instance).__name__}.collate"
+    _refuse_coroutine(where, method)
+    _refuse_generator(where, method)
+    if not batched:
+        hint = "set it higher, or rename the method if it is not for the batcher"
+        raise StartupError(f"{where} makes batches, but serve.batch.max_size is 1", hint)
+    into = [p.name for p in schema.parameters_of(predict) if p.name not in schema.INJECTED]
+    if len(into) != 1:
+        hint = "give it one parameter, besides request and event"
+        raise StartupError(f"predict takes {', '.join(into)} instead of what collate returns", hint)
+    wants = tuple(p.name for p in schema.parameters_of(method))
+    passed_on = tuple(p.name for p in schema.parameters_of(predict) if p.name in schema.INJECTED)
+    return Collate(method, wants, into[0], passed_on)
+
+
+def _binding(
+    predict: Callable[..., Any], collate: Collate | None, *, batched: bool
+) -> schema.Binding:
+    """What requests are bound to is what gets their columns first."""
+    if collate is None:
+        return schema.bind(predict, batched=batched)
+    binding = schema.bind(collate.call, batched=batched)
+    injected = tuple(dict.fromkeys(binding.injected + collate.passed_on))
+    return dataclasses.replace(binding, injected=injected)
 
 
 def _before_binding(hooks: dict[str, Hook]) -> schema.Binding | None:

@@ -70,7 +70,12 @@ class Pipeline:
             metrics,
             max_size=predictor.batch,
             weigh=sizes.weigher(predictor.binding.names, predictor.size),
+            prepare=calls.ahead(predictor, settings.isolation),
         )
+
+    def close(self) -> None:
+        """No more predictions."""
+        self.batcher.close()
 
     def handle(self, request: Request) -> Reply:
         """Answer a request. Never raises: what goes wrong becomes a reply.

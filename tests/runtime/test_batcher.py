@@ -17,7 +17,7 @@ from mlfunc_runtime.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from mlfunc_runtime.batcher import Item
+    from mlfunc_runtime.batcher import Item, Run
     from mlfunc_runtime.testing import Client
 
     Serve = Callable[..., Client]
@@ -323,13 +323,13 @@ def test_a_batch_hears_which_of_its_requests_nobody_waits_for(serve: Serve) -> N
 class Load:
     """Requests in random order of arrival, some of whose callers leave."""
 
-    def __init__(self, *, max_size: int, slots: int, seed: int) -> None:
+    def __init__(self, *, max_size: int, slots: int, seed: int = 0, run: Run | None = None) -> None:
         self.chance = random.Random(seed)
         self.mailbox, self.metrics = Mailbox(), Metrics()
         self.slots = [Slot(f"slot-{number}") for number in range(slots)]
         self.batches: list[list[int]] = []
         self.batcher = Batcher(
-            dict.fromkeys(self.slots, self.run),
+            dict.fromkeys(self.slots, run or self.run),
             self.mailbox,
             self.metrics,
             max_size=max_size,
@@ -377,7 +377,6 @@ def test_under_random_load_each_gets_its_own_answer_once(
 
 
 def test_a_run_that_breaks_its_promises_answers_everybody_and_the_slot_goes_on() -> None:
-    load = Load(max_size=4, slots=1, seed=0)
     broken: Iterator[Any] = iter([[], [1, 2, 3], ValueError("here")])
 
     def run(batch: Sequence[Item]) -> list[Any]:
@@ -386,7 +385,7 @@ def test_a_run_that_breaks_its_promises_answers_everybody_and_the_slot_goes_on()
             raise outcome
         return list(outcome)
 
-    load.batcher._runs = dict.fromkeys(load.slots, run)
+    load = Load(max_size=4, slots=1, run=run)
     for _ in range(3):
         with pytest.raises((RuntimeError, ValueError), match=r"outcomes for a batch|here"):
             load.batcher.predict(Request(), {"n": 1})
@@ -395,7 +394,7 @@ def test_a_run_that_breaks_its_promises_answers_everybody_and_the_slot_goes_on()
 
 
 def test_a_call_gets_its_turn_in_a_slot_that_is_never_idle() -> None:
-    load = Load(max_size=1, slots=1, seed=0)
+    load = Load(max_size=1, slots=1)
     answers: dict[int, list[Any]] = {number: [] for number in range(200)}
     jobs = [gevent.spawn(load.ask, number, answers) for number in answers]
     gevent.sleep(0.03)
@@ -423,3 +422,49 @@ def test_a_request_that_gave_up_leaves_the_queue(serve: Serve) -> None:
     assert {job.value.status for job in jobs} == {504}
     gauges = client.function.metrics.gauges
     assert (gauges["mlfunc_queue"](), gauges["mlfunc_in_flight"]()) == (0, 0)
+
+
+COLLATE = """
+    import threading, time
+    collated, began, met, ahead = [], [], [], []
+    second = threading.Event()
+
+    class P:
+        def collate(self, text: list[str], scale: list[int] = 2):
+            if len(collated) == 1: second.set()
+            collated.append(threading.current_thread().name)
+            if "bad" in text: raise ValueError("bad")
+            return {"rows": [len(each) * by for each, by in zip(text, scale, strict=True)]}
+
+        def predict(self, batch, request: list) -> list[int]:
+            began.append(threading.current_thread().name)
+            met.append(second.wait(5) if WAIT else True)
+            ahead.append(len(collated) - len(began))
+            met.append(len(request) == len(batch["rows"]))
+            return batch["rows"]
+"""
+
+
+def test_the_next_batch_is_collated_while_the_model_runs_and_no_more_than_that(
+    serve: Serve,
+) -> None:
+    client = serve(COLLATE.replace("WAIT", "len(began) == 1"), serve=_batched(2))
+    jobs = [gevent.spawn(client.post, {"text": "x" * n, "scale": 3}) for n in range(12)]
+    gevent.joinall(jobs)
+    assert [job.value.json() for job in jobs] == [3 * n for n in range(12)]
+    predictor = sys.modules["predictor"]
+    assert set(predictor.began) == {"slot-0"}
+    assert set(predictor.collated) == {"slot-0-collate"}
+    assert 6 <= len(predictor.began) <= 12
+    assert all(predictor.met)
+    assert max(predictor.ahead) == 1
+
+
+def test_what_collate_refuses_fails_alone(serve: Serve) -> None:
+    client = serve(COLLATE.replace("WAIT", "False"), serve=_batched(8))
+    texts = ["a", "bad", "ccc", "dd"]
+    jobs = [gevent.spawn(client.post, {"text": text}) for text in texts]
+    gevent.joinall(jobs)
+    assert [job.value.status for job in jobs] == [200, 500, 200, 200]
+    assert jobs[2].value.json() == 6
+    assert client.post({"text": 3}).json()["field"] == "text"

@@ -73,7 +73,7 @@ def test_a_predictor_that_is_not_there(
          "it may ask for a, b"),
         ("def predict(self, text): pass\n    def size(self, text, lenght): pass", "P.size asks for `lenght`, which nobody passes",
          "it may ask for text"),
-        ("def predict(self, n): pass\n    async def size(self, n): pass", "P.size is `async def`", "it is asked for each request: make it `def`"),
+        ("def predict(self, n): pass\n    async def size(self, n): pass", "P.size is `async def`", "make it `def`"),
         ("def predict(self, n): pass\n    def size(self, n): yield 1", "P.size is a generator and would not run", "return a value"),
         ("example = object()\n    def predict(self, n): pass", "`example` cannot be sent as JSON", "use JSON data"),
         ("from pathlib import Path\n    example = Path('none.png')\n    def predict(self, n): pass",
@@ -240,6 +240,24 @@ def test_a_hook_with_positional_only_parameters_is_refused(write: Write) -> None
         )
     )
     assert str(error) == "P.after_response asks for `result`, which nobody passes"
+
+
+@pytest.mark.parametrize(
+    ("body", "size", "message"),
+    [
+        ("def predict(self, batch): pass\n    def collate(self, a: list): pass", 1,
+         "P.collate makes batches, but serve.batch.max_size is 1"),
+        ("def predict(self, a, b): pass\n    def collate(self, a: list): pass", 2,
+         "predict takes a, b instead of what collate returns"),
+        ("def predict(self, batch): pass\n    async def collate(self, a: list): pass", 2, "P.collate is `async def`"),
+        ("def predict(self, batch): pass\n    def collate(self, a: int): pass", 2,
+         "collate: serve.batch.max_size is above 1, but `a: int` is no list"),
+    ],
+)  # fmt: skip
+def test_a_collate_that_does_not_fit(write: Write, body: str, size: int, message: str) -> None:
+    error = failure(write(f"class P:\n    {body}\n", serve={"batch": {"max_size": size}}))
+    assert str(error).startswith(message)
+    assert error.hint
 
 
 def test_a_number_by_the_name_of_size_is_the_predictor_s_own(write: Write) -> None:

@@ -121,7 +121,7 @@ class Simulation:
         self.outcome.late += len(late)
         if batch:
             slot = self.free.pop()
-            self.load.begin(slot, batch, now, left=self.waiting.count)
+            self.load.begin(batch, now, left=self.waiting.count)
             took = self.truth(*shape(batch)) * (1 + abs(self.chance.gauss(0, 0.05)))
             heapq.heappush(self.ends, (now + took, slot, batch, now))
         return bool(batch)
@@ -129,7 +129,7 @@ class Simulation:
     def end(self) -> float:
         now, slot, batch, began = heapq.heappop(self.ends)
         self.free.append(slot)
-        self.load.end(slot)
+        self.load.end(batch)
         self.waiting.cost.observe(*shape(batch), now - began)
         self.outcome.latencies += [now - item.enqueued for item in batch]
         self.outcome.foretold += [item.outcome for item in batch]
