@@ -20,14 +20,21 @@ from mlfunc_runtime import patching  # noqa: E402
 patching.patch()
 
 import os  # noqa: E402
+import sys  # noqa: E402
 
 from mlfunc_runtime import cpus, logs, settings  # noqa: E402
 from mlfunc_runtime.errors import StartupError  # noqa: E402
+
+# The hub takes the GIL back from a Python-heavy predict several times a request. Measured beside
+# one: health answers in 3 ms (p50) and 19 ms (p99), with Python's 5 ms in 10 and 31, and predict
+# uses no more CPU; with 0.5 ms, 4 % more.
+_SWITCH_INTERVAL = 0.001
 
 
 def main() -> None:
     """Read the settings, serve, leave with the exit code."""
     logs.setup()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     from mlfunc_runtime.server import Server
     from mlfunc_runtime.worker import exit_now
 

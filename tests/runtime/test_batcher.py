@@ -230,7 +230,7 @@ def test_batches_are_made_of_what_is_close_in_size(serve: Serve) -> None:
             def predict(self, words: list[list[str]]) -> list[int]:
                 lengths = list(map(len, words))
                 batches.append(lengths)
-                time.sleep(0.002 + 0.0005 * len(lengths) * max(lengths))
+                time.sleep(0.002 + 0.0002 * len(lengths) * max(lengths))
                 return lengths
             def size(self, words): return len(words)
         """,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import pytest
 from mlfunc_runtime.executor import Mailbox, Slot, call_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -116,3 +116,13 @@ def test_a_call_that_raises_is_logged_and_the_slot_goes_on(
 
 def test_a_slot_s_thread_has_its_name(slot: Slot, mailbox: Mailbox) -> None:
     assert call_in(slot, mailbox, lambda: threading.current_thread().name).get() == "test"
+
+
+def test_the_hub_gets_the_gil_back_soon(start: Callable[..., Any]) -> None:
+    process = start("""
+        import sys
+
+        class P:
+            def predict(self): return sys.getswitchinterval()
+    """)
+    assert process.json(b"")[1] == pytest.approx(0.001)
