@@ -35,15 +35,16 @@ def deadline(request: Request, timeout: float) -> float:
     return request.arrived + min(timeout, _duration(given))
 
 
-def check_room(in_flight: int, limit: int) -> None:
-    """The hard bound: each request that waits holds memory and a connection.
+def check_room(in_flight: int, limit: int, predicted: float) -> None:
+    """The hard bound: each request that waits holds memory and a connection. Those that are here
+    are done after `predicted` seconds.
 
     Raises:
         Refused: more are here.
 
     """
     if in_flight > limit:
-        raise Refused("full", f"{limit} requests are waiting already", 1.0)
+        raise Refused("full", f"{limit} requests are waiting already", predicted)
 
 
 def check_wait(predicted: float, left: float) -> None:

@@ -153,9 +153,10 @@ class Pipeline:
 
     def _admit(self, request: Request) -> None:
         """Refuse at once what would wait too long; wait while hooks of earlier replies pile up."""
+        predicted = self.batcher.predicted_wait()
         try:
-            admission.check_room(self.in_flight, self.settings.admitted)
-            admission.check_wait(self.batcher.predicted_wait(), _time_left(request))
+            admission.check_room(self.in_flight, self.settings.admitted, predicted)
+            admission.check_wait(predicted, _time_left(request))
         except admission.Refused as refused:
             self._metrics.refused[refused.reason] += 1
             raise

@@ -45,8 +45,8 @@ def of(value: Any) -> float:
 def _length(value: Any) -> float:
     if isinstance(value, _SEQUENCES):
         return len(value)
-    shape = getattr(value, "shape", None)
-    return shape[0] if isinstance(shape, tuple) and shape else 1
+    shape = _shape(value)
+    return shape[0] if shape else 1
 
 
 def _sources(names: tuple[str, ...], wants: tuple[str, ...]) -> tuple[str, ...]:
@@ -73,10 +73,15 @@ def _key(names: tuple[str, ...], arguments: Mapping[str, Any]) -> object:
 
 def _array(value: Any) -> tuple[object, ...]:
     """Arrays and tensors are stacked: of one type and rank. They are told by what they have, so
-    that no library is imported for it.
+    that no library is imported for it, and as text, which compares without any code of theirs.
     """
     dtype = getattr(value, "dtype", None)
-    return () if dtype is None else (dtype, len(getattr(value, "shape", ())))
+    return () if dtype is None else (str(dtype), len(_shape(value)))
+
+
+def _shape(value: Any) -> tuple[Any, ...]:
+    shape = getattr(value, "shape", None)
+    return shape if isinstance(shape, tuple) else ()
 
 
 def _checked(size: Any) -> float:

@@ -393,6 +393,18 @@ def test_a_run_that_breaks_its_promises_answers_everybody_and_the_slot_goes_on()
     load.close()
 
 
+def test_a_mistake_of_ours_does_not_cost_the_slot(caplog: pytest.LogCaptureFixture) -> None:
+    load = Load(max_size=4, slots=1)
+    hand = load.batcher._load.begin
+    load.batcher._load.begin = None  # type: ignore[assignment]
+    with pytest.raises(gevent.Timeout), gevent.Timeout(0.1):
+        load.batcher.predict(Request(), {"n": 1})
+    load.batcher._load.begin = hand  # type: ignore[method-assign]
+    assert load.batcher.predict(Request(), {"n": 2}) == 4
+    assert "a call in slot-0 raised" in caplog.text
+    load.close()
+
+
 def test_a_call_gets_its_turn_in_a_slot_that_is_never_idle() -> None:
     load = Load(max_size=1, slots=1)
     answers: dict[int, list[Any]] = {number: [] for number in range(200)}
@@ -422,6 +434,7 @@ def test_a_request_that_gave_up_leaves_the_queue(serve: Serve) -> None:
     assert {job.value.status for job in jobs} == {504}
     gauges = client.function.metrics.gauges
     assert (gauges["mlfunc_queue"](), gauges["mlfunc_in_flight"]()) == (0, 0)
+    assert client.function.metrics.dropped == {"deadline": 4, "cancelled": 0}
 
 
 COLLATE = """
