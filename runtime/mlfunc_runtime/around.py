@@ -11,8 +11,9 @@ from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
     from mlfunc_runtime.asyncloop import AsyncLoop
-    from mlfunc_runtime.loader import Hook, Predictor
+    from mlfunc_runtime.loader import Predictor
     from mlfunc_runtime.messages import Request
+    from mlfunc_runtime.methods import Hook
 
 
 class Around:

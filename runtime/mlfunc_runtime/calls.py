@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mlfunc_runtime.batcher import Item, Run
     from mlfunc_runtime.collating import Prepare
     from mlfunc_runtime.executor import Mailbox
-    from mlfunc_runtime.loader import Collate, Predictor
+    from mlfunc_runtime.loader import Predictor
+    from mlfunc_runtime.methods import Collate
 
 _log = logging.getLogger("mlfunc")
 

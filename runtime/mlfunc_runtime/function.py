@@ -25,7 +25,8 @@ from mlfunc_runtime.streams import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlfunc_runtime.loader import Example, Hook, Predictor
+    from mlfunc_runtime.loader import Example, Predictor
+    from mlfunc_runtime.methods import Hook
     from mlfunc_runtime.settings import Settings
 
 T = TypeVar("T")

@@ -169,13 +169,13 @@ def bind(method: Callable[..., Any], *, batched: bool = False) -> Binding:
     parameters = parameters_of(method)
     _refuse_variadic(where, parameters)
     injected = tuple(p.name for p in parameters if p.name in INJECTED)
-    needs_event = any(p.name == "event" and p.default is p.empty for p in parameters)
     wanted = [p for p in parameters if p.name not in INJECTED]
     types_by_name = {p.name: _element(where, p, _hint(method, p), batched) for p in wanted}
     defaults = {p.name: p.default for p in wanted if p.default is not p.empty}
     kind, body_type = _shape(where, types_by_name, defaults)
     decode = _decoder(where, body_type)
-    return Binding(kind, tuple(types_by_name), injected, needs_event, defaults, body_type, decode)
+    needs = needs_event(method)
+    return Binding(kind, tuple(types_by_name), injected, needs, defaults, body_type, decode)
 
 
 def parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -184,6 +184,11 @@ def parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
         return list(inspect.signature(method).parameters.values())
     except ValueError as error:
         raise StartupError(f"{name_of(method)} tells nothing of its parameters: {error}") from None
+
+
+def needs_event(method: Callable[..., Any]) -> bool:
+    """Whether it asks for the event, and would not do without."""
+    return any(p.name == "event" and p.default is p.empty for p in parameters_of(method))
 
 
 def name_of(method: Callable[..., Any]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlfunc_runtime.loader import Hook
+    from mlfunc_runtime.methods import Hook
 
     # Arguments of predict in, size and key out: requests share a batch if their keys are equal.
     Weigh = Callable[[Mapping[str, Any]], tuple[float, object]]

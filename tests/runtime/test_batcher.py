@@ -481,3 +481,16 @@ def test_what_collate_refuses_fails_alone(serve: Serve) -> None:
     assert [job.value.status for job in jobs] == [200, 500, 200, 200]
     assert jobs[2].value.json() == 6
     assert client.post({"text": 3}).json()["field"] == "text"
+
+
+def test_a_collated_predict_may_ask_for_events(serve: Serve) -> None:
+    client = serve(
+        """
+        class P:
+            def collate(self, n: list[int]): return n
+            def predict(self, batch, event: list) -> list[str]: return [each.get_id() for each in event]
+        """,
+        serve=_batched(4),
+    )
+    assert client.event({"n": 1}, id="e-7").json() == "e-7"
+    assert client.post({"n": 1}).status == 400

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 import pytest
 from mlfunc_runtime import sizes
-from mlfunc_runtime.loader import Hook
+from mlfunc_runtime.methods import Hook
 
 
 @pytest.mark.parametrize(
