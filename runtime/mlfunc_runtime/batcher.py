@@ -43,14 +43,14 @@ class Batcher:
 
     def __init__(
         self,
-        run: Run,
+        runs: Sequence[Run],
         slots: Sequence[Slot],
         mailbox: Mailbox,
         *,
         max_size: int,
         observe: Callable[[int, float], None],
     ) -> None:
-        self._run = run
+        self._runs = dict(zip(slots, runs, strict=True))
         self._idle = list(slots)
         self._mailbox = mailbox
         self._max_size = max_size
@@ -69,7 +69,7 @@ class Batcher:
         """
         item = Item(request, arguments)
         self._waiting.append(item)
-        self._dispatch()
+        self.dispatch()
         try:
             item.done.wait()
         except BaseException:
@@ -91,10 +91,15 @@ class Batcher:
         if isinstance(item.outcome, Stream):
             item.outcome.close()
 
-    def _dispatch(self) -> None:
-        while self._idle and (batch := self._next_batch()):
-            slot = self._idle.pop()
+    def dispatch(self) -> None:
+        """Give what waits to the slots that are free, and ready: told when one becomes ready."""
+        while (free := self._free()) and (batch := self._next_batch()):
+            slot = free.pop()
+            self._idle.remove(slot)
             slot.run(lambda slot=slot, batch=batch: self._work(slot, batch))  # type: ignore[misc]  # mypy: lambda defaults
+
+    def _free(self) -> list[Slot]:
+        return [slot for slot in self._idle if slot.ready]
 
     def _next_batch(self) -> list[Item]:
         batch: list[Item] = []
@@ -108,7 +113,7 @@ class Batcher:
         A stream is answered when it begins and keeps the slot until it ends.
         """
         started = time.perf_counter()
-        outcomes = self._run(batch)
+        outcomes = self._runs[slot](batch)
         finished = time.perf_counter()
         streams = [outcome for outcome in outcomes if isinstance(outcome, Stream)]
         if streams:
@@ -136,7 +141,7 @@ class Batcher:
     def _release(self, slot: Slot, size: int, busy: float) -> None:
         self._idle.append(slot)
         self._observe(size, busy)
-        self._dispatch()
+        self.dispatch()
 
     def _answer(
         self, batch: list[Item], outcomes: Sequence[Any], started: float, finished: float

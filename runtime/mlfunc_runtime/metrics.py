@@ -69,7 +69,7 @@ class Histogram:
 
 
 class Metrics:
-    """All that is counted. `gauges` are read when somebody asks."""
+    """All that is counted. `gauges` are read when somebody asks; `others` make lines then."""
 
     def __init__(self) -> None:
         self.requests: Counter[int] = Counter()
@@ -80,6 +80,7 @@ class Metrics:
         self.hooks_total = 0
         self.hooks_failed_total = 0
         self.gauges: dict[str, Callable[[], float]] = {}
+        self.others: list[Callable[[], Iterator[str]]] = []
         self.startup: Mapping[str, float] = {}
         self._started = time.time()
 
@@ -116,6 +117,8 @@ class Metrics:
         yield from self.batch_size.lines("mlfunc_batch_size")
         yield from self._counters()
         yield from self._gauges()
+        for lines in self.others:
+            yield from lines()
 
     def _counters(self) -> Iterator[str]:
         usage = resource.getrusage(resource.RUSAGE_SELF)
