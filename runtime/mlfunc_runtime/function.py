@@ -72,7 +72,7 @@ class Function:
             limit=settings.hook_backlog,
             timeout=settings.hook_timeout,
         )
-        self._processes = self._make_processes() if settings.isolation == "process" else None
+        self._processes: Group | None = None
         self._export()
 
     @property
@@ -95,7 +95,8 @@ class Function:
             raise
 
     def _start(self) -> None:
-        if self._processes is not None:
+        if self.settings.isolation == "process":
+            self._processes = self._make_processes()
             self._processes.spawn()
         logs.event(f"importing {self.settings.predictor}", phase="importing")
         cls = self._in_slot(loader.import_class, self.settings).get()

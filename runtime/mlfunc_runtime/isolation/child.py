@@ -219,15 +219,32 @@ def _end_with(parent: int) -> None:
 
 def _leave_signals_to_the_parent() -> None:
     """Ctrl-C reaches the whole group, and the parent drains first. A handler that does nothing,
-    unlike SIG_IGN, is not inherited by the programs that a predictor starts.
+    unlike SIG_IGN, is not inherited by the programs that a predictor starts; its forks get the
+    usual ones, before a signal can reach them.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def hold_back(how: int) -> None:
+        signal.pthread_sigmask(how, usual)
+
+    def fork() -> None:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        hold_back(signal.SIG_UNBLOCK)
+
+    os.register_at_fork(
+        before=lambda: hold_back(signal.SIG_BLOCK),
+        after_in_parent=lambda: hold_back(signal.SIG_UNBLOCK),
+        after_in_child=fork,
+    )
+    for number in usual:
         signal.signal(number, lambda *_: None)
 
 
 def main() -> None:
     """Serve the parent that started this process."""
     socket, there, back, flags, parent = map(int, sys.argv[1:])
+    sys.argv[1:] = []
     _leave_signals_to_the_parent()
     _end_with(parent)
     faulthandler.enable()

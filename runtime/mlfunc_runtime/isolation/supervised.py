@@ -193,7 +193,8 @@ class Supervised:
         ]
 
     def _answer(self, process: Process, tick: Callable[[], object] | None) -> Any:
-        return process.answer(self._settings.process_timeout, tick)
+        """A warm-up may take longer: it may compile the model."""
+        return process.answer(self._settings.process_timeout if self._serving else None, tick)
 
     def _tell_cancelled(self, batch: Sequence[Item]) -> Callable[[], object]:
         """A predictor that asks for the request may ask whether anybody still waits for it."""
