@@ -10,21 +10,20 @@ import gc
 
 gc.disable()
 
-import ctypes  # noqa: E402
 import dataclasses  # noqa: E402
 import faulthandler  # noqa: E402
-import functools  # noqa: E402
 import inspect  # noqa: E402
 import itertools  # noqa: E402
 import logging  # noqa: E402
 import operator  # noqa: E402
 import os  # noqa: E402
-import signal  # noqa: E402
 import sys  # noqa: E402
 from typing import TYPE_CHECKING, Any, cast  # noqa: E402
 
 from mlfunc_runtime import calls, loader, logs  # noqa: E402
 from mlfunc_runtime.context import Context  # noqa: E402
+from mlfunc_runtime.isolation.bonds import end_with, leave_signals_to_parent  # noqa: E402
+from mlfunc_runtime.isolation.coroutines import run_coroutine  # noqa: E402
 from mlfunc_runtime.isolation.crossing import (  # noqa: E402
     CrossedRequest,
     Opened,
@@ -35,13 +34,12 @@ from mlfunc_runtime.isolation.crossing import (  # noqa: E402
 from mlfunc_runtime.isolation.wire import Arena, Channel, Uncrossable, check  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Iterator
 
     from mlfunc_runtime.batcher import Item, Run
     from mlfunc_runtime.loader import Predictor
     from mlfunc_runtime.settings import Settings
 
-_PR_SET_PDEATHSIG = 1
 _WARM_UP_ITEMS = 2
 _log = logging.getLogger("mlfunc")
 
@@ -136,7 +134,7 @@ class Host:
             return
         result = hook.call(**({"context": self._context} if hook.wants else {}))
         if inspect.iscoroutine(result):
-            _run_coroutine(result)
+            run_coroutine(result)
 
 
 def serve(channel: Channel, host: Host) -> None:
@@ -191,62 +189,12 @@ def _told(error: Uncrossable) -> Uncrossable:
     return Uncrossable(f"what predict returned cannot leave its process: {error}")
 
 
-def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> None:
-    """On a loop that goes on running: what `load` starts there lives on."""
-    import asyncio
-
-    asyncio.run_coroutine_threadsafe(coroutine, _loop()).result()
-
-
-@functools.cache
-def _loop() -> Any:
-    import asyncio
-    import threading
-
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="async", daemon=True).start()
-    return loop
-
-
-def _end_with(parent: int) -> None:
-    """The kernel ends this process when the thread that started it ends, also while a prediction
-    holds the GIL (prctl(2)).
-    """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _leave_signals_to_the_parent() -> None:
-    """Ctrl-C reaches the whole group, and the parent drains first. A handler that does nothing,
-    unlike SIG_IGN, is not inherited by the programs that a predictor starts; its forks get the
-    usual ones, before a signal can reach them.
-    """
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def hold_back(how: int) -> None:
-        signal.pthread_sigmask(how, usual)
-
-    def fork() -> None:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
-        hold_back(signal.SIG_UNBLOCK)
-
-    os.register_at_fork(
-        before=lambda: hold_back(signal.SIG_BLOCK),
-        after_in_parent=lambda: hold_back(signal.SIG_UNBLOCK),
-        after_in_child=fork,
-    )
-    for number in usual:
-        signal.signal(number, lambda *_: None)
-
-
 def main() -> None:
     """Serve the parent that started this process."""
     socket, there, back, flags, parent = map(int, sys.argv[1:])
     sys.argv[1:] = []
-    _leave_signals_to_the_parent()
-    _end_with(parent)
+    leave_signals_to_parent()
+    end_with(parent)
     faulthandler.enable()
     logs.setup()
     for descriptor in (socket, there, back, flags):

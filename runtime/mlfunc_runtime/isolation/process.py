@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlfunc_runtime.errors import Problem
-from mlfunc_runtime.isolation.wire import Arena, Channel
+from mlfunc_runtime.isolation.wire import Arena, Channel, Uncrossable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +117,9 @@ class Process:
             value, told = self.channel.receive()
         except EOFError:
             raise self.post_mortem() from None
+        except Uncrossable as error:
+            told_here = f"what predict returned cannot be read in the server's process: {error}"
+            raise Uncrossable(told_here) from error
         if told is not None:
             raise told.again()
         return value

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlfunc_runtime.errors import Problem, StartupError, user_traceback
 from mlfunc_runtime.isolation.crossing import Opened, lifted
+from mlfunc_runtime.isolation.items import Items
 from mlfunc_runtime.isolation.process import Ended, Ending, Process
 from mlfunc_runtime.isolation.wire import Uncrossable
 from mlfunc_runtime.streams import Stream
@@ -243,54 +244,6 @@ class Supervised:
         self.slot.ready = False
         if not self._stopping.is_set():
             self._group.lost(ending.reason)
-
-
-class Items:
-    """The items of a stream, asked for one by one."""
-
-    def __init__(
-        self,
-        slot: Supervised,
-        process: Process,
-        batch: Sequence[Item],
-        answer: Callable[[], Any],
-    ) -> None:
-        self._slot = slot
-        self._process = process
-        self._batch = batch
-        self._answer = answer
-        self._ended = False
-
-    def __iter__(self) -> Items:
-        return self
-
-    def __next__(self) -> Any:
-        more, value = self._call("next")
-        if more:
-            return value
-        self._ended = True
-        self.update(value)
-        raise StopIteration
-
-    def close(self) -> None:
-        """Close the generator. Raises what it raises."""
-        if not self._ended:
-            self._ended = True
-            self._call("close")
-
-    def update(self, states: Sequence[dict[str, Any]]) -> None:
-        """Give the requests what predict has left in their `state`."""
-        for item, state in zip(self._batch, states, strict=False):
-            item.request.state.update(state)
-
-    def _call(self, method: str) -> Any:
-        try:
-            self._process.ask(method)
-            return self._answer()
-        except Ended as ended:
-            self._ended = True
-            self._slot.lose(ended, [item.request.id for item in self._batch])
-            raise ended.ending.problem() from None
 
 
 def _pause(losses: int) -> float:
