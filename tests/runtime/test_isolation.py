@@ -425,6 +425,27 @@ def test_each_slot_has_a_process_and_the_crash_of_one_leaves_the_other(start: St
     assert all(warm for _, warm in served), "each process is warmed up before it serves"
 
 
+def test_a_function_is_ready_while_one_of_its_processes_serves(start: Start) -> None:
+    process = start(
+        """
+        import os, time
+        from pathlib import Path
+        class P:
+            def load(self):
+                if Path("ended").exists(): time.sleep(60)
+            def predict(self, end: bool) -> int:
+                if end: Path("ended").touch(); os._exit(1)
+                return os.getpid()
+        """,
+        **isolated(slots=2),
+    )
+    assert process.json(b'{"end": true}')[0] == 500
+    answers = [process.json(b'{"end": false}') for _ in range(5)]
+    assert {status for status, _ in answers} == {200}
+    assert len({pid for _, pid in answers}) == 1
+    assert process.call(path="/health/readiness", method="GET").status == 200
+
+
 def test_unload_runs_in_each_process_at_the_end(start: Start) -> None:
     process = start(
         """
