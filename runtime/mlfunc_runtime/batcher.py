@@ -15,7 +15,7 @@ from gevent.event import Event
 from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlfunc_runtime.executor import Mailbox, Slot
     from mlfunc_runtime.messages import Request
@@ -43,15 +43,14 @@ class Batcher:
 
     def __init__(
         self,
-        runs: Sequence[Run],
-        slots: Sequence[Slot],
+        runs: Mapping[Slot, Run],
         mailbox: Mailbox,
         *,
         max_size: int,
         observe: Callable[[int, float], None],
     ) -> None:
-        self._runs = dict(zip(slots, runs, strict=True))
-        self._idle = list(slots)
+        self._runs = runs
+        self._idle = list(runs)
         self._mailbox = mailbox
         self._max_size = max_size
         self._observe = observe
@@ -69,7 +68,7 @@ class Batcher:
         """
         item = Item(request, arguments)
         self._waiting.append(item)
-        self.dispatch()
+        self.wake()
         try:
             item.done.wait()
         except BaseException:
@@ -91,8 +90,8 @@ class Batcher:
         if isinstance(item.outcome, Stream):
             item.outcome.close()
 
-    def dispatch(self) -> None:
-        """Give what waits to the slots that are free, and ready: told when one becomes ready."""
+    def wake(self) -> None:
+        """Give what waits to the slots that are free, and ready: called when one becomes ready."""
         while (free := self._free()) and (batch := self._next_batch()):
             slot = free.pop()
             self._idle.remove(slot)
@@ -141,7 +140,7 @@ class Batcher:
     def _release(self, slot: Slot, size: int, busy: float) -> None:
         self._idle.append(slot)
         self._observe(size, busy)
-        self.dispatch()
+        self.wake()
 
     def _answer(
         self, batch: list[Item], outcomes: Sequence[Any], started: float, finished: float

@@ -154,7 +154,7 @@ class Function:
             async_loop=self._async_loop,
             backlog=self.backlog,
             metrics=self.metrics,
-            runs=self._processes.runs if self._processes is not None else (),
+            runs=self._processes.runs if self._processes is not None else None,
         )
 
     def _make_processes(self) -> Group:
@@ -169,7 +169,7 @@ class Function:
         if self.state in ("ready", "restarting"):
             self.state = "ready" if any_process else "restarting"
         if self._pipeline is not None:
-            self._pipeline.batcher.dispatch()
+            self._pipeline.batcher.wake()
 
     def _load(self, predictor: Predictor) -> None:
         if predictor.is_async:

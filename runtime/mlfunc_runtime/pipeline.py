@@ -26,7 +26,7 @@ from mlfunc_runtime.replies import function_failed, problem
 from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlfunc_runtime.asyncloop import AsyncLoop
     from mlfunc_runtime.backlog import Backlog
@@ -57,7 +57,7 @@ class Pipeline:
         async_loop: AsyncLoop,
         backlog: Backlog,
         metrics: Metrics,
-        runs: Sequence[Run] = (),
+        runs: Mapping[Slot, Run] | None = None,
     ) -> None:
         self.predictor = predictor
         self.settings = settings
@@ -69,8 +69,7 @@ class Pipeline:
         self._timeout = settings.timeout
         self._around = Around(predictor, async_loop)
         self.batcher = Batcher(
-            runs or [calls.make(predictor, partial(Stream, mailbox=mailbox))] * len(slots),
-            slots,
+            runs or dict.fromkeys(slots, calls.make(predictor, partial(Stream, mailbox=mailbox))),
             mailbox,
             max_size=predictor.batch,
             observe=metrics.observe_batch,

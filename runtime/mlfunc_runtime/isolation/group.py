@@ -15,6 +15,7 @@ from mlfunc_runtime.isolation.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
+    from mlfunc_runtime.batcher import Run
     from mlfunc_runtime.executor import Mailbox, Result, Slot
     from mlfunc_runtime.isolation.process import Process
     from mlfunc_runtime.isolation.supervised import Payload
@@ -47,9 +48,9 @@ class Group:
         self._restarts: Counter[str] = Counter()
 
     @property
-    def runs(self) -> list[Callable[..., list[Any]]]:
-        """How batches are run, for each slot."""
-        return [each.run for each in self._slots]
+    def runs(self) -> dict[Slot, Run]:
+        """How batches are run in each slot."""
+        return {each.slot: each.run for each in self._slots}
 
     def spawn(self) -> None:
         """Start the processes, which import the predictor while this one does."""
