@@ -242,6 +242,20 @@ def test_a_start_fails_alike_in_threads_and_processes(
     assert process.wait() == code
 
 
+def test_a_signal_during_a_long_load_ends_the_start_and_its_process(start: Start) -> None:
+    process = start(
+        "import time\nclass P:\n    def predict(self, n): pass\n    def load(self): time.sleep(60)",
+        until="loading",
+        **isolated(),
+    )
+    eventually(lambda: children(process) != [])
+    pids = children(process)
+    asked = time.monotonic()
+    assert process.stop() == 0
+    assert time.monotonic() - asked < 5
+    eventually(lambda: not any(map(runs, pids)), 5)
+
+
 @pytest.mark.parametrize("where", ["load", "predict"])
 def test_a_crash_during_the_start_fails_it_and_says_where(start: Start, where: str) -> None:
     process = start(
@@ -388,6 +402,21 @@ def test_batches_cross_and_one_request_of_them_fails_alone(start: Start) -> None
     values = [value for status, value in answers if status == 200]
     assert [value for value, _ in values] == [n for n in range(9) if n % 4]
     assert max(size for _, size in values) > 1
+
+
+def test_a_result_that_cannot_cross_fails_alone_in_its_batch(start: Start) -> None:
+    process = start(
+        """
+        import threading, time
+        class P:
+            def predict(self, n: list[int]) -> list:
+                time.sleep(0.2)
+                return [v if v else threading.Lock() for v in n]
+        """,
+        **isolated(batch={"max_size": 8}),
+    )
+    answers = together(lambda n: process.json(b'{"n": %d}' % n), range(4))
+    assert [status for status, _ in answers] == [500, 200, 200, 200]
 
 
 def together(call: Callable[[int], Any], numbers: range) -> list[Any]:
@@ -676,6 +705,22 @@ def test_a_predictor_gets_the_request_and_what_it_leaves_in_state_comes_back(ser
     )
     reply = client.post({"n": 1}, headers={"X-Request-Id": "r1", "X-A": "b"})
     assert reply.json() == ["r1", "b", {"n": 1}, False, {"before": 1, "during": 2}]
+
+
+def test_a_state_that_cannot_come_back_is_told_and_the_result_does(start: Start) -> None:
+    process = start(
+        """
+        import threading
+        class P:
+            def predict(self, n: int, request):
+                request.state["lock"] = threading.Lock()
+                return n
+        """,
+        **isolated(),
+    )
+    assert process.json(b'{"n": 1}') == (200, 1)
+    process.stop()
+    assert any("request.state cannot leave" in message for message in messages(process))
 
 
 def test_an_event_crosses(serve: Serve) -> None:

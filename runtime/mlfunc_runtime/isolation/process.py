@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlfunc_runtime.errors import Problem
@@ -30,6 +31,7 @@ _TICK = 0.1
 # Long enough for the output of a process that has ended to be read.
 _LAST_WORDS = 0.5
 _KEPT_LINES = 40
+_LONGEST_LINE = 2**16
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -68,9 +70,11 @@ class Process:
         command = [sys.executable, "-m", _MODULE, *map(str, passed), str(os.getpid())]
         try:
             self._child = subprocess.Popen(command, pass_fds=passed, stderr=their_stderr)  # noqa: S603 - our own module
+        except BaseException:
+            _close_all(ours, there, back, stderr)
+            raise
         finally:
-            os.close(theirs)
-            os.close(their_stderr)
+            _close_all(theirs, their_stderr)
         self.pid = self._child.pid
         self.channel = Channel(ours, outgoing=Arena(there), incoming=Arena(back))
         self._output = Output(stderr)
@@ -190,10 +194,15 @@ class Output:
     def _pass_on(self) -> None:
         """Whole lines, so that they do not break ours."""
         with open(self._descriptor, "rb") as source:  # noqa: PTH123 - a pipe
-            for line in source:
+            for line in iter(partial(source.readline, _LONGEST_LINE), b""):
                 self._lines.append(line)
                 with suppress(OSError):
                     _write_all(line)
+
+
+def _close_all(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _write_all(line: bytes) -> None:

@@ -53,7 +53,8 @@ class Watch:
                     os.close(descriptor)
                     when_ended()
                 self._end_the_large()
-        os.close(self._wake)
+        for descriptor in (self._wake, *self._watched):
+            os.close(descriptor)
 
     def _wait(self) -> list[tuple[int, int]]:
         return self._epoll.poll(None if self._limit is None else _BETWEEN_LOOKS)
