@@ -140,9 +140,7 @@ class Batcher:
     def _enqueue(self, item: Item) -> None:
         with self._lock:
             self._waiting.add(item)
-            slot = self._idle.pop() if self._idle else None
-        if slot is not None:
-            slot.run(self._serves[slot])
+        self.wake()
 
     def _give_up(self, item: Item) -> None:
         """It never runs if it waits still; if it runs, nobody reads what comes of it."""
@@ -154,6 +152,15 @@ class Batcher:
             self._metrics.dropped["deadline" if late else "cancelled"] += 1
         if isinstance(item.outcome, Stream):
             item.outcome.close()
+
+    def wake(self) -> None:
+        """Have one who is free and ready look at the queue; to be called when one becomes ready."""
+        with self._lock:
+            ready = next((taker for taker in reversed(self._idle) if taker.ready), None)
+            if ready is not None:
+                self._idle.remove(ready)
+        if ready is not None:
+            ready.run(self._serves[ready])
 
     def close(self) -> None:
         """End the threads that are the batcher's own."""

@@ -12,26 +12,27 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 
 from mlfunc_runtime import logs
-from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mlfunc_runtime.batcher import Item, Run
     from mlfunc_runtime.collating import Prepare
-    from mlfunc_runtime.executor import Mailbox
     from mlfunc_runtime.loader import Predictor
     from mlfunc_runtime.methods import Collate
+
+    # What a generator becomes as an outcome.
+    Opens = Callable[[Iterator[Any]], Any]
 
 _log = logging.getLogger("mlfunc")
 
 
-def make(predictor: Predictor, mailbox: Mailbox) -> Run:
+def make(predictor: Predictor, opens: Opens) -> Run:
     """How this predictor's batches are run."""
     if predictor.batch > 1:
         return batched(predictor.predict, predictor.collate)
     kinds = (GeneratorType, Iterator) if predictor.streams else (GeneratorType,)
-    return one(predictor.predict, mailbox, kinds)
+    return one(predictor.predict, opens, kinds)
 
 
 def ahead(predictor: Predictor, isolation: str) -> Prepare | None:
@@ -42,7 +43,7 @@ def ahead(predictor: Predictor, isolation: str) -> Prepare | None:
 
 
 def one(
-    predict: Callable[..., Any], mailbox: Mailbox, stream_kinds: tuple[type, ...] = (GeneratorType,)
+    predict: Callable[..., Any], opens: Opens, stream_kinds: tuple[type, ...] = (GeneratorType,)
 ) -> Run:
     """A batch of one: a generator becomes a stream."""
 
@@ -54,7 +55,7 @@ def one(
         except BaseException as error:
             return [as_outcome(error)]
         if isinstance(result, stream_kinds):
-            return [Stream(cast("Iterator[Any]", result), mailbox)]
+            return [opens(cast("Iterator[Any]", result))]
         return [result]
 
     return call

@@ -91,7 +91,12 @@ def _encodable(text: str) -> str:
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback of `error` from the user's first frame on, as Python prints it."""
+    """The traceback of `error` from the user's first frame on, as Python prints it.
+
+    An exception of another process brings its own: isolation/crossing.py.
+    """
+    if told := getattr(error, "told_traceback", ""):
+        return str(told)
     return "".join(_without_our_frames(traceback.TracebackException.from_exception(error)).format())
 
 

@@ -54,10 +54,11 @@ class Mailbox:
 
 
 class Slot:
-    """One native thread that runs one call at a time."""
+    """One native thread that runs one call at a time. Only one that is `ready` takes batches."""
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.ready = True
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         threading.Thread(target=self._run, name=name, daemon=True).start()
 

@@ -7,6 +7,7 @@ import inspect
 import itertools
 import logging
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from mlfunc_runtime import loader, logs, protocols
@@ -25,6 +26,7 @@ from mlfunc_runtime.streams import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlfunc_runtime.isolation.group import Group
     from mlfunc_runtime.loader import Example, Predictor
     from mlfunc_runtime.methods import Hook
     from mlfunc_runtime.settings import Settings
@@ -58,7 +60,7 @@ class Function:
         self.startup = startup or Startup()
         self._before_ready = before_ready
         self.metrics = Metrics()
-        self.state: Literal["starting", "ready", "draining"] = "starting"
+        self.state: Literal["starting", "ready", "restarting", "draining"] = "starting"
         self.predictor: Predictor | None = None
         self._pipeline: Pipeline | None = None
         self._mailbox = Mailbox()
@@ -71,6 +73,7 @@ class Function:
             limit=settings.hook_backlog,
             timeout=settings.hook_timeout,
         )
+        self._processes: Group | None = None
         self._export()
 
     @property
@@ -85,11 +88,24 @@ class Function:
             StartupError: something of the user's is missing, wrong or raised.
 
         """
+        try:
+            self._start()
+        except BaseException:
+            if self._processes is not None:
+                self._processes.end()
+            raise
+
+    def _start(self) -> None:
+        if self.settings.isolation == "process":
+            self._processes = self._make_processes()
+            self._processes.spawn()
         logs.event(f"importing {self.settings.predictor}", phase="importing")
         cls = self._in_slot(loader.import_class, self.settings).get()
         self.startup.done("import")
         logs.event(f"loading {cls.__name__}", phase="loading")
         predictor = self._in_slot(loader.describe, cls, self.settings).get()
+        if self._processes is not None:
+            predictor = self._processes.with_hints(predictor)
         self._load(predictor)
         self.startup.done("load")
         self._pipeline = self._make_pipeline(predictor)
@@ -124,6 +140,8 @@ class Function:
         unloaded = self.predictor is None or self._unload(self.predictor, deadline)
         if self._pipeline is not None:
             self._pipeline.close()
+        if self._processes is not None:
+            self._processes.end()
         for slot in self._slots:
             slot.close()
         self._async_loop.close()
@@ -139,15 +157,29 @@ class Function:
             async_loop=self._async_loop,
             backlog=self.backlog,
             metrics=self.metrics,
+            runs=self._processes.runs if self._processes is not None else None,
         )
+
+    def _make_processes(self) -> Group:
+        from mlfunc_runtime.isolation.group import Group
+
+        group = Group(self.settings, self._slots, self._mailbox, self._served)
+        self.metrics.others.append(group.lines)
+        return group
+
+    def _served(self, any_process: bool) -> None:
+        """Some slot's process has ended, or serves again."""
+        if self.state in ("ready", "restarting"):
+            self.state = "ready" if any_process else "restarting"
+        if self._pipeline is not None:
+            self._pipeline.batcher.wake()
 
     def _load(self, predictor: Predictor) -> None:
         if predictor.is_async:
             self._async_loop.start()
-        hook = predictor.hooks.get("load")
         try:
-            if hook is not None:
-                self._in_slot(self._call, hook).get()
+            for loaded in self._calls("load", predictor):
+                loaded.get()
         except StartupError:
             raise
         except (Exception, SystemExit) as error:
@@ -156,18 +188,16 @@ class Function:
 
     def _unload(self, predictor: Predictor, deadline: float) -> bool:
         """Not waited for beyond the deadline: a prediction that never ends may be before it."""
-        hook = predictor.hooks.get("unload")
-        if hook is None:
-            return True
-        try:
-            self._in_slot(self._call, hook).get(max(0.1, deadline - time.monotonic()))
-        except TimeoutError:
-            logs.event("unload was not done within serve.drain", level=logging.ERROR)
-            return False
-        except (Exception, SystemExit) as error:
-            told = f"unload raised {type(error).__name__}: {error}"
-            logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
-        return True
+        unloaded = [_unloaded(call, deadline) for call in self._calls("unload", predictor)]
+        return all(unloaded)
+
+    def _calls(self, name: Literal["load", "unload"], predictor: Predictor) -> list[Result[None]]:
+        """Calls of a hook where predict runs: here, or in each of the predictor's processes."""
+        if self._processes is not None:
+            calls = {"load": self._processes.load, "unload": self._processes.unload}
+            return calls[name](predictor)
+        hook = predictor.hooks.get(name)
+        return [] if hook is None else [self._in_slot(self._call, hook)]
 
     def _in_slot(self, function: Callable[..., T], *arguments: Any) -> Result[T]:
         """In the thread where predict will run: some libraries bind a model to its thread."""
@@ -180,22 +210,29 @@ class Function:
             self._async_loop.run_blocking(result)
 
     def _warm_up(self, predictor: Predictor) -> None:
-        """One prediction with `example`, the hooks around it included."""
-        if predictor.example is None:
-            return
-        logs.event("warming up with `example`", phase="warming")
-        assert self._pipeline is not None  # noqa: S101 - made just before
+        """One prediction with `example`, the hooks around it included; one in each process."""
         try:
-            request = _example_request(predictor.example, needs_event=predictor.needs_event)
-            arguments = protocols.of(request).decode(request, predictor.wire)
-            result = self._pipeline.run(request, arguments)
-            _take_some(result)
+            if predictor.example is not None:
+                logs.event("warming up with `example`", phase="warming")
+                self._predict_example(predictor, predictor.example)
+            for settled in self._processes.settle() if self._processes is not None else ():
+                settled.get()
+        except StartupError:
+            raise
         except Problem as refused:
+            if refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise StartupError(f"the warm-up with `example` failed: {refused}") from refused
             hint = "`example` must be an input that before_predict and predict take"
             raise StartupError(f"`example` was refused: {refused}", hint) from refused
         except (Exception, SystemExit) as error:
             told = f"the warm-up with `example` raised {type(error).__name__}: {error}"
             raise StartupError(told) from error
+
+    def _predict_example(self, predictor: Predictor, example: Example) -> None:
+        assert self._pipeline is not None  # noqa: S101 - made just before
+        request = _example_request(example, needs_event=predictor.needs_event)
+        arguments = protocols.of(request).decode(request, predictor.wire)
+        _take_some(self._pipeline.run(request, arguments))
 
     def _ready(self) -> None:
         self._before_ready()
@@ -216,6 +253,18 @@ class Function:
             "mlfunc_hooks_backlog": lambda: self.backlog.size,
         }
         self.metrics.gauges |= gauges
+
+
+def _unloaded(call: Result[None], deadline: float) -> bool:
+    try:
+        call.get(max(0.1, deadline - time.monotonic()))
+    except TimeoutError:
+        logs.event("unload was not done within serve.drain", level=logging.ERROR)
+        return False
+    except (Exception, SystemExit) as error:
+        told = f"unload raised {type(error).__name__}: {error}"
+        logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
+    return True
 
 
 def _example_request(example: Example, *, needs_event: bool) -> Request:

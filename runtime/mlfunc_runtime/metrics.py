@@ -69,7 +69,7 @@ class Histogram:
 
 
 class Metrics:
-    """All that is counted. `gauges` are read when somebody asks."""
+    """All that is counted. `gauges` are read when somebody asks; `others` make lines then."""
 
     def __init__(self) -> None:
         self.requests: Counter[int] = Counter()
@@ -84,6 +84,7 @@ class Metrics:
         self.hooks_total = 0
         self.hooks_failed_total = 0
         self.gauges: dict[str, Callable[[], float]] = {}
+        self.others: list[Callable[[], Iterator[str]]] = []
         self.startup: Mapping[str, float] = {}
         self._started = time.time()
 
@@ -128,6 +129,8 @@ class Metrics:
         yield from self._turned_away()
         yield from self._counters()
         yield from self._gauges()
+        for lines in self.others:
+            yield from lines()
 
     def _turned_away(self) -> Iterator[str]:
         yield from _head("mlfunc_refused_total", "counter", "Requests refused with 503 on arrival.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,14 @@ from mlfunc_runtime.around import Around
 from mlfunc_runtime.batcher import Batcher
 from mlfunc_runtime.errors import Problem, user_traceback
 from mlfunc_runtime.replies import function_failed, problem
+from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlfunc_runtime.asyncloop import AsyncLoop
     from mlfunc_runtime.backlog import Backlog
+    from mlfunc_runtime.batcher import Run
     from mlfunc_runtime.executor import Mailbox, Slot
     from mlfunc_runtime.loader import Predictor
     from mlfunc_runtime.messages import Reply, Request
@@ -54,6 +57,7 @@ class Pipeline:
         async_loop: AsyncLoop,
         backlog: Backlog,
         metrics: Metrics,
+        runs: Mapping[Slot, Run] | None = None,
     ) -> None:
         self.predictor = predictor
         self.settings = settings
@@ -65,7 +69,7 @@ class Pipeline:
         self._timeout = settings.timeout
         self._around = Around(predictor, async_loop)
         self.batcher = Batcher(
-            {slot: calls.make(predictor, mailbox) for slot in slots},
+            runs or dict.fromkeys(slots, calls.make(predictor, partial(Stream, mailbox=mailbox))),
             mailbox,
             metrics,
             max_size=predictor.batch,
