@@ -9,7 +9,7 @@ import random
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from lib import bare, load, report, servers, stats
+from lib import ask, bare, load, report, servers, stats
 from lib.load import Window
 from lib.report import Claim
 
@@ -27,7 +27,7 @@ DRAIN = "all at once"
 # Of what the bare loop does in this very run: the machine's speed decides what is much.
 SHARES = (0.5, 0.75, 0.95)
 # Each is one token to the model; two more stand around a text.
-WORDS = "the dog cat house car money rain cake day city river music light stone bread".split()
+WORDS = ("the", "dog", "cat", "house", "car", "money", "rain", "cake", "day", "city", "river")
 
 Found = dict[tuple[str, str], list[Window]]
 
@@ -48,11 +48,10 @@ def main() -> None:
     show({key: load.pooled(windows) for key, windows in found.items()})
 
 
-def subjects() -> list[AbstractContextManager[Server]]:
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+def subjects() -> Sequence[AbstractContextManager[Server]]:
     peer = str(servers.PEERS / "litserve_minilm.py")
     return [
-        servers.function("minilm", threads),
+        servers.function("minilm", servers.ONE_THREAD),
         *(
             servers.peer(
                 name, [peer, "{port}", wait], {"text": "dog"}, path="/predict", shared="minilm"
@@ -77,7 +76,7 @@ def schedules(rate: float, seconds: float, seed: int) -> dict[str, list[float]]:
 
 def alone(script: Script, texts: list[str]) -> Window:
     cpu, wall = script.ask(texts)
-    each = [load.Sample(n, 0, float("inf"), servers.OK) for n in range(len(texts))]
+    each = [load.Sample(n, 0, float("inf"), ask.OK) for n in range(len(texts))]
     return Window(load.Load(each, wall), cpu)
 
 

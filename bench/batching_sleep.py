@@ -1,4 +1,4 @@
-"""The batching loop alone: an accelerator that sleeps 8 ms + 4.7 ms an item, and random arrivals."""
+"""The batching loop alone: an accelerator that sleeps 8 ms + 4.7 ms an item, random arrivals."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from lib import load, report, servers, stats
 from lib.load import Window
-from lib.report import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from lib.report import Claim
     from lib.servers import Server
 
 RATES = (60, 100, 140)
@@ -41,7 +41,7 @@ def main() -> None:
     show({key: load.pooled(windows) for key, windows in found.items()})
 
 
-def subjects() -> list[AbstractContextManager[Server]]:
+def subjects() -> Sequence[AbstractContextManager[Server]]:
     return [
         servers.function("accelerator"),
         litserve(LITSERVE, "0.005"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from lib import bare, report, servers, stats
+from lib import ask, bare, report, servers, stats
 from lib.report import Claim
 from lib.servers import REPOSITORY
 
@@ -28,12 +28,11 @@ TEXT = "a happy dog"
 OURS, SAME, STOCK = "mlfunc, samples/similarity", "script, the same code", "script, stock code"
 PLAIN, ONNX = "mlfunc, plain template", "mlfunc, onnx template"
 ALL_CORES = os.sched_getaffinity(0)
-ENV = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # Scores differ in the last digit that is printed, where a sum is taken in another order.
 TOLERANCE = 0.002
 # What the templates are asked, and what has to be in the answer: a page without ink is no digit
 # that anybody could name, but the network's answer has one.
-ASKED = {
+ASKED: dict[str, tuple[Any, str, set[Any]]] = {
     PLAIN: ({"text": "What a happy dog, I love it!"}, "label", {"positive"}),
     ONNX: ({"pixels": [[0] * 8] * 8}, "digit", set(range(10))),
 }
@@ -57,9 +56,10 @@ def main() -> None:
     for start in subjects.values():  # the page cache gets warm, and answers are compared
         start()
     starts: dict[str, list[Start]] = {name: [] for name in subjects}
-    rounds = []
-    for order in stats.interleaved(list(subjects), options.rounds):
-        rounds.append(one_round(subjects, order, starts))
+    rounds = [
+        one_round(subjects, order, starts)
+        for order in stats.interleaved(list(subjects), options.rounds)
+    ]
     kept = stats.quiet(rounds)
     report.noise(len(kept), len(rounds))
     show(kept, starts)
@@ -101,7 +101,7 @@ def one_round(
 
 
 def script(name: str, arguments: tuple[str, ...], truth: list[Any]) -> Start:
-    with bare.script(name, *arguments, cores=ALL_CORES, env=ENV) as running:
+    with bare.script(name, *arguments, cores=ALL_CORES, env=servers.ONE_THREAD) as running:
         answer = running.answer()
         start = Start(time.perf_counter() - running.began, running.cpu)
     check(name, answer, truth)
@@ -124,14 +124,14 @@ def template(name: str, subject: str) -> Start:
 
 def serve(folder: Path, question: Any) -> tuple[Start, Any]:
     """The log says when it is ready: to ask over and over would slow down what is measured."""
-    server = servers.start_function(folder, ENV, cores=ALL_CORES)
+    server = servers.start_function(folder, servers.ONE_THREAD, cores=ALL_CORES)
     try:
         phases = server.phase("ready")["startup"]
-        status, body = servers.post(server.port, question)
+        status, body = ask.post(server.port, question)
         start = Start(time.perf_counter() - server.began, server.cpu, phases)
     finally:
         server.end()
-    if status != servers.OK:
+    if status != ask.OK:
         raise RuntimeError(f"{folder.name}: status {status}")
     return start, json.loads(body)
 
@@ -153,7 +153,9 @@ def show(kept: list[stats.Round], starts: dict[str, list[Start]]) -> None:
         walls, cpus = [s.wall for s in every], [s.cpu for s in every]
         times = stats.ratio(kept, name, OURS)
         middle = statistics.median(each.values[name] for each in kept)
-        rows.append([name, min(walls), middle, max(walls), min(cpus), statistics.median(cpus), times])
+        rows.append(
+            [name, min(walls), middle, max(walls), min(cpus), statistics.median(cpus), times]
+        )
     head = ["what", "s min", "median", "max", "CPU s min", "median", "times ours"]
     report.table(head, rows)
     show_phases(starts)
@@ -187,7 +189,11 @@ def beats(kept: list[stats.Round], starts: dict[str, list[Start]], other: str) -
 
 
 def below(measured: float, what: str, limit: float) -> Claim:
-    return Claim(f"{what}: first answer <= {limit * 1000:.0f} ms", f"{measured * 1000:.0f} ms", measured <= limit)
+    return Claim(
+        f"{what}: first answer <= {limit * 1000:.0f} ms",
+        f"{measured * 1000:.0f} ms",
+        measured <= limit,
+    )
 
 
 if __name__ == "__main__":

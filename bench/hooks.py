@@ -16,8 +16,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib import load, report, servers
-from lib.load import CUT, REFUSED
+from lib import ask, load, report, servers
+from lib.connection import CUT
+from lib.load import BUSY, REFUSED
 from lib.report import Claim
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 CLIENTS = 64
 BEFORE, PREDICT, AFTER = 0.2, 0.05, 0.2
-BUSY = 503
 BUSY_SECONDS = "mlfunc_slot_busy_seconds_total"
 # What is not the hooks' and the predictor's sleep in a lone request; a noisy machine is no reason.
 MARGIN = 0.05
@@ -36,7 +36,11 @@ MARGIN = 0.05
 
 def main() -> None:
     options = report.arguments(__doc__, seconds=8, rounds=3)
-    told = {"clients": f"{CLIENTS}, closed loop", "slots": 1, "before, predict, after": "200, 50, 200 ms"}
+    told = {
+        "clients": f"{CLIENTS}, closed loop",
+        "slots": 1,
+        "before, predict, after": "200, 50, 200 ms",
+    }
     report.title("hooks and shutdown", options, **told)
     steady(options)
     ends = [stopped(options, number) for number in range(options.rounds)]
@@ -106,7 +110,7 @@ class End:
         count = Counter(sample.status for sample in done.samples)
         self.after = seconds
         self.sent, self.code = len(done.samples), code
-        self.answered = count[servers.OK]
+        self.answered = count[ask.OK]
         self.refused = count[REFUSED] + count[BUSY]
         self.cut = count[CUT]
         self.failed = self.sent - self.answered - self.refused
@@ -119,9 +123,7 @@ def stopped(options: Namespace, number: int) -> End:
     when = random.Random(number).uniform(1, max(1.1, options.seconds / 2))
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "hooks")
-        server = servers.start_function(
-            servers.FUNCTIONS / "stages", {"BENCH_HOOKS": str(log)}
-        )
+        server = servers.start_function(servers.FUNCTIONS / "stages", {"BENCH_HOOKS": str(log)})
         try:
             server.phase("ready")
             done = load_until_end(server, when)
@@ -139,9 +141,20 @@ def load_until_end(server: Server, when: float) -> Load:
 
 
 def show_ends(ends: list[End]) -> None:
-    head = ["SIGTERM after s", "sent", "answered", "refused", "cut", "failed", "hooks lost", "twice", "exit code"]
+    head = [
+        "SIGTERM after s",
+        "sent",
+        "answered",
+        "refused",
+        "cut",
+        "failed",
+        "hooks lost",
+        "twice",
+        "exit code",
+    ]
     rows = [
-        [e.after, e.sent, e.answered, e.refused, e.cut, e.failed, e.lost, e.twice, e.code] for e in ends
+        [e.after, e.sent, e.answered, e.refused, e.cut, e.failed, e.lost, e.twice, e.code]
+        for e in ends
     ]
     report.table(head, rows)
     failed, lost = sum(end.failed for end in ends), sum(end.lost + end.twice for end in ends)

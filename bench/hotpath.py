@@ -1,4 +1,4 @@
-"""What a small request costs the server: a predictor that adds numbers, 16 keep-alive connections."""
+"""What a small request costs the server: a predictor that adds numbers, 16 connections."""
 
 from __future__ import annotations
 

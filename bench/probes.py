@@ -24,7 +24,9 @@ LIMIT_MS = 50
 def main() -> None:
     options = report.arguments(__doc__, seconds=3, rounds=2)
     told = {"predictions": f"{options.rounds} of {options.seconds:g} s, one after the other"}
-    report.title("probes", options, probe=f"GET /health/liveness every {INTERVAL * 1000:g} ms", **told)
+    report.title(
+        "probes", options, probe=f"GET /health/liveness every {INTERVAL * 1000:g} ms", **told
+    )
     found = {(mode, gil): measure(mode, gil, options) for mode in MODES for gil in HOLDS}
     rows = [
         [mode, gil, len(ms), percentile(ms, 0.5), percentile(ms, 0.99), max(ms), processes]

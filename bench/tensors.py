@@ -22,7 +22,11 @@ FUNCTIONS = {ARRAYS: "arrays", LISTS: "lists"}
 def main() -> None:
     options = report.arguments(__doc__, seconds=4, rounds=1)
     wire = picture()
-    told = {"floats": FLOATS, "body": f"{len(wire) / 1e6:.1f} MB", "probe": f"every {INTERVAL * 1000:g} ms"}
+    told = {
+        "floats": FLOATS,
+        "body": f"{len(wire) / 1e6:.1f} MB",
+        "probe": f"every {INTERVAL * 1000:g} ms",
+    }
     report.title("tensors", options, **told)
     stalls = {IDLE: idle(options.seconds)}
     for name in FUNCTIONS:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "minilm"))
 
-from embedder import Embedder  # noqa: E402
+from embedder import Embedder
 
 embedder = Embedder()
 embedder.embed(["a happy dog"])

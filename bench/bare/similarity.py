@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 sys.path.insert(0, sys.argv[1])
 
-from predictor import Similarity  # noqa: E402
+from predictor import Similarity
 
 similarity = Similarity()
 similarity.load(SimpleNamespace(device="cpu", config={"sentences": json.loads(sys.argv[2])}))

@@ -48,7 +48,7 @@ class Script:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.process.args} ended")
+            raise RuntimeError(f"{self.process.args!r} ended")
         return json.loads(line)
 
 

@@ -10,8 +10,10 @@ import asyncio
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import count
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from lib.ask import OK
+from lib.connection import CUT, Connection
 from lib.processes import pinned
 from lib.servers import CLIENT_CORES
 from lib.stats import percentile
@@ -19,9 +21,9 @@ from lib.stats import percentile
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-# No reply: the connection was not accepted, or ended before a reply was whole.
-REFUSED, CUT = -1, 0
-_OK = 200
+# The connection was not accepted.
+REFUSED = -1
+BUSY = 503
 _PATIENCE = 30.0
 
 
@@ -37,7 +39,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Load:
-    """What came of many requests, and the seconds from the first one's due time to the last reply."""
+    """What came of many requests, and the seconds from the first to the last reply."""
 
     samples: Sequence[Sample]
     seconds: float
@@ -45,7 +47,7 @@ class Load:
     @property
     def good(self) -> list[Sample]:
         """Those answered with 200."""
-        return [sample for sample in self.samples if sample.status == _OK]
+        return [sample for sample in self.samples if sample.status == OK]
 
     @property
     def failed(self) -> int:
@@ -100,18 +102,8 @@ def open_loop(port: int, arrivals: Sequence[float], requests: Sequence[bytes]) -
     return _run(run())
 
 
-def closed_loop(
-    port: int,
-    clients: int,
-    requests: Callable[[int], bytes],
-    seconds: float,
-    *,
-    until: Callable[[], bool] = lambda: False,
-) -> Load:
-    """`clients` send one request after the other, for `seconds` or `until` is true.
-
-    A client whose connection is refused stops.
-    """
+def closed_loop(port: int, clients: int, requests: Callable[[int], bytes], seconds: float) -> Load:
+    """`clients` send one request after the other for `seconds`; one that is refused stops."""
 
     async def run() -> Load:
         loop, numbers = asyncio.get_running_loop(), count()
@@ -121,8 +113,8 @@ def closed_loop(
 
         def another(sample: Sample | None = None) -> None:
             nonlocal sent
-            refused = sample is not None and sample.status == REFUSED
-            if loop.time() < began + seconds and not until() and not refused:
+            refused = sample is not None and sample.status in (REFUSED, BUSY)
+            if loop.time() < began + seconds and not refused:
                 sent += 1
                 client.send(next(numbers), loop.time())
 
@@ -143,7 +135,8 @@ class _Client:
     def __init__(self, port: int, requests: Sequence[bytes] | Callable[[int], bytes]) -> None:
         self._port = port
         self._requests = requests
-        self._free: list[_Connection] = []
+        self._free: list[Connection] = []
+        self._made: list[Connection] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.samples: list[Sample] = []
         self.answered: Callable[[Sample], None] = lambda _: None
@@ -171,7 +164,7 @@ class _Client:
         return Load([*self.samples, *lost], max(ends, default=began) - began)
 
     def close(self) -> None:
-        for connection in self._free:
+        for connection in self._made:
             connection.transport.close()
 
     def _wire(self, number: int) -> bytes:
@@ -183,14 +176,15 @@ class _Client:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
-                lambda: _Connection(self._done), "127.0.0.1", self._port
+                lambda: Connection(self._done), "127.0.0.1", self._port
             )
         except OSError:
             self._record(number, due, REFUSED)
         else:
+            self._made.append(connection)
             connection.send(self._wire(number), (number, due))
 
-    def _done(self, connection: _Connection, ticket: tuple[int, float], status: int) -> None:
+    def _done(self, connection: Connection, ticket: tuple[int, float], status: int) -> None:
         if not connection.closed:
             self._free.append(connection)
         self._record(*ticket, status)
@@ -199,55 +193,6 @@ class _Client:
         sample = Sample(number, due, asyncio.get_running_loop().time() - due, status)
         self.samples.append(sample)
         self.answered(sample)
-
-
-class _Connection(asyncio.Protocol):
-    """A keep-alive connection with at most one request under way. Replies have Content-Length."""
-
-    transport: asyncio.Transport
-
-    def __init__(
-        self, done: Callable[[_Connection, tuple[int, float], int], None]
-    ) -> None:
-        self._done = done
-        self._ticket: tuple[int, float] | None = None
-        self._buffer = bytearray()
-        self._wanted = 0
-        self._status = CUT
-        self.closed = False
-
-    def send(self, data: bytes, ticket: tuple[int, float]) -> None:
-        self._ticket, self._wanted = ticket, 0
-        self._buffer.clear()
-        self.transport.write(data)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if not self._wanted and (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            self._read_head(bytes(self._buffer[:end]).lower(), end + 4)
-        if self._wanted and len(self._buffer) >= self._wanted:
-            self._finish(self._status)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's
-        self.closed = True
-        self._finish(CUT)
-
-    def _read_head(self, head: bytes, start: int) -> None:
-        self._status = int(head[9:12])
-        _, found, rest = head.partition(b"\r\ncontent-length:")
-        self._wanted = start + (int(rest.split(b"\r\n", 1)[0]) if found else 0)
-        if b"\r\nconnection: close" in head:
-            self.closed = True
-
-    def _finish(self, status: int) -> None:
-        ticket, self._ticket = self._ticket, None
-        if ticket is not None:
-            self._done(self, ticket, status)
-        if self.closed:
-            self.transport.close()
 
 
 def _run(work: Coroutine[None, None, Load]) -> Load:

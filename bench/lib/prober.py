@@ -46,7 +46,9 @@ def probing(port: int, interval: float) -> Iterator[Probes]:
 
     command = [sys.executable, __file__, str(port), str(interval)]
     with pinned(CLIENT_CORES):
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
     probes = Probes()
     try:
         yield probes
@@ -87,7 +89,12 @@ def _received(connection: socket.socket) -> bytes:
 
 def _main() -> None:
     over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+
+    def wait_for_end() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
     print(json.dumps(probe(int(sys.argv[1]), float(sys.argv[2]), over)))
 
 

@@ -6,9 +6,11 @@ import argparse
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 # Until a server cannot follow, the schedule decides the throughput.
 _FOLLOWS = 0.98
@@ -40,7 +42,8 @@ def title(name: str, options: argparse.Namespace, **configuration: object) -> No
     machine = f"{os.cpu_count()} cores, {platform.release()}, Python {platform.python_version()}"
     print(f"- machine: {machine}, load {os.getloadavg()[0]:.1f} from before")
     print(f"- versions: {', '.join(_versions())}")
-    told = {"window": f"{options.seconds:g} s", "rounds": options.rounds, **configuration}
+    window = {"window": f"{options.seconds:g} s"} if options.seconds else {}
+    told = {**window, "rounds": options.rounds, **configuration}
     print(f"- {'; '.join(f'{key}: {value}' for key, value in told.items())}", flush=True)
 
 

@@ -12,12 +12,12 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from lib import processes
+from lib.ask import OK, get, post
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,10 +29,12 @@ PEERS = BENCH / "peers"
 _CORES = sorted(os.sched_getaffinity(0))
 # A server's core is not the client's, where there are two.
 SERVER_CORES, CLIENT_CORES = {_CORES[0]}, set(_CORES[1:]) or {_CORES[0]}
-OK = 200
 _START_SECONDS = 120.0
 _END_SECONDS = 20.0
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+# Numeric libraries take as many threads as there are cores otherwise, and wait for each other.
+ONE_THREAD: Mapping[str, str] = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+)
 
 
 @dataclass
@@ -119,29 +121,6 @@ class Server:
         return self.process.wait()
 
 
-def get(port: int, path: str) -> tuple[int, bytes]:
-    """One GET on a connection of its own."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request("GET", path)
-        reply = connection.getresponse()
-        return reply.status, reply.read()
-    finally:
-        connection.close()
-
-
-def post(port: int, body: Any, path: str = "/") -> tuple[int, bytes]:
-    """One POST of JSON on a connection of its own."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        data = json.dumps(body).encode()
-        connection.request("POST", path, data, {"content-type": "application/json"})
-        reply = connection.getresponse()
-        return reply.status, reply.read()
-    finally:
-        connection.close()
-
-
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -167,16 +146,11 @@ def start_function(
 
 
 @contextmanager
-def function(
-    name: str,
-    env: Mapping[str, str] | None = None,
-    *,
-    cores: set[int] | None = None,
-    label: str = "mlfunc",
-) -> Iterator[Server]:
-    """Serve a function of this folder until the block ends; ready when it begins."""
-    server = start_function(FUNCTIONS / name, env, cores=cores)
-    server.name = label
+def function(name: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Serve a function of bench/functions, or of another folder, until the block ends; ready when
+    it begins.
+    """
+    server = start_function(FUNCTIONS / name, env)
     try:
         server.phase("ready")
         yield server
@@ -194,7 +168,7 @@ def peer(
     """
     port = free_port()
     words = [word.replace("{port}", str(port)) for word in command]
-    told = {**_ONE_THREAD, "PYTHONPATH": str(FUNCTIONS / shared)}
+    told = {**ONE_THREAD, "PYTHONPATH": str(FUNCTIONS / shared)}
     server = _start(name, [sys.executable, *words], told, port, SERVER_CORES)
     server.path = path
     try:

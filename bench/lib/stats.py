@@ -34,7 +34,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def poisson(rate: float, seconds: float, seed: int) -> list[float]:
     """Arrivals at `rate` a second for `seconds`: times from 0, the same for the same seed."""
-    chance = random.Random(seed)  # noqa: S311 - a schedule, not a secret
+    chance = random.Random(seed)
     times, now = [], chance.expovariate(rate)
     while now < seconds:
         times.append(now)
@@ -44,7 +44,7 @@ def poisson(rate: float, seconds: float, seed: int) -> list[float]:
 
 def lengths(count: int, seed: int, *, middle: float = 20, spread: float = 0.9) -> list[int]:
     """Numbers of tokens in texts: log-normal around `middle`, from 4 to 256."""
-    chance = random.Random(seed)  # noqa: S311 - a mix of lengths, not a secret
+    chance = random.Random(seed)
     drawn = (middle * chance.lognormvariate(0, spread) for _ in range(count))
     return [min(256, max(4, round(length))) for length in drawn]
 

@@ -22,17 +22,15 @@ class Result:
     errors: int
 
 
-def post(
-    port: int, path: str, body: str, *, connections: int, seconds: float
-) -> Result:
+def post(port: int, path: str, body: str, *, connections: int, seconds: float) -> Result:
     """POST JSON over keep-alive connections for some (whole) seconds.
 
     Raises:
-        SystemExit: wrk is not installed.
+        RuntimeError: wrk is not installed.
 
     """
     if shutil.which("wrk") is None:
-        raise SystemExit("wrk is not installed: apt-get install wrk")
+        raise RuntimeError("wrk is not installed: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder, pinned(CLIENT_CORES):
         script = Path(folder, "post.lua")
         headers = '{["Content-Type"] = "application/json"}'

@@ -30,4 +30,6 @@ if __name__ == "__main__":
     wait = {"batch_timeout": float(sys.argv[2])} if len(sys.argv) > 2 else {}
     api = API(max_batch_size=16, **wait)
     server = litserve.LitServer(api, accelerator="cpu", timeout=60)
-    server.run(port=int(sys.argv[1]), host="127.0.0.1", log_level="warning", generate_client_file=False)
+    server.run(
+        port=int(sys.argv[1]), host="127.0.0.1", log_level="warning", generate_client_file=False
+    )

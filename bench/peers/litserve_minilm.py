@@ -29,4 +29,6 @@ class API(litserve.LitAPI):
 if __name__ == "__main__":
     api = API(max_batch_size=16, batch_timeout=float(sys.argv[2]))
     server = litserve.LitServer(api, accelerator="cpu", timeout=120)
-    server.run(port=int(sys.argv[1]), host="127.0.0.1", log_level="warning", generate_client_file=False)
+    server.run(
+        port=int(sys.argv[1]), host="127.0.0.1", log_level="warning", generate_client_file=False
+    )

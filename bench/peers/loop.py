@@ -1,4 +1,4 @@
-"""loop.py PORT MAX_BATCH: no framework. One thread takes what waits, at most MAX_BATCH, and runs it.
+"""loop.py PORT MAX_BATCH: no framework. One thread takes what waits, MAX_BATCH at most.
 
 A floor for latency: asyncio and a dozen lines of HTTP, with no validation, limits, logs or metrics.
 """

@@ -1,4 +1,4 @@
-"""200 ms of IO, 50 ms of accelerator, 200 ms of IO. A line in $BENCH_HOOKS for each hook that ran."""
+"""200 ms of IO, 50 ms of accelerator, 200 ms of IO. A line in $BENCH_HOOKS for each hook."""
 
 import os
 import time
