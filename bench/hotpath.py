@@ -89,10 +89,10 @@ def show(rounds: list[stats.Round], idle: dict[str, float], sizes: dict[str, int
     costs = stats.medians(rounds)
     head = ["server", "CPU us a request", "best round", "times ours", "idle CPU %", "processes"]
     rows = []
-    for name, microseconds in costs.items():
+    for name in sizes:
         best = min(each.values[name] for each in rounds)
         times = stats.ratio(rounds, name, OURS)
-        rows.append([name, microseconds, best, times, idle[name], sizes[name]])
+        rows.append([name, costs[name], best, times, idle[name], sizes[name]])
     report.table(head, rows)
     times = stats.ratio(rounds, FASTAPI, OURS)
     report.claims(

@@ -11,7 +11,6 @@ from lib import load, report, servers
 from lib.report import Claim
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Callable
 
     from lib.servers import Server
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 MANY = 16
 LIMIT = 1.15
 MIB = 2**20
-# What may differ is told by the runtime's own settings; a process has the model once, too.
-MODES = ("thread", "process")
 
 
 def main() -> None:
@@ -28,21 +25,14 @@ def main() -> None:
     report.title(
         "memory", options, model="500 MB, float32", slots=MANY, requests=f"1, {MANY} at once"
     )
-    found = {mode: measure(mode, options) for mode in MODES}
-    head = ["isolation", "MiB, one request", f"MiB, {MANY} at once", "times", "processes"]
-    rows = [[mode, one / MIB, many / MIB, many / one, n] for mode, (one, many, n) in found.items()]
-    report.table(head, rows)
-    one, many, _ = found["thread"]
-    text = f"RSS with {MANY} requests at once <= {LIMIT} of RSS with one"
-    report.claims(Claim(text, f"{many / one:.3f}", many <= LIMIT * one))
-
-
-def measure(mode: str, options: Namespace) -> tuple[int, int, int]:
-    """The largest resident size with one client and with many, and the number of processes."""
-    with servers.function("big", {**servers.ONE_THREAD, "MLFUNC_SERVE_ISOLATION": mode}) as server:
+    with servers.function("big", servers.ONE_THREAD) as server:
         one = largest(server, lambda: clients(server, 1, options.seconds))
         many = largest(server, lambda: clients(server, MANY, options.seconds))
-        return one, many, server.size
+        processes = server.size
+    head = ["MiB, one request", f"MiB, {MANY} at once", "times", "processes"]
+    report.table(head, [[one / MIB, many / MIB, f"{many / one:.3f}", processes]])
+    text = f"RSS with {MANY} requests at once <= {LIMIT} of RSS with one"
+    report.claims(Claim(text, f"{many / one:.3f}", many <= LIMIT * one))
 
 
 def clients(server: Server, count: int, seconds: float) -> None:

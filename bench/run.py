@@ -25,11 +25,15 @@ def main() -> None:
     """One process each: none sees what another has left."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
-    options, passed_on = parser.parse_known_args()
+    parser.add_argument("--seconds", metavar="S", help="as each bench has it")
+    parser.add_argument("--rounds", metavar="N", help="as each bench has it")
+    options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(
             f"no bench is called {', '.join(sorted(unknown))}: there are {', '.join(NAMES)}"
         )
+    given = {"--seconds": options.seconds, "--rounds": options.rounds}
+    passed_on = [word for key, value in given.items() if value for word in (key, value)]
     began = time.monotonic()
     for name in options.names or NAMES:
         script = Path(__file__).with_name(f"{name}.py")

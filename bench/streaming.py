@@ -47,7 +47,7 @@ def main() -> None:
     kept = stats.quiet(rounds)
     report.noise(len(kept), len(rounds))
     medians = stats.medians(kept)
-    rows = [[name, 1 / seconds, seconds * 1000] for name, seconds in medians.items()]
+    rows = [[name, 1 / seconds, seconds * 1000] for name, seconds in sorted(medians.items())]
     report.table(["what", "tokens a CPU second", "CPU ms a token"], rows)
     report.table(["mlfunc, items that cost nothing", "CPU us an item"], [["SSE", item_cost()]])
     share = stats.ratio(kept, BARE, OURS)
