@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _PROC = Path("/proc")
+_SET_CHILD_SUBREAPER = 36
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -50,6 +54,44 @@ def cpu(root: int) -> float:
 def memory(root: int, kind: str = "Rss") -> int:
     """Bytes of the tree in RAM. `Pss` counts what processes share once."""
     return sum(_memory_of(stat.pid, kind) for stat in tree(root))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """CPU seconds so far: of the whole machine, and of this process with all it has started."""
+
+    machine: float
+    own: float
+    wall: float
+
+    @staticmethod
+    def now() -> Clock:
+        """Read it. User, nice, system, interrupts and what the hypervisor took count as busy."""
+        _, user, nice, system, _, _, *interrupts = (_PROC / "stat").read_text().split()[:9]
+        ticks = sum(map(int, (user, nice, system, *interrupts)))
+        return Clock(ticks / _TICK, cpu(os.getpid()), time.perf_counter())
+
+    def others(self) -> float:
+        """The cores that others have used since then, on average."""
+        now = Clock.now()
+        used = (now.machine - self.machine) - (now.own - self.own)
+        return max(0.0, used / (now.wall - self.wall))
+
+
+def adopt_orphans() -> None:
+    """What descends from this process becomes its child when its parent is gone (prctl(2)), so that
+    its CPU is added to this one's when it has ended.
+    """
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def kill(pids: Iterable[int]) -> None:
+    """End these processes, and wait for those that are children, adopted ones among them."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
 
 
 @contextmanager

@@ -9,11 +9,15 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lib.processes import Clock, adopt_orphans
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 # Until a server cannot follow, the schedule decides the throughput.
 _FOLLOWS = 0.98
+# Cores that others may use: a quarter of one is what it takes to see it in a latency.
+_LOUD = 0.25
 _TELLING = ("mlfunc-runtime", "gevent", "fastapi", "uvicorn", "litserve", "torch", "transformers")
 
 
@@ -82,11 +86,18 @@ def noise(kept: int, of: int) -> None:
 
 
 def main(bench: Callable[[], None]) -> None:
-    """Run a bench; what went wrong is said, and is no failure of whoever runs all."""
+    """Run a bench and say how loud the machine was. What goes wrong is said, and is no failure of
+    whoever runs all.
+    """
+    adopt_orphans()
+    clock = Clock.now()
     try:
         bench()
     except (RuntimeError, OSError) as error:
         print(f"- NOT MEASURED: {error}", flush=True)
+    others = clock.others()
+    warning = "" if others <= _LOUD else ": NOISY, run it again on a quiet machine"
+    print(f"- others used {others:.2f} cores meanwhile{warning}", flush=True)
 
 
 def _versions() -> list[str]:

@@ -115,10 +115,11 @@ class Server:
         self.process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(_END_SECONDS)
-        for pid in left | {stat.pid for stat in processes.tree(self.process.pid)}:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return self.process.wait()
+        self.process.kill()
+        code = self.process.wait()
+        left |= {stat.pid for stat in processes.tree(self.process.pid)}
+        processes.kill(left - {self.process.pid})
+        return code
 
 
 def free_port() -> int:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,6 +88,54 @@ def test_sleeping_costs_no_cpu(start: Start) -> None:
     time.sleep(0.3)
 
     assert processes.cpu(pid) - before <= 0.05
+
+
+def test_the_cpu_of_what_is_started_here_is_not_others(start: Start) -> None:
+    clock = processes.Clock.now()
+
+    start(BUSY)
+
+    spent = processes.Clock.now()
+    assert spent.own - clock.own > 0.4
+    assert spent.machine - clock.machine > 0.4
+    assert clock.others() <= (os.cpu_count() or 1)
+
+
+def test_the_cpu_of_a_process_that_is_not_ours_is_others() -> None:
+    script = "import time\nwhile time.process_time() < 0.7: pass"
+    clock = processes.Clock.now()
+
+    # Its parent is gone, its session is not ours.
+    outer = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {script!r}])"
+    subprocess.run(
+        [sys.executable, "-c", outer], check=True, start_new_session=True, capture_output=True
+    )
+
+    now = processes.Clock.now()
+    assert (now.machine - clock.machine) - (now.own - clock.own) > 0.5
+    assert clock.others() > 0
+
+
+def test_an_orphan_is_adopted_and_its_cpu_counts_when_it_has_ended() -> None:
+    script = """
+import os, subprocess, sys
+from lib import processes
+processes.adopt_orphans()
+busy = "import time\\nwhile time.process_time() < 0.5: pass\\nprint(1, flush=True); time.sleep(60)"
+inner = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {busy!r}])"
+with subprocess.Popen([sys.executable, "-c", inner], stdout=subprocess.PIPE) as child:
+    child.stdout.readline()
+    child.wait()
+    [orphan] = [stat for stat in processes.tree(os.getpid()) if stat.pid != os.getpid()]
+    assert orphan.parent == os.getpid(), orphan
+    processes.kill([orphan.pid])
+print(processes.cpu(os.getpid()))
+"""
+    path = {**os.environ, "PYTHONPATH": str(Path(processes.__file__).parents[1])}
+
+    said = subprocess.run([sys.executable, "-c", script], env=path, capture_output=True, check=True)
+
+    assert float(said.stdout) > 0.4
 
 
 def test_what_is_started_in_the_block_stays_on_its_core() -> None:
