@@ -24,5 +24,14 @@ lint: install
 types: install
 	$(bin)/mypy && $(bin)/pyright
 
+# What this machine measures, next to what is promised: bench/README.md.
+bench: bench/.venv/.made
+	bench/.venv/bin/python bench/run.py $(ARGS)
+
+bench/.venv/.made: bench/requirements.txt runtime/setup.cfg | install
+	$(bin)/uv venv --quiet --clear --python $(PYTHON) bench/.venv
+	$(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(bin)/uv pip install --quiet --compile-bytecode --python bench/.venv/bin/python -r bench/requirements.txt
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info func/*.egg-info runtime/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv bench/.venv build *.egg-info func/*.egg-info runtime/*.egg-info .mypy_cache .ruff_cache .pytest_cache
