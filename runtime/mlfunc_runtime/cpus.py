@@ -68,7 +68,7 @@ def _folders(root: str, memberships: Iterable[str]) -> Iterator[str]:
 
 
 def _upwards(path: str) -> Iterator[str]:
-    """`/a/b` -> `/a/b`, `/a` and the root. `..` leads out of our namespace: nothing to see there."""
+    """`/a/b` -> `/a/b`, `/a` and the root. `..` leads out of our namespace, unseen."""
     parts = [part for part in path.split("/") if part not in ("", "..")]
     for length in range(len(parts), -1, -1):
         yield "".join(f"/{part}" for part in parts[:length])

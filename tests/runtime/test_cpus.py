@@ -59,7 +59,7 @@ def test_a_v2_quota_is_the_smallest_from_our_cgroup_up_to_the_root(
 @pytest.mark.parametrize("mount", ["cpu,cpuacct", "cpu"])
 @pytest.mark.parametrize("place", ["", "kubepods/", "kubepods/pod7/"])
 @pytest.mark.parametrize(("quota", "expected"), [("25000", 0.25), ("-1", CORES), ("", CORES)])
-def test_a_v1_quota_is_found_in_our_cgroup_and_above(  # noqa: PLR0913
+def test_a_v1_quota_is_found_in_our_cgroup_and_above(
     tmp_path: Path, mount: str, place: str, quota: str, expected: float
 ) -> None:
     folder = f"{mount}/{place}"
