@@ -15,15 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, MutableMapping
 
-_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-)
+_OMP = "OMP_NUM_THREADS"
+# These go by OMP_NUM_THREADS themselves, and PyTorch takes the least of it and MKL's.
+_OMP_FOLLOWERS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS")
+_OTHERS = ("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
 _V2 = "0::"
 
 
@@ -43,7 +38,7 @@ def limit_threads(environ: MutableMapping[str, str], cpus: float, slots: int) ->
     """
     share = max(1.0, math.floor(cpus) - 1) / slots
     threads = max(1, int(share))
-    for variable in _VARIABLES:
+    for variable in _OTHERS if _OMP in environ else (_OMP, *_OMP_FOLLOWERS, *_OTHERS):
         environ.setdefault(variable, str(threads))
     environ.setdefault("TOKENIZERS_PARALLELISM", "true" if threads > 1 else "false")
     return threads

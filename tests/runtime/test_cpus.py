@@ -94,3 +94,15 @@ def test_one_cpu_is_left_to_the_hub_and_slots_share_the_rest(
     environ = {"MKL_NUM_THREADS": "7"}
     assert cpus.limit_threads(environ, available, slots) == threads
     assert (environ["OMP_NUM_THREADS"], environ["MKL_NUM_THREADS"]) == (str(threads), "7")
+
+
+def test_libraries_that_go_by_the_users_openmp_count_are_left_to_it() -> None:
+    environ = {"OMP_NUM_THREADS": "6"}
+    cpus.limit_threads(environ, 2, 1)
+    assert environ == {
+        "OMP_NUM_THREADS": "6",
+        "NUMEXPR_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+        "RAYON_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
