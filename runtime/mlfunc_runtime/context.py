@@ -1,4 +1,6 @@
-"""What `load` gets: the models' paths, the device, the function's own configuration, a logger."""
+"""What `load` gets: the models' paths, the device, the function's own configuration, a logger, and
+`serve.compile` applied.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from mlfunc_runtime.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlfunc_runtime.settings import Settings
+    from mlfunc_runtime.settings import Compile, Settings
 
 # accelerator: (PyTorch's name of the device, a file that is there when its driver is)
 _DEVICES = {
@@ -27,6 +29,7 @@ class Context:
 
     def __init__(self, settings: Settings) -> None:
         self._models = settings.models
+        self._compile: Compile = settings.compile
         self.config: Mapping[str, Any] = settings.config
         self.device = device(settings.accelerator)
         self.logger = logging.getLogger(settings.name)
@@ -51,6 +54,17 @@ class Context:
                 "put its files there; the function's README says from where",
             )
         return path
+
+    def compile(self, module: Any, *args: Any, **kwargs: Any) -> Any:
+        """A PyTorch module as `serve.compile` has it: `none` (itself), `trace` or `inductor`.
+
+        Called with an example of its inputs. What was compiled is called the same way, with any
+        number of rows of any length; the module itself comes back, and the log says why, where
+        compiling fails or changes the answers.
+        """
+        from mlfunc_runtime.compiling import compiled
+
+        return compiled(module, self._compile, (args, kwargs))
 
 
 def device(accelerator: str) -> str:

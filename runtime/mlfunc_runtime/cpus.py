@@ -10,25 +10,25 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Iterable, Iterator, MutableMapping
 
-_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-)
+_OMP = "OMP_NUM_THREADS"
+# These go by OMP_NUM_THREADS themselves, and PyTorch takes the least of it and MKL's.
+_OMP_FOLLOWERS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS")
+_OTHERS = ("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
+_V2 = "0::"
 
 
-def available(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """CPUs this process may use: its affinity or its cgroup's quota, if that is smaller."""
+def available(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> float:
+    """CPUs this process may use: its affinity, which is its cpuset's, or the smallest quota of its
+    cgroup and all above it (cgroups(7)).
+    """
     cores = float(len(os.sched_getaffinity(0)))
-    return min([cores, *_quota_v2(root), *_quota_v1(root)])
+    folders = list(_folders(root, _lines(own)))
+    return min([cores, *_quotas(folders)])
 
 
 def limit_threads(environ: MutableMapping[str, str], cpus: float, slots: int) -> int:
@@ -38,27 +38,56 @@ def limit_threads(environ: MutableMapping[str, str], cpus: float, slots: int) ->
     """
     share = max(1.0, math.floor(cpus) - 1) / slots
     threads = max(1, int(share))
-    for variable in _VARIABLES:
+    for variable in _OTHERS if _OMP in environ else (_OMP, *_OMP_FOLLOWERS, *_OTHERS):
         environ.setdefault(variable, str(threads))
     environ.setdefault("TOKENIZERS_PARALLELISM", "true" if threads > 1 else "false")
     return threads
 
 
-def _quota_v2(root: Path) -> list[float]:
-    quota, period = [*_words(root / "cpu.max"), "max", "max"][:2]
-    return [] if "max" in (quota, period) else [int(quota) / int(period)]
+def _folders(root: str, memberships: Iterable[str]) -> Iterator[str]:
+    """Every folder where a quota of this process can stand, of both versions.
+
+    The path is the host's where the container has no cgroup namespace; then the mount is the
+    container's own, and what is found is its root.
+    """
+    for line in memberships:
+        _, controllers, path = line.split(":", 2)
+        if line.startswith(_V2):
+            mounts = [root, f"{root}/unified"]
+        elif "cpu" in controllers.split(","):
+            mounts = [f"{root}/{controllers}", f"{root}/cpu"]
+        else:
+            continue
+        for mount in mounts:
+            yield from (mount + place for place in _upwards(path))
 
 
-def _quota_v1(root: Path) -> list[float]:
-    quota = _words(root / "cpu" / "cpu.cfs_quota_us")
-    period = _words(root / "cpu" / "cpu.cfs_period_us")
-    if not (quota and period) or int(quota[0]) <= 0:
-        return []
-    return [int(quota[0]) / int(period[0])]
+def _upwards(path: str) -> Iterator[str]:
+    """`/a/b` -> `/a/b`, `/a` and the root. `..` leads out of our namespace, unseen."""
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    for length in range(len(parts), -1, -1):
+        yield "".join(f"/{part}" for part in parts[:length])
 
 
-def _words(path: Path) -> list[str]:
+def _quotas(folders: Iterable[str]) -> Iterator[float]:
+    for folder in folders:
+        yield from _quota(" ".join(_lines(f"{folder}/cpu.max")).split())
+        quota, period = (_lines(f"{folder}/cpu.cfs_{name}_us") for name in ("quota", "period"))
+        yield from _quota([*quota, *period])
+
+
+def _quota(words: list[str]) -> Iterator[float]:
+    """`50000 100000` -> 0.5; nothing where there is no limit: `max 100000`, `-1 100000`."""
+    match words:
+        case [quota, period] if (
+            quota.isdecimal() and period.isdecimal() and int(quota) and int(period)
+        ):
+            yield int(quota) / int(period)
+
+
+def _lines(path: str) -> list[str]:
     try:
-        return path.read_text(encoding="ascii").split()
+        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib is 10 ms of every cold start
+            return file.read().splitlines()
     except OSError:
         return []

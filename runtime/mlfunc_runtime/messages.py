@@ -114,6 +114,7 @@ class Request:
     def close_streams(self) -> None:
         """Nobody reads what the predictor still makes for this request."""
         for stream in self.streams:
+            self.cancelled = self.cancelled or stream.running
             stream.close()
 
 
@@ -172,16 +173,16 @@ class StreamBody:
     generator behind it.
     """
 
-    def __init__(self, chunks: Iterator[bytes], source: Stream) -> None:
+    def __init__(self, chunks: Iterator[bytes], request: Request) -> None:
         self._chunks = chunks
-        self._source = source
+        self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
         return self._chunks
 
     def close(self) -> None:
         """Nobody reads any more."""
-        self._source.close()
+        self._request.close_streams()
 
 
 def _checked(known: dict[str, str], more: Mapping[str, Any]) -> dict[str, str]:

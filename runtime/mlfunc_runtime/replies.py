@@ -21,7 +21,7 @@ from mlfunc_runtime.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mlfunc_runtime.streams import Stream
 
@@ -48,38 +48,53 @@ def result(value: Any) -> Reply:
     return Reply(codec.encode(value), content_type=JSON)
 
 
-def stream(source: Stream, request: Request, *, binary: bool) -> Reply:
+def stream(
+    source: Stream, request: Request, *, binary: bool, patience: float | None = None
+) -> Reply:
     """A generator's items: chunks of bytes, or server-sent events; one JSON array for a client that
-    asks for JSON. `binary` decides where there are no items.
+    asks for JSON. `binary` decides where there are no items; `patience` is for how many seconds
+    there may be none.
 
     Waits for the first item, so that what fails before it is an ordinary error reply.
     """
     started = time.perf_counter()
-    items = iter(source)
-    first = list(itertools.islice(items, 1))
-    items = itertools.chain(first, items)
+    turns = source.turns(patience)
+    first = next(turns, [])
+    turns = itertools.chain([first], turns)
     if first:
         binary = isinstance(first[0], (bytes, bytearray))
     whole = not binary and request.accepts(JSON) and not request.accepts(EVENT_STREAM)
-    collected = list(items) if whole else None
+    collected = list(itertools.chain.from_iterable(turns)) if whole else None
     request.timings.predict += time.perf_counter() - started
     if collected is not None:
         return result(collected)
     if binary:
-        return Reply(StreamBody(_chunks(items), source), content_type=BINARY)
+        return Reply(StreamBody(_chunks(turns), request), content_type=BINARY)
     headers = {"Cache-Control": "no-cache"}
     return Reply(
-        StreamBody(_events(items, request), source), content_type=EVENT_STREAM, headers=headers
+        StreamBody(_events(turns, request), request), content_type=EVENT_STREAM, headers=headers
     )
 
 
-def _chunks(items: Iterator[Any]) -> Iterator[bytes]:
+def _joined(
+    turns: Iterator[list[Any]], encode: Callable[[Any], bytes | bytearray]
+) -> Iterator[bytes]:
+    """One write for all items of a turn; those before one that is no good go out, too."""
+    for items in turns:
+        ready: list[bytes | bytearray] = []
+        try:
+            ready.extend(map(encode, items))
+        finally:
+            if piece := b"".join(ready):
+                yield piece
+
+
+def _chunks(turns: Iterator[list[Any]]) -> Iterator[bytes]:
     """An error in the middle leaves the chunked body without its end: every client takes that for
     a broken transfer.
     """
     try:
-        for item in items:
-            yield bytes(_as_bytes(item))
+        yield from _joined(turns, _as_bytes)
     except Exception as error:
         _broke_off(error)
         # To the server, a connection that is gone: it closes it and says no more.
@@ -93,13 +108,12 @@ def _as_bytes(item: Any) -> bytes | bytearray:
     return item
 
 
-def _events(items: Iterator[Any], request: Request) -> Iterator[bytes]:
+def _events(turns: Iterator[list[Any]], request: Request) -> Iterator[bytes]:
     """Server-sent events (WHATWG HTML, section 9.2) with an end marker: a proxy's timeout ends a
     body cleanly, too.
     """
     try:
-        for item in items:
-            yield b"data: " + codec.encode(item) + b"\n\n"
+        yield from _joined(turns, _as_event)
     except Problem as error:
         yield _error_event(error, request)
     except Exception as error:
@@ -107,6 +121,10 @@ def _events(items: Iterator[Any], request: Request) -> Iterator[bytes]:
         yield _error_event(function_failed(), request)
     else:
         yield b"event: end\ndata: {}\n\n"
+
+
+def _as_event(item: Any) -> bytes:
+    return b"data: " + codec.encode(item) + b"\n\n"
 
 
 def _broke_off(error: Exception) -> None:

@@ -5,13 +5,14 @@ reader.
 from __future__ import annotations
 
 import logging
+import time
 from _queue import SimpleQueue
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
-from mlfunc_runtime.errors import user_traceback
+from mlfunc_runtime.errors import Problem, user_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ _log = logging.getLogger("mlfunc")
 class Stream:
     """Pumped in a slot's thread, iterated on the hub.
 
-    The slot is held until the generator ended or the reader closed.
+    The slot is held until the generator ended or the reader closed. `running`: it has done neither.
     """
 
     def __init__(self, source: Iterator[Any], mailbox: Mailbox) -> None:
@@ -34,12 +35,13 @@ class Stream:
         self._ahead: deque[Any] = deque()
         self._room: SimpleQueue[bool] = SimpleQueue()
         self._changed = Event()
+        self.running = True
         self._ended = self._closed = False
+        self._given_up: float | None = None
         self._error: BaseException | None = None
         self._keep = False
         self.items: list[Any] = []
-        for _ in range(_AHEAD):
-            self._room.put(True)
+        self._make_room(_AHEAD)
 
     def pump(self) -> None:
         """Run the generator, in this (native) thread, as far as the reader keeps up."""
@@ -47,7 +49,9 @@ class Stream:
         try:
             while self._room.get() and not self._closed:
                 self._ahead.append(next(self._source))
-                self._mailbox.post(self._changed.set)
+                # Where more items are, the reader has heard of the first of them, and takes all.
+                if len(self._ahead) == 1:
+                    self._mailbox.post(self._changed.set)
         except StopIteration:
             pass
         except BaseException as raised:
@@ -61,24 +65,60 @@ class Stream:
         self._closed = True
         self._room.put(False)
 
+    def break_off(self, error: Exception) -> None:
+        """End the reader with `error` now, whatever the generator does; called on the hub."""
+        self.close()
+        if not self._ended:
+            self._error, self._ended = error, True
+            self._changed.set()
+
     def keep_items(self) -> None:
         """Have `items` hold, in the end, all that was read."""
         self._keep = True
 
     def __iter__(self) -> Iterator[Any]:
-        while True:
-            while self._ahead:
-                item = self._ahead.popleft()
-                if self._keep:
-                    self.items.append(item)
-                yield item
-                self._room.put(True)
-            if self._ended:
-                break
-            self._changed.clear()
-            self._changed.wait()
+        for items in self.turns():
+            yield from items
+
+    def turns(self, patience: float | None = None) -> Iterator[list[Any]]:
+        """All items that are there, each time some are: what is ready together is sent together.
+
+        Raises:
+            Problem: 504 when no item follows the last one for `patience` seconds.
+
+        """
+        wait = None  # for the first one, serve.timeout
+        while items := self._next(wait):
+            yield items
+            self._make_room(len(items))
+            wait = patience
         if self._error is not None:
             raise self._error
+
+    def _next(self, patience: float | None) -> list[Any]:
+        while not (items := self._take()) and not self._ended:
+            self._changed.clear()
+            if not self._changed.wait(patience):
+                self._give_up(patience)
+        return items
+
+    def _take(self) -> list[Any]:
+        items: list[Any] = []
+        while self._ahead:
+            items.append(self._ahead.popleft())
+        if self._keep:
+            self.items += items
+        return items
+
+    def _make_room(self, items: int) -> None:
+        for _ in range(items):
+            self._room.put(True)
+
+    def _give_up(self, patience: float | None) -> None:
+        self._given_up = time.monotonic()
+        told = f"the stream brought nothing for {patience:.3g} s"
+        _log.error("%s: it ends, its slot is held until the generator comes back", told)
+        self.break_off(Problem(504, told))
 
     def _close_source(self) -> BaseException | None:
         try:
@@ -90,10 +130,15 @@ class Stream:
         return None
 
     def _end(self, error: BaseException | None) -> None:
+        self.running = False
+        if self._given_up is not None:
+            late = time.monotonic() - self._given_up
+            _log.warning("the generator that was given up came back %.3g s later", late)
         if self._closed and error is not None:
             _log.error(
                 "the stream's generator raised after its reader had left",
                 extra={"fields": {"traceback": user_traceback(error)}},
             )
-        self._error, self._ended = error, True
+        if not self._ended:
+            self._error, self._ended = error, True
         self._changed.set()

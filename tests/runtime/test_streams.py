@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 import gevent
 import pytest
-from mlfunc_runtime.messages import Request
+from hypothesis import given
+from hypothesis import strategies as st
+from mlfunc_runtime import replies
+from mlfunc_runtime.executor import Mailbox, Slot
+from mlfunc_runtime.messages import Reply, Request, StreamBody
+from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from mlfunc_runtime.testing import Client
 
@@ -121,9 +126,6 @@ def test_a_generator_returned_by_a_plain_predict_streams_too(serve: Serve) -> No
 
 def test_the_generator_stays_a_bounded_number_of_items_ahead(serve: Serve) -> None:
     serve(COUNT)
-    from mlfunc_runtime.executor import Mailbox, Slot
-    from mlfunc_runtime.streams import Stream
-
     made: list[int] = []
 
     def source() -> Generator[int]:
@@ -274,3 +276,155 @@ def test_a_bytes_stream_that_breaks_off_is_a_broken_transfer(start: Start) -> No
     assert "ValueError: broken" in error["message"]
     assert "request_id" in error
     assert process.others == []
+
+
+STALL = """
+    import threading
+    go, seen = threading.Event(), []
+
+    class P:
+        def predict(self, request, n: int, kind: str = "text"):
+            yield "a" if kind == "text" else b"a"
+            if n == 0: return
+            go.wait(10)
+            seen.append(request.cancelled)
+            yield "too late"
+"""
+
+
+def body(reply: Reply) -> Iterator[bytes]:
+    assert isinstance(reply.body, StreamBody)
+    return iter(reply.body)
+
+
+def post(client: Client, data: dict[str, object], **headers: str) -> tuple[Request, Reply]:
+    """The reply as it is before it is sent."""
+    request = Request(json.dumps(data).encode(), {"content-type": "application/json", **headers})
+    return request, client.function.handle(request)
+
+
+def test_a_generator_that_brings_nothing_for_too_long_ends_its_stream_with_504(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = serve(STALL, serve={"chunk_timeout": "100ms"})
+    first, second = client.post({"n": 1}).body.decode().split("\n\n")[:2]
+    name, data = second.split("\n")
+    assert (first, name) == ('data: "a"', "event: error")
+    problem = json.loads(data.removeprefix("data: "))
+    assert (problem["status"], "0.1 s" in problem["detail"]) == (504, True)
+    sys.modules["predictor"].go.set()
+    assert client.post({"n": 0}).events() == ["a"]  # the slot is free again
+    assert sys.modules["predictor"].seen == [True]  # request.cancelled
+    assert "is held until the generator comes back" in caplog.text
+    assert "came back" in caplog.text
+
+
+def test_a_stream_of_bytes_that_stalls_is_a_broken_transfer(serve: Serve) -> None:
+    client = serve(STALL, serve={"chunk_timeout": "100ms"})
+    request, reply = post(client, {"n": 1, "kind": "bytes"})
+    chunks = body(reply)
+    assert next(chunks) == b"a"
+    with pytest.raises(BrokenPipeError):
+        next(chunks)
+    assert isinstance(reply.body, StreamBody)
+    reply.body.close()
+    sys.modules["predictor"].go.set()
+    client.function.sent(request, reply)
+
+
+def test_a_stall_within_a_collected_stream_is_an_ordinary_504(serve: Serve) -> None:
+    client = serve(STALL, serve={"chunk_timeout": "100ms"})
+    assert client.post({"n": 1}, headers={"Accept": "application/json"}).status == 504
+    sys.modules["predictor"].go.set()
+
+
+def test_the_time_between_items_does_not_bound_the_first_one(serve: Serve) -> None:
+    client = serve(
+        """
+        import time
+        class P:
+            def predict(self, n: int):
+                time.sleep(0.4)
+                yield n
+        """,
+        serve={"chunk_timeout": "100ms"},
+    )
+    assert client.post({"n": 7}).events() == [7]
+
+
+def test_a_reader_that_is_slower_than_the_limit_between_items_gets_all_of_them(
+    serve: Serve,
+) -> None:
+    client = serve(COUNT, serve={"chunk_timeout": "50ms"})
+    request, reply = post(client, {"n": 40})
+    pieces = []
+    for piece in body(reply):
+        pieces.append(piece)
+        gevent.sleep(0.1)
+    client.function.sent(request, reply)
+    assert b"".join(pieces).count(b"data: ") == 41
+    assert b"event: end" in pieces[-1]
+
+
+def test_items_that_are_ready_together_are_one_piece() -> None:
+    mailbox = Mailbox()
+    stream = Stream(iter(range(3)), mailbox)
+    stream.pump()
+    end = b"event: end\ndata: {}\n\n"
+    assert list(replies._events(stream.turns(), Request())) == [
+        b"data: 0\n\ndata: 1\n\ndata: 2\n\n",
+        end,
+    ]
+    mailbox.close()
+
+
+def test_an_item_that_cannot_be_sent_does_not_take_those_before_it_along() -> None:
+    turns: list[list[object]] = [[1, 2, object(), 4]]
+    pieces = list(replies._events(iter(turns), Request()))
+    assert pieces[0] == b"data: 1\n\ndata: 2\n\n"
+    assert pieces[1].startswith(b"event: error\n")
+
+
+def test_no_piece_is_empty_for_that_would_end_a_chunked_body() -> None:
+    assert list(replies._chunks(iter([[b""], [b"a", b""]]))) == [b"a"]
+
+
+def test_a_stream_that_was_read_to_its_end_was_not_cancelled(serve: Serve) -> None:
+    client = serve(COUNT)
+    request, reply = post(client, {"n": 2})
+    list(body(reply))
+    assert isinstance(reply.body, StreamBody)
+    reply.body.close()
+    client.function.sent(request, reply)
+    assert not request.cancelled
+
+
+def test_a_request_is_cancelled_as_soon_as_its_stream_is_closed(serve: Serve) -> None:
+    client = serve(STALL)
+    request, reply = post(client, {"n": 1})
+    assert isinstance(reply.body, StreamBody)
+    reply.body.close()
+    assert request.cancelled
+    client.function.sent(request, reply)
+    sys.modules["predictor"].go.set()
+    assert client.post({"n": 0}).events() == ["a"]
+    assert sys.modules["predictor"].seen == [True]
+
+
+@given(st.lists(st.integers(0, 40), max_size=12), st.integers(0, 300))
+def test_whatever_the_pace_every_item_arrives_once_and_in_order(
+    pauses: list[int], count: int
+) -> None:
+    slot, mailbox = Slot("test"), Mailbox()
+    stream = Stream(iter(range(count)), mailbox)
+    slot.run(stream.pump)
+    turns, read = stream.turns(5.0), []
+    for pause in pauses:
+        read += next(turns, [])
+        gevent.sleep(pause / 20_000)
+    for items in turns:
+        assert len(items) <= 17
+        read += items
+    assert read == list(range(count))
+    slot.close()
+    mailbox.close()

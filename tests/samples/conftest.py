@@ -18,7 +18,7 @@ import pytest
 from mlfunc import environment, function
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -122,6 +122,35 @@ def python_of() -> Any:
         return environment.ensure(spec, print).python
 
     return python
+
+
+@pytest.fixture(scope="session")
+def imported(python_of: Any) -> Any:
+    """What a function's start imports until it is ready, as the interpreter itself tells it."""
+
+    def imported(folder: Path, **env: str) -> list[str]:
+        quiet = {"PORT": "0", "MLFUNC_METRICS_PORT": "0", "PYTHONPROFILEIMPORTTIME": "1"}
+        command = [python_of(folder), "-m", "mlfunc_runtime"]
+        with subprocess.Popen(
+            command, cwd=folder, env=os.environ | quiet | env, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stderr is not None
+                return _imports_until_ready(process.stderr)
+            finally:
+                process.kill()
+
+    return imported
+
+
+def _imports_until_ready(log: Iterable[str]) -> list[str]:
+    names = []
+    for line in log:
+        if line.startswith("import time:"):
+            names.append(line.rpartition("|")[2].strip())
+        if '"phase":"ready"' in line.replace(" ", ""):
+            return names
+    raise AssertionError(f"it did not get ready: {names[-5:]}")
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,8 @@ def answer(request: Request, pipeline: Run) -> Reply:
         raise Problem(400, wanted, field="ce-specversion")
     result = pipeline.run(request, decode(request, predictor.wire))
     if isinstance(result, Stream):
-        return replies.stream(result, request, binary=predictor.output is bytes)
+        patience = pipeline.settings.chunk_timeout
+        return replies.stream(result, request, binary=predictor.output is bytes, patience=patience)
     return replies.result(result)
 
 

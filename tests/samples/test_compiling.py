@@ -1,0 +1,31 @@
+"""`context.compile`, on real modules."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+CHECKS = Path(__file__).with_name("compiled_modules.py")
+SIMILARITY = Path(__file__).parents[2] / "samples" / "similarity"
+
+
+def test_compiled_modules_answer_as_eager_ones(python_of: Any, tmp_path: Path) -> None:
+    options = ["-q", "--noconftest", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    ended = subprocess.run(
+        [python_of(SIMILARITY), "-m", "pytest", *options, str(CHECKS)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_a_function_with_a_traced_model_answers_as_one_without(serve: Any) -> None:
+    texts = [{"text": text} for text in ("a happy dog", "take an umbrella " * 20)]
+    with serve(SIMILARITY) as eager:
+        wanted = [eager.post(text).json() for text in texts]
+    with serve(SIMILARITY, MLFUNC_SERVE_COMPILE="trace") as traced:
+        found = [traced.post(text).json() for text in texts]
+    assert found == wanted
