@@ -25,6 +25,12 @@ _REFUSED = re.compile(r"q=0(\.0*)?")
 STAGES = ("queue", "before", "predict", "after")
 
 
+class Gone(BaseException):
+    """Thrown into what a request waits for when its client is gone; no `except Exception` of user code
+    swallows it.
+    """
+
+
 class Request:
     """One request or event, as hooks see it.
 

@@ -21,6 +21,7 @@ from mlfunc_runtime import calls, logs, protocols
 from mlfunc_runtime.around import Around
 from mlfunc_runtime.batcher import Batcher
 from mlfunc_runtime.errors import Problem, user_traceback
+from mlfunc_runtime.messages import Gone, Reply
 from mlfunc_runtime.replies import function_failed, problem
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mlfunc_runtime.backlog import Backlog
     from mlfunc_runtime.executor import Mailbox, Slot
     from mlfunc_runtime.loader import Predictor
-    from mlfunc_runtime.messages import Reply, Request
+    from mlfunc_runtime.messages import Request
     from mlfunc_runtime.metrics import Metrics
     from mlfunc_runtime.settings import Settings
 
@@ -114,6 +115,8 @@ class Pipeline:
                 return self._refused(error, request)
             case TooLate():
                 return problem(Problem(504, f"no answer within {self._timeout:.3g} s"), request)
+            case Gone():
+                return Reply(status=499)
             case GreenletExit():
                 raise error
             case _:
