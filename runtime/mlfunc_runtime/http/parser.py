@@ -27,9 +27,38 @@ _ONCE = frozenset(("content-type", "host", "expect"))
 _NOT_IN_TRAILERS = frozenset(
     ("authorization", "content-length", "host", "te", "trailer", "transfer-encoding")
 )
-_SPELLED = ["Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length", "Content-Type", "Cookie", "Host", "Origin", "Referer", "Traceparent", "Tracestate", "User-Agent", "X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id", "ce-id", "ce-source", "ce-specversion", "ce-time", "ce-type"]
+_SPELLED = [
+    "Accept",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Authorization",
+    "Cache-Control",
+    "Connection",
+    "Content-Length",
+    "Content-Type",
+    "Cookie",
+    "Host",
+    "Origin",
+    "Referer",
+    "Traceparent",
+    "Tracestate",
+    "User-Agent",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Request-Id",
+    "ce-id",
+    "ce-source",
+    "ce-specversion",
+    "ce-time",
+    "ce-type",
+]
 # Decoding and lowering a name costs more than looking it up.
 _NAMES = {spelled.encode(): name.lower() for name in _SPELLED for spelled in (name, name.lower())}
+# llhttp reads RTSP and ICE, too.
+_OF_OTHERS = frozenset(
+    "ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SETUP SET_PARAMETER SOURCE "
+    "TEARDOWN".split()
+)
 _ids = itertools.count()
 _prefix = os.urandom(8).hex()
 
@@ -124,6 +153,8 @@ class Parser:
             return
         headers, parser = self._headers, self._parser
         self._method = parser.get_method().decode("ascii")
+        if self._method in _OF_OTHERS:
+            raise Problem(400, f"{self._method} is no method of HTTP")
         version = parser.get_http_version()
         self._modern = version == "1.1"
         if not self._modern and version != "1.0":

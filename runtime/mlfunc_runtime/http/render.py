@@ -18,7 +18,16 @@ _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n" for s in HTTPStatus}
 _BODILESS = (204, 304)
 # The connection's own: what a predictor says of them would be a second, different framing.
 _FRAMING = frozenset(
-    ["connection", "content-length", "date", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]
+    [
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
 )
 _KEEP = "Connection: keep-alive\r\n"
 _CLOSE = "Connection: close\r\n"
