@@ -26,8 +26,9 @@ STAGES = ("queue", "before", "predict", "after")
 
 
 class Gone(BaseException):
-    """Thrown into what a request waits for when its client is gone; no `except Exception` of user code
-    swallows it.
+    """Thrown into whatever a request waits for when its client is gone.
+
+    No `except Exception` of user code swallows it.
     """
 
 

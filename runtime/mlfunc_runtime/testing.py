@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mlfunc_runtime import codec, cpus, settings
 from mlfunc_runtime.function import Function
 from mlfunc_runtime.http import render
-from mlfunc_runtime.http.parser import identify
+from mlfunc_runtime.http.fields import identify
 from mlfunc_runtime.http.target import split
 from mlfunc_runtime.messages import JSON, Reply, Request, StreamBody
 from mlfunc_runtime.routes import Routes
@@ -158,7 +158,9 @@ def _answer(reply: Reply, request: Request) -> Answer:
     from werkzeug.datastructures import Headers
 
     lines = render.head(reply, request, keep=True).decode("latin-1").split("\r\n")
-    headers = Headers([tuple(line.split(": ", 1)) for line in lines[1:-2]])
+    headers = Headers()
+    for line in lines[1:-2]:
+        headers.add(*line.split(": ", 1))
     if not isinstance(reply.body, StreamBody):
         return Answer(reply.status, headers, reply.body)
     try:

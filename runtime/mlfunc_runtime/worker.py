@@ -2,8 +2,8 @@
 serves, drains and leaves.
 
 A master would restart a crashed worker where Kubernetes already restarts the container, hide the
-exit code, and stand between the kernel's SIGTERM and the drain. Connections are our own (`http`): of
-the CPU time of a small request, gunicorn's request and response objects took the larger part.
+exit code, and stand between the kernel's SIGTERM and the drain. Connections are our own (`http`):
+gunicorn's request and response objects took the larger part of a small request's CPU time.
 """
 
 from __future__ import annotations
@@ -65,10 +65,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         """Listen, start the function beside it, wait for the end, drain."""
         routes: list[AnyRoutes] = [Routes(self.function), MetricsRoutes(self.function)]
-        servers = [
-            StreamServer(listener, handle=functools.partial(self.handle, routes=served))
-            for listener, served in zip(self.sockets, routes, strict=False)
-        ]
+        self._routes = dict(zip(self.sockets, routes, strict=False))
+        servers = [StreamServer(s, handle=functools.partial(self.handle, s)) for s in self.sockets]
         for server in servers:
             server.start()
         self._report_ports()
@@ -77,11 +75,11 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         starting.kill(block=False)
         self._drain(servers)
 
-    def handle(self, client: Any, _: Any, routes: AnyRoutes) -> None:
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:  # noqa: ARG002 - gunicorn's
         """Serve a connection. gevent's socket would register with the kernel for each wait."""
         sock = _socket.socket(client.family, client.type, client.proto, client.detach())
         sock.setblocking(False)
-        Connection(sock, routes, self._connections).serve()
+        Connection(sock, self._routes[listener], self._connections).serve()
 
     def _start(self) -> None:
         """Whatever it ends with, the process does not stay as one that never gets ready."""

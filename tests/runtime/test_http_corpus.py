@@ -10,8 +10,6 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import pytest
 from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
-
-
 from mlfunc_runtime.http.parser import Parser
 
 from .corpus import BAD, GOOD, SMUGGLED, TRUNCATED

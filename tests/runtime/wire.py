@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.messages import Request
 
+opened: list[Any] = []
 LIMITS = Limits(max_body=2**20, slow=5.0)
 
 
@@ -45,6 +46,8 @@ def connect(
 ) -> tuple[Any, gevent.Greenlet]:
     """The client's socket, and what serves it."""
     near, far = _tcp_pair() if tcp else socket.socketpair()
+    near.settimeout(20)
+    opened.append(near)
     served = _socket.socket(far.family, far.type, far.proto, far.detach())
     served.setblocking(False)
     kept = connections if connections is not None else Connections(LIMITS)
@@ -56,10 +59,10 @@ def talk(routes: Any, pieces: Iterable[bytes]) -> bytes:
     near, server = connect(routes)
     with near:
         sending = gevent.spawn(_send, near, pieces)
-        near.settimeout(20)
         received = b"".join(iter(lambda: near.recv(65536), b""))
         sending.join()
     server.get(timeout=20)
+    opened.remove(near)
     return received
 
 

@@ -6,26 +6,27 @@ registered with the kernel per request, and a client that leaves is noticed whil
 
 from __future__ import annotations
 
-import _socket
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, getcurrent
-from gevent.timeout import Timeout
 
-from mlfunc_runtime.errors import Problem
 from mlfunc_runtime.http import exchange, render
 from mlfunc_runtime.http.departure import Departure
-from mlfunc_runtime.http.parser import Parser, identify
+from mlfunc_runtime.http.fields import identify
+from mlfunc_runtime.http.parser import Parser
+from mlfunc_runtime.http.patience import Patience, linger
 from mlfunc_runtime.http.writer import Writer
 from mlfunc_runtime.messages import Gone, Reply, Request, StreamBody
 from mlfunc_runtime.replies import problem
 
 if TYPE_CHECKING:
+    from _socket import socket
+
+    from mlfunc_runtime.errors import Problem
     from mlfunc_runtime.http.connections import Connections
     from mlfunc_runtime.http.exchange import Routes
     from mlfunc_runtime.http.parser import Incoming
 
-_LINGER_BYTES = 64 * 2**20
 # One for all: what is received is parsed, or copied, before anybody else can receive.
 _buffer = bytearray(256 * 1024)
 _view = memoryview(_buffer)
@@ -37,7 +38,7 @@ class Connection:
     `idle`: between two requests, `since` a time of the loop's clock.
     """
 
-    def __init__(self, sock: _socket.socket, routes: Routes, connections: Connections) -> None:
+    def __init__(self, sock: socket, routes: Routes, connections: Connections) -> None:
         self._sock = sock
         self._routes = routes
         self._connections = connections
@@ -47,12 +48,11 @@ class Connection:
         self._parser = Parser(limits.max_body)
         self._writer = Writer(sock, limits.send)
         self._departure = Departure(self._hub.loop, sock, self._writer, self._lost)
+        self._patience = Patience(self._hub.loop, self._parser, limits, self._tired)
         self._reader: Any = self._hub.loop.io(sock.fileno(), 1)
-        self._timer: Any = None
         self._ahead = bytearray()
-        self._waiting = self._over = self._gone = False
+        self._waiting = self._over = self._gone = self._modern = False
         self._under_way: Request | None = None
-        self._checked = 0
         self.since = self._hub.loop.now()
 
     @property
@@ -96,12 +96,13 @@ class Connection:
     def _wait(self) -> None:
         self.since = self._hub.loop.now()
         self._waiting = True
-        self._watch_progress()
+        self._continue()
+        self._patience.begin()
         try:
             self._hub.switch()
         finally:
             self._waiting = False
-            self._stop_timer()
+            self._patience.end()
 
     def _wake(self) -> None:
         if self._waiting:
@@ -130,7 +131,7 @@ class Connection:
             self._greenlet.switch()
         else:
             self._continue()
-            self._watch_progress()
+            self._patience.begin()
 
     def _keep(self, data: memoryview) -> None:
         """More requests, while one is under way."""
@@ -145,7 +146,6 @@ class Connection:
             self._parser.ends()
         elif not self._reader.active:
             self._reader.start(self._readable)
-        self._continue()
 
     def _continue(self) -> None:
         """The client waits to be told that its body is wanted."""
@@ -160,8 +160,13 @@ class Connection:
         if not self._ahead:
             self._parser.ends()
         if self._under_way is not None:
-            self._departure.begin()
+            self._doubt()
         self._wake()
+
+    def _doubt(self) -> None:
+        """The client sends no more: it may have left."""
+        if self._modern:
+            self._departure.begin()
 
     def _lost(self) -> None:
         """On the hub: the client is gone. Whatever waits on its behalf is ended."""
@@ -179,12 +184,13 @@ class Connection:
         request = self._under_way = incoming.request
         reply = None
         try:
+            self._modern = incoming.modern
             if self._over:
-                self._departure.begin()
+                self._doubt()
             reply = exchange.answer(self._routes, request)
             keep = self._send(reply, incoming)
         except Gone:
-            keep = False
+            keep, self._gone = False, True
         finally:
             self._under_way = None
             self._departure.end()
@@ -219,55 +225,17 @@ class Connection:
         request = Request(request_id=identify(None))
         reply = problem(self._parser.refused, request)
         if self._writer.try_write(render.whole(reply, request, keep=False)):
-            self._linger()
+            self._connections.remove(self)
+            self._reader.stop()
+            linger(self._sock, self._limits.linger)
 
-    def _linger(self) -> None:
-        """Read what still arrives. Closing a socket with unread input resets the connection, and the
-        client may never see why it was refused (RFC 9112, section 9.6).
-        """
-        self._connections.remove(self)
-        self._reader.stop()
-        left = _LINGER_BYTES
-        try:
-            self._sock.shutdown(_socket.SHUT_WR)
-            with Timeout(self._limits.linger, False):
-                while left > 0 and (size := self._receive()):
-                    left -= size
-        except OSError:
-            pass
-
-    def _receive(self) -> int:
-        while True:
-            try:
-                return self._sock.recv_into(_buffer)
-            except BlockingIOError:
-                self._hub.wait(self._reader)
-
-    def _watch_progress(self) -> None:
-        """A request that has begun must go on. One that arrives at once never needs the timer."""
-        if self._parser.partial and self._timer is None:
-            self._checked = self._parser.received
-            self._timer = self._hub.loop.timer(self._limits.slow)
-            self._timer.start(self._check_progress)
-
-    def _check_progress(self) -> None:
-        self._stop_timer()
-        parser, limits = self._parser, self._limits
-        if parser.received - self._checked >= limits.rate * limits.slow:
-            self._watch_progress()
-            return
-        parser.refused = Problem(408, f"too little of the request arrived in {limits.slow:.3g} s")
+    def _tired(self, refused: Problem) -> None:
+        self._parser.refused = refused
         self._wake()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
 
     def _close(self) -> None:
         self._connections.remove(self)
-        self._stop_timer()
+        self._patience.end()
         self._departure.end()
         self._reader.stop()
         self._reader.close()

@@ -10,13 +10,15 @@ from gevent.event import Event
 if TYPE_CHECKING:
     from mlfunc_runtime.http.connection import Connection
 
-# A client whose next request is on its way is not cut off; it hears in its reply that this was the last.
+# A client whose next request is on its way is not cut off; its reply tells that it was the last.
 _LAST_WORDS = 0.2
 
 
 class Limits(NamedTuple):
-    """Bytes and seconds. Knative's queue-proxy keeps idle connections for 90 s; a server that closes
-    first makes it answer 502 now and then.
+    """Bytes and seconds.
+
+    `idle`: Knative's queue-proxy keeps idle connections for 90 s; a server that closes first makes
+    it answer 502 now and then.
 
     `slow`: a head must be there after so long, and a body bring `rate` bytes in each second of it.
     `send`: so long a peer may read nothing. `linger`: so long what is refused is still read.

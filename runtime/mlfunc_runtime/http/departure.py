@@ -1,10 +1,10 @@
 """Has the client left, or has it only said all it had to say?
 
-Both arrive as the same end of input, and a client that half-closes still reads. What tells them apart
-is a byte: a closed socket answers it with a reset. So the client is sent one that means nothing: a
-100 (Continue), which clients that did not ask for it discard (RFC 9110, section 15.2.1); in a chunked
-body a leading zero of the next chunk's size (RFC 9112, section 7.1). HTTP/1.0 has neither: such a
-client is taken to be there until a send fails.
+Both arrive as the same end of input, and a client that half-closes still reads. What tells them
+apart is a byte: a closed socket answers it with a reset. So the client is sent one that means
+nothing: a 100 (Continue), which clients that did not ask for it discard (RFC 9110, section 15.2.1);
+in a chunked body a leading zero of the next chunk's size (RFC 9112, section 7.1). HTTP/1.0 has
+neither: such a client is taken to be there until a send fails.
 """
 
 from __future__ import annotations
@@ -45,11 +45,9 @@ class Departure:
         self._probe = b"0"
 
     def end(self) -> None:
-        """Nobody needs to know any more."""
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
+        """The reply is out."""
+        self._stop()
+        self._probe, self._wait = CONTINUE, _GRACE
 
     def _ask(self) -> None:
         if self._writer.busy:  # in the middle of a chunk; the write itself will tell
@@ -67,6 +65,12 @@ class Departure:
             self._again(self._look)
 
     def _again(self, step: Callable[[], None]) -> None:
-        self.end()
+        self._stop()
         self._timer = self._loop.timer(self._wait)
         self._timer.start(step)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None

@@ -55,27 +55,26 @@ def send(
         Gone: the client is not there any more.
 
     """
-    if isinstance(reply.body, StreamBody) and request.method != "HEAD":
-        return _stream(writer, reply, request, keep=keep, begun=begun)
+    body = reply.body
+    if isinstance(body, StreamBody) and request.method != "HEAD":
+        chunked = begun is not None
+        keep = keep and chunked
+        writer.write(render.head(reply, request, keep=keep, chunked=chunked))
+        if begun is not None:
+            begun()
+        return _stream(writer, body, chunked=chunked) and keep
     writer.write(render.whole(reply, request, keep=keep))
     return keep
 
 
-def _stream(
-    writer: Writer, reply: Reply, request: Request, *, keep: bool, begun: Callable[[], None] | None
-) -> bool:
-    """The next item is asked for when the last one is out: the reader sets the pace."""
-    chunked = begun is not None
-    keep = keep and chunked
-    writer.write(render.head(reply, request, keep=keep, chunked=chunked))
-    if begun is not None:
-        begun()
+def _stream(writer: Writer, body: StreamBody, *, chunked: bool) -> bool:
+    """The next piece is asked for when the last one is out: the reader sets the pace."""
     try:
-        for piece in reply.body:  # type: ignore[union-attr]  # the caller looked
+        for piece in body:
             if piece:
                 writer.write(render.chunk(piece) if chunked else piece)
     except OSError:  # it broke off, and was logged: a body without its end says so
         return False
     if chunked:
         writer.write(render.LAST_CHUNK)
-    return keep
+    return True

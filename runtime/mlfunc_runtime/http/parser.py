@@ -6,61 +6,18 @@ bounds, the target, fields that may be there once, and a body of one piece.
 
 from __future__ import annotations
 
-import itertools
-import os
-import re
 from collections import deque
 from typing import NamedTuple
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from mlfunc_runtime.errors import Problem
+from mlfunc_runtime.http import fields
 from mlfunc_runtime.http.target import LINE_LIMIT, split
 from mlfunc_runtime.messages import Request
 
 FIELD_LIMIT = 8190
 FIELDS_LIMIT = 100
-HEAD_LIMIT = 65536
-_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-_ONCE = frozenset(("content-type", "host", "expect"))
-_NOT_IN_TRAILERS = frozenset(
-    ("authorization", "content-length", "host", "te", "trailer", "transfer-encoding")
-)
-_SPELLED = [
-    "Accept",
-    "Accept-Encoding",
-    "Accept-Language",
-    "Authorization",
-    "Cache-Control",
-    "Connection",
-    "Content-Length",
-    "Content-Type",
-    "Cookie",
-    "Host",
-    "Origin",
-    "Referer",
-    "Traceparent",
-    "Tracestate",
-    "User-Agent",
-    "X-Forwarded-For",
-    "X-Forwarded-Proto",
-    "X-Request-Id",
-    "ce-id",
-    "ce-source",
-    "ce-specversion",
-    "ce-time",
-    "ce-type",
-]
-# Decoding and lowering a name costs more than looking it up.
-_NAMES = {spelled.encode(): name.lower() for name in _SPELLED for spelled in (name, name.lower())}
-# llhttp reads RTSP and ICE, too.
-_OF_OTHERS = frozenset(
-    "ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SETUP SET_PARAMETER SOURCE "
-    "TEARDOWN".split()
-)
-_ids = itertools.count()
-_prefix = os.urandom(8).hex()
 
 
 class Incoming(NamedTuple):
@@ -79,6 +36,8 @@ class Parser:
     client will send no other request.
     """
 
+    _target: bytes
+
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
         self.ready: deque[Incoming] = deque()
@@ -86,7 +45,6 @@ class Parser:
         self.partial = self.expects = self.finished = False
         self._parser = HttpRequestParser(self)
         self._replayed = False
-        self._unframed = 0
         self._begin()
 
     @property
@@ -139,9 +97,9 @@ class Parser:
             raise Problem(431, f"there are more than {FIELDS_LIMIT} header fields")
         if len(name) + len(value) > FIELD_LIMIT:
             raise Problem(431, f"a header field is longer than {FIELD_LIMIT} bytes")
-        known = _NAMES.get(name) or name.decode("latin-1").lower()
+        known = fields.NAMES.get(name) or name.decode("latin-1").lower()
         if self._in_body:
-            _check_trailer(known)
+            fields.check_trailer(known)
         else:
             self._keep(known, value.decode("latin-1"))
 
@@ -153,7 +111,7 @@ class Parser:
             return
         headers, parser = self._headers, self._parser
         self._method = parser.get_method().decode("ascii")
-        if self._method in _OF_OTHERS:
+        if self._method in fields.OF_OTHERS:
             raise Problem(400, f"{self._method} is no method of HTTP")
         version = parser.get_http_version()
         self._modern = version == "1.1"
@@ -184,7 +142,7 @@ class Parser:
             method=self._method,
             path=self._path,
             query=self._query,
-            request_id=identify(self._headers.get("x-request-id")),
+            request_id=fields.identify(self._headers.get("x-request-id")),
         )
         self.finished = not self._keep_alive
         self.ready.append(Incoming(request, self._keep_alive, self._modern))
@@ -193,7 +151,8 @@ class Parser:
         self._target = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
-        self._size = self._fields = 0
+        self._size = self._fields = self._unframed = 0
+        self._began = True
         self._in_body = self._keep_alive = self._modern = False
         self._method, self._path, self._query = "", "", ""
 
@@ -224,11 +183,11 @@ class Parser:
             value = value.rstrip(" \t")
         headers = self._headers
         if name == "transfer-encoding" and value.lower() != "chunked":
-            raise _no_coding(value)
+            raise fields.no_coding(value)
         if "_" in name:  # X_A and X-A are the same to CGI, and so to whoever trusts one of them
             return
         if name in headers:
-            if name in _ONCE:
+            if name in fields.ONCE:
                 raise Problem(400, f"{name} is there twice", field=name)
             value = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
         headers[name] = value
@@ -255,40 +214,22 @@ class Parser:
 
     def _bound(self, size: int) -> None:
         """What is no body, a head that does not end or the framing of chunks, is bounded, too."""
-        if not self.partial:
-            self._unframed = 0
-            return
+        if self._began:  # in the midst of what has just been fed, and nobody says where
+            self._began, size = False, 0
         self._unframed += size
-        if not self._in_body and self._unframed > HEAD_LIMIT:
-            raise Problem(431, f"the head is longer than {HEAD_LIMIT} bytes")
+        if not self._in_body and self._unframed > fields.HEAD_LIMIT:
+            raise Problem(431, f"the head is longer than {fields.HEAD_LIMIT} bytes")
         if not self._in_body and len(self._target) > LINE_LIMIT:
             raise Problem(414, f"the target is longer than {LINE_LIMIT} bytes")
-        if self._unframed > 2 * HEAD_LIMIT + 16 * self._size:
+        if self._unframed > 2 * fields.HEAD_LIMIT + 16 * self._size:
             raise Problem(400, "there is too little in the chunks of the body")
 
     def _refuse(self, error: HttpParserError, data: bytes) -> None:
         """After the last request of a connection anything may follow: nobody reads it."""
         if not self.finished:
-            self.refused = Problem(400, f"{error}: {_excerpt(data)}", field=_blamed(str(error)))
-
-
-def identify(given: str | None) -> str:
-    """The caller's request id, if it fits in a header and a log line; else a new one."""
-    if given is not None and _REQUEST_ID.fullmatch(given):
-        return given
-    return f"{_prefix}{next(_ids):016x}"
-
-
-def _check_trailer(name: str) -> None:
-    if name in _NOT_IN_TRAILERS:
-        raise Problem(400, f"{name} cannot be in the trailers", field=name)
-
-
-def _no_coding(value: str) -> Problem:
-    """RFC 9112, section 6.1: 501 for codings that are not known; 400 for a chunked that is wrong."""
-    codings = [coding.strip().lower() for coding in value.split(",")]
-    status = 400 if codings.count("chunked") > 1 or codings[-1] in ("", "identity") else 501
-    return Problem(status, f"Transfer-Encoding: {value}: only chunked is known")
+            self.refused = Problem(
+                400, f"{error}: {fields.excerpt(data)}", field=fields.blamed(str(error))
+            )
 
 
 def _cause(error: HttpParserCallbackError) -> Problem:
@@ -296,17 +237,3 @@ def _cause(error: HttpParserCallbackError) -> Problem:
     if isinstance(cause, Problem):
         return cause
     return Problem(400, "the request cannot be read")
-
-
-def _excerpt(data: bytes) -> str:
-    """The first line that looks wrong: llhttp does not say where it stopped."""
-    first, *lines = data[:HEAD_LIMIT].partition(b"\r\n\r\n")[0].split(b"\r\n")
-    guilty = next((line for line in lines if not _FIELD.fullmatch(line)), first)
-    return guilty[:60].decode("latin-1")
-
-
-def _blamed(told: str) -> str | None:
-    for name in ("Content-Length", "Transfer-Encoding"):
-        if name in told:
-            return name
-    return None
