@@ -2,7 +2,7 @@
 PYTHON ?= python3
 bin := .venv/bin
 
-.PHONY: install sample test lint types bench clean
+.PHONY: install sample test fuzz lint types bench clean
 
 install: .venv/.made
 
@@ -17,6 +17,9 @@ sample: install
 
 test: install
 	$(bin)/python -m pytest --durations=15 $(ARGS)
+
+fuzz: install
+	$(bin)/python -m tests.runtime.fuzz $(or $(CASES),1000000)
 
 lint: install
 	$(bin)/ruff format --check . && $(bin)/ruff check . && $(bin)/lint-imports

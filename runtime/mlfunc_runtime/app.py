@@ -41,13 +41,7 @@ def create_app(function: Function) -> Flask:
         app.add_url_rule(path, path, lambda: _json({}))
     app.add_url_rule("/_mlfunc/<path:name>", "pages", _page)
     app.register_error_handler(HTTPException, _problem)
-    app.after_request(_identify)
     return app
-
-
-def _identify(response: Response) -> Response:
-    response.headers["X-Request-Id"] = request.environ["mlfunc.request_id"]
-    return response
 
 
 def _page(name: str) -> Response:

@@ -19,11 +19,19 @@ JSON = "application/json"
 BINARY = "application/octet-stream"
 PROBLEM = "application/problem+json"
 EVENT_STREAM = "text/event-stream"
+_OURS = frozenset((JSON, BINARY, PROBLEM, EVENT_STREAM))
 _FINAL = (200, 599)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _REFUSED = re.compile(r"q=0(\.0*)?")
 STAGES = ("queue", "before", "predict", "after")
+
+
+class Gone(BaseException):
+    """Thrown into whatever a request waits for when its client is gone.
+
+    No `except Exception` of user code swallows it.
+    """
 
 
 class Request:
@@ -165,7 +173,9 @@ class Reply:
             raise ValueError(message)
         self.body: bytes | StreamBody = body
         self.status: int = status
-        self.headers = _checked({"Content-Type": content_type} if body else {}, headers or {})
+        known = {"Content-Type": content_type} if body else {}
+        ours = not headers and content_type in _OURS
+        self.headers = known if ours else _checked(known, headers or {})
 
 
 class StreamBody:

@@ -22,6 +22,7 @@ from mlfunc_runtime import admission, calls, logs, protocols, sizes
 from mlfunc_runtime.around import Around
 from mlfunc_runtime.batcher import Batcher
 from mlfunc_runtime.errors import Problem, user_traceback
+from mlfunc_runtime.messages import Gone, Reply
 from mlfunc_runtime.replies import function_failed, problem
 from mlfunc_runtime.streams import Stream
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from mlfunc_runtime.batcher import Run
     from mlfunc_runtime.executor import Mailbox, Slot
     from mlfunc_runtime.loader import Predictor
-    from mlfunc_runtime.messages import Reply, Request
+    from mlfunc_runtime.messages import Request
     from mlfunc_runtime.metrics import Metrics
     from mlfunc_runtime.settings import Settings
 
@@ -132,6 +133,8 @@ class Pipeline:
             case TooLate():
                 allowed = request.deadline - request.arrived
                 return problem(Problem(504, f"no answer within {allowed:.3g} s"), request)
+            case Gone():
+                return Reply(status=499)
             case GreenletExit():
                 raise error
             case _:

@@ -15,15 +15,10 @@ from gunicorn.sock import TCP6Socket, TCPSocket
 from mlfunc_runtime.errors import StartupError
 from mlfunc_runtime.function import Function
 from mlfunc_runtime.worker import Worker
-from mlfunc_runtime.wsgi import Application
 
 if TYPE_CHECKING:
     from mlfunc_runtime.settings import Settings
     from mlfunc_runtime.startup import Startup
-
-# Knative's queue-proxy keeps idle connections for 90 s; a server that closes first makes it answer
-# 502 now and then.
-_KEEPALIVE = 120
 
 
 class PortTaken(StartupError):
@@ -46,7 +41,6 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         values = {
             "bind": [f"{settings.host}:{settings.port}"],
             "workers": 1,
-            "keepalive": _KEEPALIVE,
             "graceful_timeout": int(settings.drain),
             "worker_tmp_dir": None,
             "logger_class": _QuietLogger,
@@ -54,9 +48,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for name, value in values.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Application:  # pyright: ignore[reportIncompatibleMethodOverride]  # it only raises
-        """BaseApplication's hook: the WSGI callable."""
-        return self._application
+    def load(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # it only raises
+        """BaseApplication's hook: the WSGI callable. The worker has routes instead."""
 
     def serve(self) -> int:
         """Serve until a signal, and return the exit code.
@@ -68,9 +61,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         log = _QuietLogger(self.cfg)
         sockets = [self._listen(self._settings.port, log), *self._metrics_socket(log)]
         function = Function(self._settings, self._startup, before_ready=_settle)
-        self._application = Application(function)
         worker = Worker(1, os.getppid(), sockets, self, self.cfg.timeout, self.cfg, log)
-        worker.serves(self._application)
+        worker.serves(function)
         self._startup.done("runtime")
         worker.init_process()
         return worker.exit_code

@@ -9,7 +9,6 @@ def test_example():
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import time
@@ -18,22 +17,25 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlfunc_runtime import codec, cpus, settings
 from mlfunc_runtime.function import Function
-from mlfunc_runtime.messages import JSON
-from mlfunc_runtime.wsgi import Application
+from mlfunc_runtime.http import render
+from mlfunc_runtime.http.fields import identify
+from mlfunc_runtime.http.target import split
+from mlfunc_runtime.messages import JSON, Reply, Request, StreamBody
+from mlfunc_runtime.routes import Routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from werkzeug.test import TestResponse
+    from werkzeug.datastructures import Headers
 
 
 class Answer:
     """A reply as a client sees it."""
 
-    def __init__(self, response: TestResponse) -> None:
-        self.status = response.status_code
-        self.headers = response.headers
-        self.body = response.get_data()
+    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
     def json(self) -> Any:
         """The body, read as JSON."""
@@ -72,7 +74,7 @@ class Client:
         told = settings.read(variables)
         cpus.limit_threads(os.environ, cpus.available(), told.slots)
         self.function = Function(told)
-        self._application = Application(self.function)
+        self._routes = Routes(self.function)
 
     def __enter__(self) -> Self:
         self.function.start()
@@ -101,12 +103,12 @@ class Client:
     ) -> Answer:
         """Predict. Bytes are sent as they are, `files` as a multipart form, all else as JSON."""
         if files is not None:
-            form = {name: (io.BytesIO(content), name) for name, content in files.items()}
-            return self._send("POST", "/", headers, data=form)
-        raw = isinstance(data, bytes)
-        body = data if raw else codec.encode(data)
-        kind = content_type or ("application/octet-stream" if raw else JSON)
-        return self._send("POST", "/", headers, data=body, content_type=kind)
+            body, kind = _form(files)
+        else:
+            raw = isinstance(data, bytes)
+            body = data if raw else codec.encode(data)
+            kind = content_type or ("application/octet-stream" if raw else JSON)
+        return self._send("POST", "/", {"Content-Type": kind, **(headers or {})}, body)
 
     def event(
         self,
@@ -133,14 +135,52 @@ class Client:
         self.function.backlog.drain(self.function.settings.drain)
 
     def _send(
-        self, method: str, path: str, headers: Mapping[str, str] | None, **options: Any
+        self, method: str, target: str, headers: Mapping[str, str] | None, body: bytes = b""
     ) -> Answer:
-        from werkzeug.test import Client as WsgiClient
-
-        client = WsgiClient(self._application)
-        return Answer(
-            client.open(path, method=method, headers=dict(headers or {}), buffered=True, **options)
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        path, query = split(target.encode(), given, method)
+        request = Request(
+            body,
+            given,
+            method=method,
+            path=path,
+            query=query,
+            request_id=identify(given.get("x-request-id")),
         )
+        reply = self._routes.answer(request)
+        try:
+            return _answer(reply, request)
+        finally:
+            self._routes.sent(request, reply)
+
+
+def _answer(reply: Reply, request: Request) -> Answer:
+    from werkzeug.datastructures import Headers
+
+    lines = render.head(reply, request, keep=True).decode("latin-1").split("\r\n")
+    headers = Headers()
+    for line in lines[1:-2]:
+        headers.add(*line.split(": ", 1))
+    if not isinstance(reply.body, StreamBody):
+        return Answer(reply.status, headers, reply.body)
+    try:
+        return Answer(reply.status, headers, b"".join(reply.body))
+    finally:
+        reply.body.close()
+
+
+def _form(files: Mapping[str, bytes]) -> tuple[bytes, str]:
+    """A multipart form (RFC 7578), and its content type."""
+    boundary = os.urandom(16).hex()
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n".encode()
+        + content
+        + b"\r\n"
+        for name, content in files.items()
+    ]
+    body = b"".join([*parts, f"--{boundary}--\r\n".encode()])
+    return body, f"multipart/form-data; boundary={boundary}"
 
 
 def _server_sent(text: str) -> Iterator[tuple[str, Any]]:

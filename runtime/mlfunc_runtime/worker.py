@@ -1,51 +1,38 @@
-"""gunicorn's gevent worker without its master: one process that listens, serves, drains and leaves.
+"""gunicorn's gevent worker without its master, parser and request loop: one process that listens,
+serves, drains and leaves.
 
 A master would restart a crashed worker where Kubernetes already restarts the container, hide the
-exit code, and stand between the kernel's SIGTERM and the drain. gunicorn's parser, sockets and
-request loop stay.
+exit code, and stand between the kernel's SIGTERM and the drain. Connections are our own (`http`):
+gunicorn's request and response objects took the larger part of a small request's CPU time.
 """
 
 from __future__ import annotations
 
+import _socket
 import dataclasses
 import functools
-import logging
 import os
 import signal
 import sys
 import time
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gevent
 from gevent import socket
 from gevent.event import Event
 from gevent.server import StreamServer
-from gunicorn import util
-from gunicorn.http.errors import (
-    ExpectationFailed,
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ParseException,
-    UnsupportedTransferCoding,
-)
 from gunicorn.workers.ggevent import GeventWorker
 
-from mlfunc_runtime import codec, logs
-from mlfunc_runtime.errors import Problem, user_traceback
-from mlfunc_runtime.messages import PROBLEM, Request
+from mlfunc_runtime import logs
+from mlfunc_runtime.http.connection import Connection
+from mlfunc_runtime.http.connections import Connections, Limits
+from mlfunc_runtime.routes import MetricsRoutes, Routes
 
 if TYPE_CHECKING:
-    from mlfunc_runtime.wsgi import Application
+    from mlfunc_runtime.function import Function
+    from mlfunc_runtime.http.exchange import Routes as AnyRoutes
 
-_STATUS = {
-    LimitRequestLine: 414,
-    LimitRequestHeaders: 431,
-    UnsupportedTransferCoding: 501,
-    ExpectationFailed: 417,
-}
 UNDONE = 3
-_LINGER_BYTES = 64 * 2**20
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -54,11 +41,11 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     sockets: list[Any]
     exit_code = 0
 
-    def serves(self, application: Application) -> None:
+    def serves(self, function: Function) -> None:
         """What to serve; to be called before `init_process`."""
         self._stopping = Event()
-        self._application = application
-        self.function = application.function
+        self.function = function
+        self._connections = Connections(Limits(max_body=function.settings.max_body))
 
     def patch(self) -> None:
         """The process was patched at its first line; gunicorn's sockets need only be unwrapped."""
@@ -77,6 +64,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         """Listen, start the function beside it, wait for the end, drain."""
+        routes: list[AnyRoutes] = [Routes(self.function), MetricsRoutes(self.function)]
+        self._routes = dict(zip(self.sockets, routes, strict=False))
         servers = [StreamServer(s, handle=functools.partial(self.handle, s)) for s in self.sockets]
         for server in servers:
             server.start()
@@ -86,28 +75,11 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         starting.kill(block=False)
         self._drain(servers)
 
-    def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve a connection, and close it so that the last reply arrives.
-
-        Closing a socket with unread input resets the connection, and the client may never see why
-        it was refused (RFC 9112, section 9.6).
-        """
-        kept = client.dup()
-        try:
-            super().handle(listener, client, addr)
-        finally:
-            util.close_graceful(kept, max_drain=_LINGER_BYTES)
-
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
-        """What is no HTTP gets a problem; what is our fault a log line, too."""
-        request, status = Request(), _status_of(exc)
-        if status != HTTPStatus.INTERNAL_SERVER_ERROR:
-            _write_problem(client, Problem(status, str(exc)), request)
-            return
-        _write_problem(client, Problem(status, "the server failed"), request)
-        trace = user_traceback(exc)
-        told = "a request failed in the server"
-        logs.event(told, level=logging.ERROR, request_id=request.id, traceback=trace)
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:  # noqa: ARG002 - gunicorn's
+        """Serve a connection. gevent's socket would register with the kernel for each wait."""
+        sock = _socket.socket(client.family, client.type, client.proto, client.detach())
+        sock.setblocking(False)
+        Connection(sock, self._routes[listener], self._connections).serve()
 
     def _start(self) -> None:
         """Whatever it ends with, the process does not stay as one that never gets ready."""
@@ -130,7 +102,6 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def _report_ports(self) -> None:
         ports = [s.getsockname()[1] for s in self.sockets]
         metrics_port = ports[1] if len(ports) > 1 else 0
-        self._application.metrics_port = metrics_port
         logs.event(
             f"listening on port {ports[0]}",
             phase="listening",
@@ -147,10 +118,12 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         logs.event(
             "draining", phase="draining", in_flight=function.in_flight, hooks=function.backlog.size
         )
-        self.alive = False
         for server in servers:
+            _accept_the_last(server)
             server.close()
+        self._connections.drain()
         function.wait_until_idle(deadline)
+        self._connections.wait_until_none(max(0.0, deadline - time.monotonic()))
         undone = function.stop(deadline)
         logs.event("stopped", phase="stopped", **dataclasses.asdict(undone))
         self.exit_code = UNDONE if undone else 0
@@ -163,24 +136,8 @@ def exit_now(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _status_of(error: BaseException) -> int:
-    """What an error of gunicorn's parser is to the client; 500 if it is none of those."""
-    known = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), None)
-    return known or (400 if isinstance(error, ParseException) else 500)
-
-
-def _write_problem(client: Any, problem: Problem, request: Request) -> None:
-    body = codec.encode(problem.as_dict(request.id))
-    head = (
-        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\nConnection: close\r\n"
-        f"Content-Type: {PROBLEM}\r\nContent-Length: {len(body)}\r\n"
-        f"X-Request-Id: {request.id}\r\n\r\n"
-    )
-    try:
-        util.write(client, head.encode("ascii") + body)
-    except OSError:
-        logs.event(
-            "the client left before it heard of its error",
-            level=logging.DEBUG,
-            request_id=request.id,
-        )
+def _accept_the_last(server: StreamServer) -> None:
+    """Connections that the kernel has made already would be reset."""
+    server.stop_accepting()
+    while accepted := server.do_read():
+        server.do_handle(*accepted)

@@ -199,6 +199,41 @@ def test_requests_on_open_connections_are_served_while_draining(start: Start) ->
     assert b"503" not in received
 
 
+def test_a_client_that_hangs_up_frees_its_place_in_the_queue(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = start(ECHO, {"MLFUNC_METRICS_PORT": str(port)})
+
+    def metrics() -> str:
+        return process.call(path="/metrics", method="GET", port=port).read().decode()
+
+    def wait_for(sample: str) -> None:
+        until = time.monotonic() + 5
+        while sample not in metrics():
+            assert time.monotonic() < until, metrics()
+
+    with _busy(process, b'{"n": 20}'):
+        with socket.create_connection(("127.0.0.1", process.port)) as waiting:
+            waiting.sendall(_request(b'{"n": 0}'))
+            wait_for("mlfunc_queue 1.0")
+        wait_for("mlfunc_queue 0.0")
+        wait_for('mlfunc_requests_total{code="499"} 1')
+        assert "mlfunc_in_flight 1.0" in metrics()
+    wait_for('mlfunc_requests_total{code="499"} 2')
+    wait_for("mlfunc_in_flight 0.0")
+
+
+def test_an_idle_connection_does_not_hold_up_the_end(start: Start) -> None:
+    process = start(ECHO)
+    with socket.create_connection(("127.0.0.1", process.port)) as idle:
+        idle.sendall(_request(b'{"n": 0}'))
+        assert idle.recv(65536)
+        asked = time.monotonic()
+        assert process.stop() == 0
+        assert time.monotonic() - asked < 5
+        assert idle.recv(65536) == b""
+
+
 def test_a_signal_during_a_long_load_ends_the_start(start: Start) -> None:
     process = start(
         "import time\nclass P:\n    def predict(self, n): pass\n    def load(self): time.sleep(60)",
