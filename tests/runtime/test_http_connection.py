@@ -12,7 +12,7 @@ import pytest
 from gevent import socket
 from gevent.event import Event
 from mlfunc_runtime.http.connections import Connections, Limits
-from mlfunc_runtime.messages import Gone, Reply, StreamBody
+from mlfunc_runtime.messages import Gone, Reply, Request, StreamBody
 
 from .corpus import chunked, head
 from .wire import LIMITS, Echo, connect, opened, statuses, talk
@@ -20,7 +20,6 @@ from .wire import LIMITS, Echo, connect, opened, statuses, talk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlfunc_runtime.messages import Request
 
 GET = head(line="GET /a HTTP/1.1")
 LONG = 10
@@ -61,14 +60,17 @@ class Held(Echo):
         return Reply(b"done")
 
 
-class Source:
-    """What is behind a stream."""
+class Source(Request):
+    """The request behind a stream."""
+
+    __slots__ = ("closed", "taken")
 
     def __init__(self) -> None:
+        super().__init__()
         self.closed = False
         self.taken = 0
 
-    def close(self) -> None:
+    def close_streams(self) -> None:
         self.closed = True
 
 
@@ -78,7 +80,7 @@ def streaming(pieces: Iterator[bytes], source: Source) -> Echo:
             source.taken += 1
             yield piece
 
-    return Echo(lambda _: Reply(StreamBody(counted(), source)))  # type: ignore[arg-type]  # all that is asked of a source
+    return Echo(lambda _: Reply(StreamBody(counted(), source)))
 
 
 def test_pipelined_requests_are_answered_in_order_even_if_the_first_takes_longest() -> None:
