@@ -8,10 +8,11 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from cloudevents.core.v1.event import CloudEvent
 
+    from mlfunc_runtime.backlog import Work
     from mlfunc_runtime.streams import Stream
 
 JSON = "application/json"
@@ -74,7 +75,7 @@ class Request:
         self.cancelled = False
         self.admitted = False
         self.timings = Timings()
-        self.when_sent: list[Callable[[], object]] = []
+        self.when_sent: list[Work] = []
         self.streams: list[Stream] = []
 
     def for_event(self, event: CloudEvent) -> Request:

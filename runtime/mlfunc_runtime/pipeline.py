@@ -13,7 +13,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from gevent import GreenletExit
+from gevent import get_hub, getcurrent
 from gevent.event import Event
 from gevent.timeout import Timeout
 
@@ -21,6 +21,7 @@ from mlfunc_runtime import calls, logs, protocols
 from mlfunc_runtime.around import Around
 from mlfunc_runtime.batcher import Batcher
 from mlfunc_runtime.errors import Problem, user_traceback
+from mlfunc_runtime.redelivery import Redelivery
 from mlfunc_runtime.replies import function_failed, problem
 
 if TYPE_CHECKING:
@@ -35,10 +36,15 @@ if TYPE_CHECKING:
     from mlfunc_runtime.settings import Settings
 
 _log = logging.getLogger("mlfunc")
+_STOPPING = "the function is stopping; send it again"
 
 
 class TooLate(BaseException):
     """Thrown into a request that is out of time; no `except Exception` of user code swallows it."""
+
+
+class Stopping(BaseException):
+    """Thrown into a request that the end of the process leaves no time for; likewise."""
 
 
 class Pipeline:
@@ -57,13 +63,15 @@ class Pipeline:
     ) -> None:
         self.predictor = predictor
         self.settings = settings
-        self.in_flight = 0
         self.idle = Event()
         self.idle.set()
+        self.redelivery = Redelivery(settings.remember, metrics.redelivered)
+        # Requests without a complete reply, and the greenlets of those without any.
+        self._here: dict[Request, Any] = {}
         self._backlog = backlog
         self._metrics = metrics
         self._timeout = settings.timeout
-        self._around = Around(predictor, async_loop)
+        self.around = Around(predictor, async_loop, settings.concurrency)
         self.batcher = Batcher(
             calls.make(predictor, mailbox),
             slots,
@@ -71,6 +79,11 @@ class Pipeline:
             max_size=predictor.batch,
             observe=metrics.observe_batch,
         )
+
+    @property
+    def in_flight(self) -> int:
+        """Requests without a complete reply."""
+        return len(self._here)
 
     def handle(self, request: Request) -> Reply:
         """Answer a request. Never raises: what goes wrong becomes a reply.
@@ -84,38 +97,67 @@ class Pipeline:
         except BaseException as error:
             request.close_streams()
             return self._refusal(error, request)
+        finally:
+            self._here[request] = None
 
     def run(self, request: Request, arguments: dict[str, Any]) -> Any:
         """From arguments to the result that is the reply. Raises what user code raises."""
-        arguments = self._around.before(request, arguments)
+        arguments = self.around.before(request, arguments)
         result = self.batcher.predict(request, arguments)
-        result = self._around.after(request, result)
-        self._around.when_sent(request, result)
+        result = self.around.after(request, result)
+        self.around.when_sent(request, result)
         return result
 
     def sent(self, request: Request, reply: Reply) -> None:
         """The reply is out, or the caller is gone: count it and start what runs after it."""
-        self._leave()
+        self._leave(request)
         self._metrics.observe_request(reply.status, request)
         if _log.isEnabledFor(logging.DEBUG):
             _trace(request, reply)
-        for hook in request.when_sent:
-            self._backlog.submit(request, hook)
+        self._start_hooks(request)
+
+    def cut_off(self, patience: float) -> int:
+        """Refuse what is not answered yet, and wait `patience` seconds for it to be told.
+
+        Returns how many requests end without the reply they came for. What runs after the replies
+        that nobody could take goes to the backlog.
+        """
+        undone = self.in_flight
+        for request in list(self._here):
+            get_hub().loop.run_callback(self._throw, request)
+            for stream in request.streams:
+                stream.break_off(Problem(503, _STOPPING))
+        if undone:
+            self.idle.wait(patience)
+        for request in self._here:
+            self._start_hooks(request)
+        return undone
+
+    def _throw(self, request: Request) -> None:
+        """On the hub itself: the request's greenlet waits for something, and now for no more."""
+        waiting = self._here.get(request)
+        if waiting is not None:
+            waiting.throw(Stopping)
+
+    def _start_hooks(self, request: Request) -> None:
+        while request.when_sent:
+            self._backlog.submit(request.when_sent.pop(0))
 
     def _answer(self, request: Request) -> Reply:
-        self._admit()
+        self._admit(request)
         with Timeout(self._time_left(request), TooLate):
             return protocols.of(request).answer(request, self)
 
     def _refusal(self, error: BaseException, request: Request) -> Reply:
-        """User code may raise anything; only the end of this greenlet itself is not answered."""
+        """User code may raise anything, also what ends a greenlet or the process elsewhere."""
         match error:
             case Problem():
                 return self._refused(error, request)
             case TooLate():
                 return problem(Problem(504, f"no answer within {self._timeout:.3g} s"), request)
-            case GreenletExit():
-                raise error
+            case Stopping():
+                stopping = Problem(503, _STOPPING, headers={"Retry-After": "1"})
+                return problem(stopping, request)
             case _:
                 return self._failed(error, request)
 
@@ -129,21 +171,21 @@ class Pipeline:
 
     def _enter(self, request: Request) -> None:
         request.admitted = True
-        self.in_flight += 1
+        self._here[request] = getcurrent()
         self.idle.clear()
 
-    def _leave(self) -> None:
-        self.in_flight -= 1
-        if not self.in_flight:
+    def _leave(self, request: Request) -> None:
+        self._here.pop(request, None)
+        if not self._here:
             self.idle.set()
 
-    def _admit(self) -> None:
+    def _admit(self, request: Request) -> None:
         """Refuse at once what would wait too long; wait while hooks of earlier replies pile up."""
         limit = self.settings.admitted
         if self.in_flight > limit:
             waiting = f"{limit} requests are waiting already"
             raise Problem(503, waiting, headers={"Retry-After": "1"})
-        self._backlog.wait_for_room(self._timeout)
+        self._backlog.wait_for_room(self._time_left(request))
 
     def _time_left(self, request: Request) -> float:
         return max(0.001, request.arrived + self._timeout - time.perf_counter())

@@ -61,6 +61,13 @@ class Stream:
         self._closed = True
         self._room.put(False)
 
+    def break_off(self, error: Exception) -> None:
+        """End the reader with `error` now, whatever the generator does; called on the hub."""
+        self.close()
+        if not self._ended:
+            self._error, self._ended = error, True
+            self._changed.set()
+
     def keep_items(self) -> None:
         """Have `items` hold, in the end, all that was read."""
         self._keep = True

@@ -121,8 +121,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _stop(self) -> None:
         if self._stopping.is_set():
-            in_flight, hooks = self.function.in_flight, self.function.backlog.size
-            logs.event("stopped at once", phase="stopped", in_flight=in_flight, hooks=hooks)
+            logs.event("stopped at once", phase="stopped", **self.function.dropped())
             exit_now(UNDONE)
         self.function.state = "draining"
         self._stopping.set()
@@ -139,7 +138,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         )
 
     def _drain(self, servers: list[StreamServer]) -> None:
-        """Requests first, then hooks, both within `serve.drain`."""
+        """Requests, hooks and what has to be told of them, within `serve.drain`."""
         function = self.function
         if self.exit_code:
             return
@@ -150,7 +149,6 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self.alive = False
         for server in servers:
             server.close()
-        function.wait_until_idle(deadline)
         undone = function.stop(deadline)
         logs.event("stopped", phase="stopped", **dataclasses.asdict(undone))
         self.exit_code = UNDONE if undone else 0

@@ -57,7 +57,7 @@ def test_every_hook_runs_even_when_more_wait_than_run(serve: Serve) -> None:
         client.post({"n": n})
     client.drain()
     assert sorted(sys.modules["predictor"].done) == list(range(12))
-    assert client.function.metrics.hooks_total == 12
+    assert client.function.metrics.hooks["ok"] == 12
 
 
 def test_a_full_backlog_holds_new_requests_back(serve: Serve) -> None:
@@ -103,7 +103,7 @@ def test_a_hook_that_fails_is_logged_with_its_request_and_counted(
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.getMessage() == told
     assert record.fields["request_id"] == "r9"  # type: ignore[attr-defined]
-    assert client.function.metrics.hooks_failed_total == 1
+    assert client.function.metrics.hooks["failed"] == 1
 
 
 def test_hooks_run_for_a_client_that_left(start: Start) -> None:
