@@ -153,8 +153,9 @@ class Backlog:
         (time.monotonic).
         """
         self._stopped = True
-        with Timeout(_CLEAN_UP, exception=False):
-            gevent.killall(list(self._running), _Stop)
+        running = list(self._running)
+        gevent.killall(running, _Stop, block=False)
+        gevent.joinall(running, timeout=_CLEAN_UP)
         gevent.sleep(0)  # the hub calls the links: those that ended well after all are counted
         undone = [work for work in self._accepted if work not in self._letters]
         for work in undone:
@@ -172,6 +173,7 @@ class Backlog:
         while self._free and self._waiting and not self._stopped:
             self._free -= 1
             work = self._waiting.popleft()
+            work.attempts += 1
             greenlet = gevent.Greenlet(self._try, work)
             self._running[greenlet] = work
             greenlet.link(self._tried)
@@ -180,7 +182,6 @@ class Backlog:
     def _try(self, work: Work) -> Ended:
         """Whatever a hook raises ends that hook alone."""
         logs.request_id.set(work.request.id)
-        work.attempts += 1
         limit = Timeout(self._timeout)
         try:
             with limit:

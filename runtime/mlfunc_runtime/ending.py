@@ -60,7 +60,8 @@ def give_up(pipeline: Pipeline | None, backlog: Backlog, deadline: float) -> tup
     """End what is not done: requests cut off, hooks undone, and how many of these the sink has."""
     patience = min(_TO_TELL, max(0.05, (deadline - time.monotonic()) / 2))
     in_flight = pipeline.cut_off(patience) if pipeline is not None else 0
-    return (in_flight, *backlog.give_up(deadline))
+    hooks, dead_lettered = backlog.give_up(deadline)
+    return in_flight, hooks, dead_lettered
 
 
 def _in_flight(pipeline: Pipeline | None) -> int:

@@ -171,7 +171,7 @@ def start(write: Write) -> Iterator[Callable[..., Process]]:
 
 class Sink(ThreadingHTTPServer):
     """Takes dead letters; `letters` are their envelopes by path, `statuses` its
-    next answers.
+    next answers, `most` how many it had at once.
     """
 
     daemon_threads = True
@@ -180,18 +180,27 @@ class Sink(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), SinkHandler)
         self.statuses: list[int] = []
+        self.now = self.most = 0
+        self._counting = threading.Lock()
         self.letters: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def count(self, change: int) -> None:
+        with self._counting:
+            self.now += change
+            self.most = max(self.most, self.now)
 
 
 class SinkHandler(BaseHTTPRequestHandler):
     server: Sink
 
     def do_POST(self) -> None:
+        self.server.count(1)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.letters[self.path].append(json.loads(body))
         self.send_response(self.server.statuses.pop(0) if self.server.statuses else 202)
         self.send_header("Content-Length", "0")
+        self.server.count(-1)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
