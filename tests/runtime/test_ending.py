@@ -41,6 +41,7 @@ class P:
     def after_response(self, result):
         time.sleep(SLOW * (1 + hash(result) % 10) / 10)
         os.write(LOG, f"executed {result}\\n".encode())
+    def unload(self): time.sleep(0.1)  # who comes now comes too late
 """
 
 
@@ -54,6 +55,14 @@ class Clients:
     cut_off: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
+
+    def send_late(self, name: str, after: float) -> None:
+        """One request on a connection that was opened long before."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.connect()
+        time.sleep(after)
+        self._send_one(connection, name)
+        connection.close()
 
     def send(self, name: str) -> None:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -102,6 +111,7 @@ class Kill:
     phase: str
     drain: float
     slow: float
+    hurried: bool
 
     @classmethod
     def number_of(cls, number: int) -> Kill:
@@ -114,6 +124,7 @@ class Kill:
             "listening" if number % 10 == 1 else "ready",
             dice.uniform(0.8, 1.6) if hurried else 20.0,
             2.0 if hurried else 0.02,
+            hurried,
         )
 
 
@@ -142,7 +153,8 @@ def run_and_kill(kill: Kill, folder: Path, sink: Sink) -> list[str]:
         [line.split() for line in executed.read_text().splitlines()] if executed.exists() else []
     )
     letters = sink.letters[f"/{kill.number}"]
-    return failures(child.returncode, lines, clients, written, letters)
+    found = failures(child.returncode, lines, clients, written, letters)
+    return found + ["it had the time"] * (child.returncode == 3 and not kill.hurried)
 
 
 def under_load(child: subprocess.Popen[str], kill: Kill) -> tuple[list[dict[str, Any]], Clients]:
@@ -156,6 +168,9 @@ def under_load(child: subprocess.Popen[str], kill: Kill) -> tuple[list[dict[str,
             break
     clients = Clients(port)
     threads = [threading.Thread(target=clients.send, args=(f"c{n}",)) for n in range(4)]
+    for number in range(4):  # while it drains, and when it is about to leave
+        late = (f"late{number}", kill.after + 0.02 + number * 0.04)
+        threads.append(threading.Thread(target=clients.send_late, args=late))
     reader = threading.Thread(target=lambda: lines.extend(map(json.loads, child.stderr or ())))
     for thread in (reader, *threads):
         thread.start()
