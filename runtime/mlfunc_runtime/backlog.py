@@ -36,9 +36,11 @@ _LONGEST_PAUSE = 3600.0
 
 
 class Work:
-    """One hook to call for a request whose reply is out. `result` is read when it is called."""
+    """One hook to call for a request whose reply is out. `result` is read when it is called; `lost`
+    is called if the hook is not done in the end.
+    """
 
-    __slots__ = ("accepted", "attempts", "call", "request", "result")
+    __slots__ = ("accepted", "attempts", "call", "lost", "request", "result")
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Work:
         self.request = request
         self.call = call
         self.result = result
+        self.lost: Callable[[], None] = lambda: None
         self.attempts = 0
         self.accepted = 0.0
 
@@ -228,6 +231,7 @@ class Backlog:
     def _lose(self, work: Work, outcome: str, ended: Ended) -> None:
         self._metrics.hooks[outcome] += 1
         _tell(logging.ERROR, ended.message, work, ended)
+        work.lost()
 
         def over(sent: bool) -> None:
             self._dead_lettered += sent and outcome == "undone"

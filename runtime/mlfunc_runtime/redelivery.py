@@ -62,6 +62,12 @@ class Redelivery:
         self._counts["remembered"] += 1
         return answered.message
 
+    def forget(self, key: Key) -> None:
+        """Its work after the reply was lost: when it comes again, it runs again."""
+        answered = self._answers.pop(key, None)
+        if answered is not None:
+            self.bytes -= _size(key, answered)
+
     def _recall(self, key: Key) -> _Answered | None:
         if key in self._answers:
             self._answers.move_to_end(key)

@@ -240,6 +240,24 @@ def test_a_result_that_cannot_be_sent_is_not_remembered_and_runs_no_hook(serve: 
     assert sys.modules["predictor"].after == [7]
 
 
+def test_an_event_whose_hook_was_lost_runs_again(serve: Serve) -> None:
+    client = serve("""
+        ran, after = [], []
+        class P:
+            def predict(self, n: int) -> int:
+                ran.append(n)
+                return n
+            def after_response(self, result):
+                if len(ran) == 1: raise ValueError
+                after.append(result)
+    """)
+    for _ in range(3):
+        assert deliver(client, "binary", 7).status == 200
+        client.drain()
+    predictor = sys.modules["predictor"]
+    assert (predictor.ran, predictor.after) == ([7, 7], [7])
+
+
 def test_nothing_returned_is_remembered_too(serve: Serve) -> None:
     client = serve("""
         ran = []

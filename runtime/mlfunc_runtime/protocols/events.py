@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlfunc_runtime.messages import Request
     from mlfunc_runtime.protocols import Run
     from mlfunc_runtime.protocols.cloudevents import Message
+    from mlfunc_runtime.redelivery import Key
     from mlfunc_runtime.schema import Binding
 
 
@@ -100,11 +101,11 @@ def _run(request: Request, pipeline: Run, *, structured: bool) -> Message | None
     """The event that answers; None when the predictor returned nothing."""
     event = _event_of(request)
     key = (str(event.get_source()), str(event.get_id()))
-    message = pipeline.redelivery.once(key, lambda: _predict(request, pipeline, structured))
+    message = pipeline.redelivery.once(key, lambda: _predict(request, pipeline, key, structured))
     return _in_mode(message, structured=structured)
 
 
-def _predict(request: Request, pipeline: Run, structured: bool) -> Message | None:
+def _predict(request: Request, pipeline: Run, key: Key, structured: bool) -> Message | None:
     """Encoded at once: what cannot be encoded has failed, is not remembered, and leaves no hook to
     run, for it comes again.
     """
@@ -112,6 +113,8 @@ def _predict(request: Request, pipeline: Run, structured: bool) -> Message | Non
     try:
         result = pipeline.run(request, decode(request, pipeline.predictor.wire))
         message = _encode(result, request, pipeline, structured)
+        for hook in request.when_sent:
+            hook.lost = lambda: pipeline.redelivery.forget(key)
         hooks += request.when_sent
     finally:
         request.when_sent = hooks
