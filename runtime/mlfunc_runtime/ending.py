@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mlfunc_runtime.backlog import Backlog
     from mlfunc_runtime.pipeline import Pipeline
 
-_TO_TELL = 0.5
+_TO_TELL = 2.0  # seconds kept back, but no more than half
+_TO_REFUSE = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,11 +37,8 @@ class Undone:
 
 
 def last_orders(deadline: float) -> float:
-    """Until when requests and hooks may take; the time from then on is for telling: a tenth, and
-    half a second if that is more, but no more than 2 s or half.
-    """
-    left = max(0.0, deadline - time.monotonic())
-    return deadline - min(2.0, left / 2, max(0.5, left / 10))
+    """Until when requests and hooks may take; the time from then on is for telling."""
+    return deadline - min(_TO_TELL, max(0.0, deadline - time.monotonic()) / 2)
 
 
 def finish(pipeline: Pipeline | None, backlog: Backlog, until: float) -> None:
@@ -58,7 +56,7 @@ def finish(pipeline: Pipeline | None, backlog: Backlog, until: float) -> None:
 
 def give_up(pipeline: Pipeline | None, backlog: Backlog, deadline: float) -> tuple[int, int, int]:
     """End what is not done: requests cut off, hooks undone, and how many of these the sink has."""
-    patience = min(_TO_TELL, max(0.05, (deadline - time.monotonic()) / 2))
+    patience = min(_TO_REFUSE, max(0.05, (deadline - time.monotonic()) / 2))
     in_flight = pipeline.cut_off(patience) if pipeline is not None else 0
     hooks, dead_lettered = backlog.give_up(deadline)
     return in_flight, hooks, dead_lettered

@@ -225,7 +225,9 @@ def test_a_hook_fails_for_good_when_its_retries_are_used_up(serve: Serve) -> Non
 
 
 def test_a_hook_that_waits_for_its_next_try_lets_others_run(serve: Serve) -> None:
-    client = serve(FLAKY, serve={"hooks": {"concurrency": 1, "retries": 1, "backoff": "5s"}})
+    client = serve(
+        FLAKY, serve={"drain": "100ms", "hooks": {"concurrency": 1, "retries": 1, "backoff": "5s"}}
+    )
     client.post({"n": 1})
     client.post({"n": 0})
     with gevent.Timeout(4):

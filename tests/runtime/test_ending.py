@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Start = Callable[..., Process]
 
 KILLS = 200
+JSON = {"Content-Type": "application/json"}
+LOST = "after_response is lost"
 SEED = 20261125
 PREDICTOR = """
 import os, time
@@ -82,7 +84,7 @@ class Clients:
     def _told(self, connection: HTTPConnection, name: str) -> list[str]:
         body = json.dumps({"id": name})
         try:
-            connection.request("POST", "/", body, {"Content-Type": "application/json"})
+            connection.request("POST", "/", body, JSON | {"X-Request-Id": name})
             reply = connection.getresponse()
             said = reply.read()
         except (ConnectionError, BadStatusLine):
@@ -122,8 +124,8 @@ class Kill:
             number,
             dice.uniform(0, 0.3),
             "listening" if number % 10 == 1 else "ready",
-            dice.uniform(0.8, 1.6) if hurried else 20.0,
-            2.0 if hurried else 0.02,
+            dice.uniform(2.0, 3.0) if hurried else 30.0,
+            4.0 if hurried else 0.02,
             hurried,
         )
 
@@ -192,16 +194,19 @@ def failures(
     executed = [name for what, name in written if what == "executed"]
     predicted = {name for what, name in written if what == "predicted"}
     lettered = [letter["data"]["request"]["body"]["id"] for letter in letters]
+    # Letters that a sink on a busy machine had no time for are in the log; it may have them all the same.
+    told = {line["request_id"] for line in lines if line["message"].startswith(LOST)}
+    left = lettered + sorted(told - set(lettered))
     undone = bool(last.get("in_flight") or last.get("hooks") or not last.get("unloaded"))
     claims = {
         "its last line says that it stopped": last.get("phase") == "stopped",
         "a reply is right, or refuses": not clients.odd,
         "what was accepted was done once, or told": sorted(clients.answered)
-        == sorted(executed + lettered),
+        == sorted(executed + left),
         "what was closed or refused had not run": not predicted
         & {*clients.closed, *clients.refused},
-        "its line tells the letters": last.get("dead_lettered") == len(letters),
-        "its line tells the hooks": last.get("hooks") == len(letters),
+        "its line tells the letters": last.get("dead_lettered") == len(left) - len(told),
+        "its line tells the hooks": last.get("hooks") == len(left),
         "its line tells the requests": last.get("in_flight") == len(clients.cut_off),
         "its code tells of work undone": code == (3 if undone else 0),
     }
@@ -213,7 +218,7 @@ def test_nothing_is_lost_when_it_is_killed_at_200_random_times(
 ) -> None:
     folder = write(PREDICTOR)
     kills = [Kill.number_of(number) for number in range(KILLS)]
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(6) as pool:
         broken = list(pool.map(lambda kill: run_and_kill(kill, folder, sink), kills))
     assert [(kill, found) for kill, found in zip(kills, broken, strict=True) if found] == []
     assert sum(map(len, sink.letters.values())) > KILLS / 10  # some had no time, and told
