@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mlfunc_runtime import protocols
-from mlfunc_runtime.backlog import Work
 from mlfunc_runtime.stages import Stage
 from mlfunc_runtime.streams import Stream
+from mlfunc_runtime.work import Work
 
 if TYPE_CHECKING:
     from mlfunc_runtime.asyncloop import AsyncLoop

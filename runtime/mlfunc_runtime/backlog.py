@@ -7,9 +7,10 @@ function stopped. The last two are dead letters, if there is a sink for them, an
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
 from gevent import GreenletExit
@@ -17,51 +18,19 @@ from gevent.event import Event
 from gevent.timeout import Timeout
 
 from mlfunc_runtime import logs
-from mlfunc_runtime.errors import Problem, user_traceback
+from mlfunc_runtime.errors import Problem
+from mlfunc_runtime.work import Ended, Work, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mlfunc_runtime.deadletter import DeadLetters
-    from mlfunc_runtime.messages import Request
     from mlfunc_runtime.metrics import Metrics
     from mlfunc_runtime.settings import Settings
 
-_log = logging.getLogger("mlfunc")
 _HOOK = "after_response"
 _STOPPED = "the function stopped before it was done"
 # A hook that is told to end may clean up; beyond that it is left behind.
 _CLEAN_UP = 0.2
 _LONGEST_PAUSE = 3600.0
-
-
-class Work:
-    """One hook to call for a request whose reply is out. `result` is read when it is called; `lost`
-    is called if the hook is not done in the end.
-    """
-
-    __slots__ = ("accepted", "attempts", "call", "lost", "request", "result")
-
-    def __init__(
-        self,
-        request: Request,
-        call: Callable[[], object],
-        result: Callable[[], Any] = lambda: None,
-    ) -> None:
-        self.request = request
-        self.call = call
-        self.result = result
-        self.lost: Callable[[], None] = lambda: None
-        self.attempts = 0
-        self.accepted = 0.0
-
-
-class Ended(NamedTuple):
-    """How one try of a hook ended: well, if it has no `message`."""
-
-    message: str = ""
-    error: BaseException | None = None
-    final: bool = False
 
 
 class GivenUp(NamedTuple):
@@ -90,10 +59,11 @@ class Backlog:
         self._waiting: deque[Work] = deque()
         self._running: dict[gevent.Greenlet, Work] = {}
         self._delayed: dict[Work, gevent.Greenlet] = {}
+        self._no_try_after = math.inf
         self._room = Event()
         self._idle = Event()
         self._stopped = False
-        self._dead_lettered = 0
+        self._undone = self._dead_lettered = 0
         self._accepted_changed()
 
     @property
@@ -146,6 +116,16 @@ class Backlog:
         self._accepted_changed()
         self._queue(work)
 
+    def hurry(self, until: float) -> None:
+        """The function stops then (time.monotonic): the tries that wait come now, and it is not
+        waited for later ones.
+        """
+        self._no_try_after = until
+        for timer in list(self._delayed.values()):
+            timer.kill(block=False)
+        for work in list(self._delayed):
+            self._queue(work)
+
     def drain(self, timeout: float) -> int:
         """Wait until all hooks are done; return how many are not after `timeout` seconds."""
         self._idle.wait(max(0.0, timeout))
@@ -160,11 +140,10 @@ class Backlog:
         gevent.killall(running, _Stop, block=False)
         gevent.joinall(running, timeout=_CLEAN_UP)
         gevent.sleep(0)  # the hub calls the links: those that ended well after all are counted
-        undone = [work for work in self._accepted if work not in self._letters]
-        for work in undone:
+        for work in [work for work in self._accepted if work not in self._letters]:
             self._lose(work, "undone", Ended(f"{_HOOK}: {_STOPPED}"))
         self._letters.close(deadline)
-        return GivenUp(len(undone), self._dead_lettered)
+        return GivenUp(self._undone, self._dead_lettered)
 
     def _queue(self, work: Work) -> None:
         self._delayed.pop(work, None)
@@ -217,20 +196,29 @@ class Backlog:
             pass  # it failed because it was ended: `give_up` tells
         elif ended.final or work.attempts > self._retries:
             self._lose(work, "failed", ended)
+        elif self._is_late(work):
+            self._lose(work, "undone", ended)
         else:
             self._try_again(work, ended)
+
+    def _is_late(self, work: Work) -> bool:
+        return time.monotonic() + self._pause(work) > self._no_try_after
+
+    def _pause(self, work: Work) -> float:
+        return min(_LONGEST_PAUSE, self._backoff * 2.0 ** min(work.attempts - 1, 64))
 
     def _try_again(self, work: Work, ended: Ended) -> None:
         """It waits without a greenlet that counts: others run meanwhile."""
         self._metrics.hook_retries += 1
-        pause = min(_LONGEST_PAUSE, self._backoff * 2.0 ** min(work.attempts - 1, 64))
+        pause = self._pause(work)
         told = f"{ended.message}; tried again in {pause:.3g} s"
-        _tell(logging.WARNING, told, work, ended)
+        tell(logging.WARNING, told, work, ended)
         self._delayed[work] = gevent.spawn_later(pause, self._queue, work)
 
     def _lose(self, work: Work, outcome: str, ended: Ended) -> None:
         self._metrics.hooks[outcome] += 1
-        _tell(logging.ERROR, ended.message, work, ended)
+        self._undone += outcome == "undone"
+        tell(logging.ERROR, ended.message, work, ended)
         work.lost()
 
         def over(sent: bool) -> None:
@@ -246,12 +234,3 @@ class Backlog:
     def _accepted_changed(self) -> None:
         (self._room.set if len(self._accepted) < self._limit else self._room.clear)()
         (self._idle.clear if self._accepted else self._idle.set)()
-
-
-def _tell(level: int, message: str, work: Work, ended: Ended) -> None:
-    fields: dict[str, Any] = {"request_id": work.request.id, "attempts": work.attempts}
-    if work.request.event is not None:
-        fields["event_id"] = work.request.event.get_id()
-    if ended.error is not None:
-        fields["traceback"] = user_traceback(ended.error)
-    _log.log(level, message, extra={"fields": fields})

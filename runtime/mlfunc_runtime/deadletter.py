@@ -34,9 +34,9 @@ from mlfunc_runtime.stages import Stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlfunc_runtime.backlog import Work
     from mlfunc_runtime.messages import Request
     from mlfunc_runtime.metrics import Metrics
+    from mlfunc_runtime.work import Work
 
 EVENT_TYPE = "dev.mlfunc.hook.undone"
 _NAMESPACE = UUID("5d0d8f0a-6a34-5c19-9f2e-0d2a3c1b7e44")

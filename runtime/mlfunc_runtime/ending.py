@@ -47,6 +47,7 @@ def finish(pipeline: Pipeline | None, backlog: Backlog, until: float) -> None:
     Requests come in meanwhile on open connections, and make hooks. When this returns before
     `until` (time.monotonic), there was a moment without any, and that is now.
     """
+    backlog.hurry(until)
     while (left := until - time.monotonic()) > 0 and (_in_flight(pipeline) or backlog.size):
         if pipeline is not None and pipeline.in_flight:
             pipeline.idle.wait(left)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
-    from mlfunc_runtime.backlog import Work
     from mlfunc_runtime.streams import Stream
+    from mlfunc_runtime.work import Work
 
 JSON = "application/json"
 BINARY = "application/octet-stream"

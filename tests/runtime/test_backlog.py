@@ -17,10 +17,11 @@ from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 from mlfunc_runtime import settings
-from mlfunc_runtime.backlog import Backlog, Work
+from mlfunc_runtime.backlog import Backlog
 from mlfunc_runtime.deadletter import DeadLetters
 from mlfunc_runtime.messages import Request
 from mlfunc_runtime.metrics import Metrics
+from mlfunc_runtime.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,9 +226,7 @@ def test_a_hook_fails_for_good_when_its_retries_are_used_up(serve: Serve) -> Non
 
 
 def test_a_hook_that_waits_for_its_next_try_lets_others_run(serve: Serve) -> None:
-    client = serve(
-        FLAKY, serve={"drain": "100ms", "hooks": {"concurrency": 1, "retries": 1, "backoff": "5s"}}
-    )
+    client = serve(FLAKY, serve={"hooks": {"concurrency": 1, "retries": 1, "backoff": "5s"}})
     client.post({"n": 1})
     client.post({"n": 0})
     with gevent.Timeout(4):
@@ -236,6 +235,30 @@ def test_a_hook_that_waits_for_its_next_try_lets_others_run(serve: Serve) -> Non
     backlog = client.function.backlog
     assert (backlog.size, backlog.running, backlog.waiting) == (1, 0, 1)
     assert backlog.oldest > 0
+
+
+def test_at_the_end_tries_come_at_once_and_later_ones_are_not_waited_for(start: Start) -> None:
+    process = start(
+        """
+        tries = []
+        class P:
+            def predict(self, n: int) -> int: return n
+            def after_response(self, result):
+                tries.append(result)
+                if len(tries) < 3 or result: raise ValueError("not yet")
+                print("done", result, flush=True)
+        """,
+        serve={"drain": "40s", "hooks": {"retries": 9, "backoff": "60s"}},
+    )
+    for n in (1, 0):
+        process.json(b'{"n": %d}' % n)
+    asked = time.monotonic()
+    assert process.stop() == 3
+    assert time.monotonic() - asked < 20
+    assert process.others == ["done 0"]
+    assert process.lines[-1]["hooks"] == 1
+    told = [line["message"] for line in process.lines if line["level"] == "error"]
+    assert told == ["after_response raised ValueError: not yet"]
 
 
 def test_a_hook_that_took_too_long_is_not_tried_again(serve: Serve) -> None:

@@ -10,9 +10,9 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from cloudevents.core.formats.json import JSONFormat
 from mlfunc_runtime import codec
-from mlfunc_runtime.backlog import Work
 from mlfunc_runtime.deadletter import letter_id, write
 from mlfunc_runtime.messages import Reply, Request
+from mlfunc_runtime.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,12 +173,21 @@ def unused_port() -> int:
 
 
 def test_only_a_few_letters_are_on_their_way_at_once(start: Start, sink: Sink) -> None:
-    process = start(FAILING, {"MLFUNC_DEAD_LETTER": sink.url})
+    url = sink.url.replace("127.0.0.1", "localhost") + "/a?b=c"
+    process = start(FAILING, {"MLFUNC_DEAD_LETTER": url})
     for _ in range(40):
         process.json(b'{"n": 1}')
     assert process.stop() == 0
-    assert len(sink.letters["/"]) == 40
+    assert len(sink.letters["/a?b=c"]) == 40
     assert sink.most <= 8
+
+
+def test_a_sink_that_does_not_speak_tls_is_told(start: Start, sink: Sink) -> None:
+    process = start(FAILING, {"MLFUNC_DEAD_LETTER": sink.url.replace("http:", "https:")})
+    process.json(b'{"n": 1}')
+    assert process.stop() == 0
+    told = "after_response is lost, the dead letters did not take it: SSLError"
+    assert [line["payload"] for line in process.lines if line["message"].startswith(told)] != []
 
 
 def test_sending_a_letter_does_not_block_the_hub(start: Start) -> None:
