@@ -7,7 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mlfunc_runtime import protocols
+from mlfunc_runtime.stages import Stage
 from mlfunc_runtime.streams import Stream
+from mlfunc_runtime.work import Work
 
 if TYPE_CHECKING:
     from mlfunc_runtime.asyncloop import AsyncLoop
@@ -17,9 +19,15 @@ if TYPE_CHECKING:
 
 
 class Around:
-    """before_predict, after_predict, after_response. All methods run on the hub."""
+    """before_predict, after_predict, after_response. All methods run on the hub.
 
-    def __init__(self, predictor: Predictor, async_loop: AsyncLoop) -> None:
+    At most `concurrency` before_predict hooks run at once, and as many after_predict hooks: those
+    of one kind never hold up the other, or the slots.
+    """
+
+    def __init__(self, predictor: Predictor, async_loop: AsyncLoop, concurrency: int) -> None:
+        self.before_stage = Stage(concurrency)
+        self.after_stage = Stage(concurrency)
         self._predictor = predictor
         self._binding = predictor.binding
         self._before = predictor.hooks.get("before_predict")
@@ -31,7 +39,8 @@ class Around:
         """The arguments of predict, out of those that came in."""
         if self._before is not None:
             started = time.perf_counter()
-            result = self._call(self._before, request, arguments)
+            with self.before_stage:
+                result = self._call(self._before, request, arguments)
             request.timings.before = time.perf_counter() - started
             if result is None:
                 arguments = self._unchanged(request, arguments)
@@ -44,7 +53,8 @@ class Around:
         if self._after is None or isinstance(result, Stream):
             return result
         started = time.perf_counter()
-        changed = self._call(self._after, request, {"result": result})
+        with self.after_stage:
+            changed = self._call(self._after, request, {"result": result})
         request.timings.after = time.perf_counter() - started
         return result if changed is None else changed
 
@@ -56,11 +66,13 @@ class Around:
         if isinstance(result, Stream):
             result.keep_items()
 
-        def call() -> None:
-            final = result.items if isinstance(result, Stream) else result
-            self._call(hook, request, {"result": final})
+        def final() -> Any:
+            return result.items if isinstance(result, Stream) else result
 
-        request.when_sent.append(call)
+        def call() -> None:
+            self._call(hook, request, {"result": final()})
+
+        request.when_sent.append(Work(request, call, final))
 
     def _unchanged(self, request: Request, arguments: dict[str, Any]) -> dict[str, Any]:
         """before_predict returned None: predict gets what came in."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import traceback
 from _queue import SimpleQueue  # only native threads wait in it, so it need not be the patched one
 from collections import deque
@@ -59,6 +60,9 @@ class Slot:
     def __init__(self, name: str) -> None:
         self.name = name
         self.ready = True
+        # Seconds of the calls that ended, and since when one runs. One tuple, replaced at once: who
+        # reads it from another thread never sees half of a change.
+        self._clock: tuple[float, float | None] = (0.0, None)
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
@@ -74,18 +78,31 @@ class Slot:
         """Whether more calls wait for this one to end. Safe from any thread."""
         return not self._calls.empty()
 
+    @property
+    def running(self) -> bool:
+        """Whether a call runs."""
+        return self._clock[1] is not None
+
+    @property
+    def busy_seconds(self) -> float:
+        """Seconds in calls, added up, the one that runs included. Safe from any thread."""
+        busy, since = self._clock
+        return busy if since is None else busy + time.perf_counter() - since
+
     def close(self) -> None:
         """End the thread when it has done what it was given."""
         self._calls.put(None)
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
+            self._clock = (self._clock[0], time.perf_counter())
             try:
                 call()
             except BaseException:
                 # The thread must live: whatever is given to the slot later would wait for ever.
                 fields = {"traceback": traceback.format_exc()}
                 _log.error("a call in %s raised", self.name, extra={"fields": fields})
+            self._clock = (self.busy_seconds, None)
 
 
 class Result(Generic[T]):

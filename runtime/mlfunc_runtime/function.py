@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import itertools
 import logging
@@ -10,10 +9,12 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from mlfunc_runtime import loader, logs, protocols
+from mlfunc_runtime import ending, loader, logs, protocols
 from mlfunc_runtime.asyncloop import AsyncLoop
 from mlfunc_runtime.backlog import Backlog
 from mlfunc_runtime.context import Context
+from mlfunc_runtime.deadletter import DeadLetters
+from mlfunc_runtime.ending import Undone
 from mlfunc_runtime.errors import Problem, StartupError, user_traceback
 from mlfunc_runtime.executor import Mailbox, Result, Slot, call_in
 from mlfunc_runtime.messages import Reply, Request
@@ -33,18 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _WARM_UP_ITEMS = 2
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Undone:
-    """What a function leaves behind when it stops."""
-
-    in_flight: int
-    hooks: int
-    unloaded: bool
-
-    def __bool__(self) -> bool:
-        return bool(self.in_flight or self.hooks or not self.unloaded)
+_TOLD = 100  # request ids in a log line
+_UNREADY = {"starting": "the model is not loaded yet", "stopped": "the function has stopped"}
 
 
 class Function:
@@ -60,19 +51,15 @@ class Function:
         self.startup = startup or Startup()
         self._before_ready = before_ready
         self.metrics = Metrics()
-        self.state: Literal["starting", "ready", "restarting", "draining"] = "starting"
+        self.state: Literal["starting", "ready", "restarting", "draining", "stopped"] = "starting"
         self.predictor: Predictor | None = None
         self._pipeline: Pipeline | None = None
         self._mailbox = Mailbox()
         self._async_loop = AsyncLoop(self._mailbox)
         self._slots = [Slot(f"slot-{number}") for number in range(settings.slots)]
         self._context = Context(settings)
-        self.backlog = Backlog(
-            self.metrics,
-            concurrency=settings.hook_concurrency,
-            limit=settings.hook_backlog,
-            timeout=settings.hook_timeout,
-        )
+        letters = DeadLetters(settings.dead_letter, settings.name, self.metrics)
+        self.backlog = Backlog(self.metrics, letters, settings)
         self._processes: Group | None = None
         self._export()
 
@@ -109,6 +96,7 @@ class Function:
         self._load(predictor)
         self.startup.done("load")
         self._pipeline = self._make_pipeline(predictor)
+        self._count_stages(self._pipeline)
         self._warm_up(predictor)
         self.startup.done("warmup")
         self._ready()
@@ -118,9 +106,9 @@ class Function:
 
         `sent` must be called when the reply is out.
         """
-        if self._pipeline is None or self.state == "starting":
-            unready = Problem(503, "the model is not loaded yet", headers={"Retry-After": "1"})
-            return problem(unready, request)
+        if self._pipeline is None or self.state in _UNREADY:
+            told = _UNREADY.get(self.state, _UNREADY["starting"])
+            return problem(Problem(503, told, headers={"Retry-After": "1"}), request)
         return self._pipeline.handle(request)
 
     def sent(self, request: Request, reply: Reply) -> None:
@@ -128,15 +116,14 @@ class Function:
         if self._pipeline is not None and request.admitted:
             self._pipeline.sent(request, reply)
 
-    def wait_until_idle(self, deadline: float) -> None:
-        """Wait until every request has its complete reply, or it is `deadline` (time.monotonic)."""
-        # The next request of a connection may come in before a waiter hears that the last one left.
-        while self._pipeline and self.in_flight and time.monotonic() < deadline:
-            self._pipeline.idle.wait(deadline - time.monotonic())
-
     def stop(self, deadline: float) -> Undone:
-        """Drain the hooks until `deadline`, unload, and say what was left undone."""
-        hooks = self.backlog.drain(max(0.0, deadline - time.monotonic()))
+        """Answer what is here, run the hooks, unload, until `deadline` (time.monotonic); then say
+        what was left undone.
+        """
+        ending.finish(self._pipeline, self.backlog, ending.last_orders(deadline))
+        # In the same moment: a request that is accepted from here on would be lost.
+        self.state = "stopped"
+        in_flight, hooks, dead_lettered = ending.give_up(self._pipeline, self.backlog, deadline)
         unloaded = self.predictor is None or self._unload(self.predictor, deadline)
         if self._pipeline is not None:
             self._pipeline.close()
@@ -146,7 +133,17 @@ class Function:
             slot.close()
         self._async_loop.close()
         self._mailbox.close()
-        return Undone(self.in_flight, hooks, unloaded=unloaded)
+        return Undone(in_flight, hooks, dead_lettered, unloaded)
+
+    def dropped(self) -> dict[str, Any]:
+        """What is lost when the process ends now; of the requests whose hooks that are, some."""
+        return {
+            "in_flight": self.in_flight,
+            "hooks": self.backlog.size,
+            "dead_lettered": self.backlog.dead_lettered,
+            "unloaded": False,
+            "request_ids": self.backlog.request_ids[:_TOLD],
+        }
 
     def _make_pipeline(self, predictor: Predictor) -> Pipeline:
         return Pipeline(
@@ -251,8 +248,22 @@ class Function:
             ),
             "mlfunc_slots": lambda: self.settings.slots,
             "mlfunc_hooks_backlog": lambda: self.backlog.size,
+            "mlfunc_hooks_oldest_seconds": lambda: self.backlog.oldest,
         }
         self.metrics.gauges |= gauges
+
+    def _count_stages(self, pipeline: Pipeline) -> None:
+        """What runs and waits in each stage, and the seconds of the slots since `load`."""
+        slots, backlog, around = self._slots, self.backlog, pipeline.around
+        before, after = around.before_stage, around.after_stage
+        loading = sum(slot.busy_seconds for slot in slots)
+        self.metrics.slot_seconds = lambda: sum(slot.busy_seconds for slot in slots) - loading
+        self.metrics.stages = {
+            "before": lambda: (before.running, before.waiting),
+            "predict": lambda: (sum(slot.running for slot in slots), pipeline.batcher.waiting),
+            "after": lambda: (after.running, after.waiting),
+            "after_response": lambda: (backlog.running, backlog.waiting),
+        }
 
 
 def _unloaded(call: Result[None], deadline: float) -> bool:

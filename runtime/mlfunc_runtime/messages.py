@@ -9,11 +9,12 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from cloudevents.core.v1.event import CloudEvent
 
     from mlfunc_runtime.streams import Stream
+    from mlfunc_runtime.work import Work
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
@@ -87,7 +88,7 @@ class Request:
         self.cancelled = False
         self.admitted = False
         self.timings = Timings()
-        self.when_sent: list[Callable[[], object]] = []
+        self.when_sent: list[Work] = []
         self.streams: list[Stream] = []
 
     def for_event(self, event: CloudEvent) -> Request:

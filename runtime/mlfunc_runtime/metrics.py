@@ -78,11 +78,14 @@ class Metrics:
         self.batch_size = Histogram(_SIZES)
         self.batch_seconds = Histogram()
         self.batch_units = self.batch_padded_units = 0.0
-        self.slot_busy_seconds = 0.0
         self.refused: Counter[str] = Counter(full=0, wait=0)
         self.dropped: Counter[str] = Counter(deadline=0, cancelled=0)
-        self.hooks_total = 0
-        self.hooks_failed_total = 0
+        self.slot_seconds: Callable[[], float] = lambda: 0.0
+        self.hooks = Counter({"ok": 0, "failed": 0, "undone": 0})
+        self.hook_retries = 0
+        self.dead_letters = Counter({"sent": 0, "failed": 0})
+        self.redelivered = Counter({"joined": 0, "remembered": 0})
+        self.stages: dict[str, Callable[[], tuple[int, int]]] = {}
         self.gauges: dict[str, Callable[[], float]] = {}
         self.others: list[Callable[[], Iterator[str]]] = []
         self.startup: Mapping[str, float] = {}
@@ -103,7 +106,6 @@ class Metrics:
         self.batch_seconds.observe(busy)
         self.batch_units += units
         self.batch_padded_units += padded
-        self.slot_busy_seconds += busy
 
     def render(self) -> bytes:
         """The text a Prometheus server scrapes."""
@@ -128,6 +130,7 @@ class Metrics:
         yield from self.batch_seconds.lines("mlfunc_batch_seconds")
         yield from self._turned_away()
         yield from self._counters()
+        yield from self._after_replies()
         yield from self._gauges()
         for lines in self.others:
             yield from lines()
@@ -146,18 +149,17 @@ class Metrics:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         counters = {
             "mlfunc_slot_busy_seconds_total": (
-                "Seconds that slots were held, added up.",
-                self.slot_busy_seconds,
+                "Seconds that slots were held, added up, those of predictions that run included.",
+                self.slot_seconds(),
             ),
             "mlfunc_batch_units_total": ("Sizes of requests, added up.", self.batch_units),
             "mlfunc_batch_padded_units_total": (
                 "The same with each as large as the largest of its batch: with padding.",
                 self.batch_padded_units,
             ),
-            "mlfunc_hooks_total": ("after_response hooks that ended.", self.hooks_total),
-            "mlfunc_hooks_failed_total": (
-                "after_response hooks that raised or took too long.",
-                self.hooks_failed_total,
+            "mlfunc_hook_retries_total": (
+                "Tries of after_response hooks after the first.",
+                self.hook_retries,
             ),
             "process_cpu_seconds_total": (
                 "User and system CPU time.",
@@ -167,6 +169,23 @@ class Metrics:
         for name, (text, value) in counters.items():
             yield from _head(name, "counter", text)
             yield f"{name} {value}"
+
+    def _after_replies(self) -> Iterator[str]:
+        by_outcome = {
+            "mlfunc_hooks_total": ("after_response hooks by how they ended.", self.hooks),
+            "mlfunc_dead_letters_total": ("Dead letters, by what the sink did.", self.dead_letters),
+            "mlfunc_redelivered_total": ("Events that came again.", self.redelivered),
+        }
+        for name, (text, outcomes) in by_outcome.items():
+            yield from _head(name, "counter", text)
+            for outcome, count in outcomes.items():
+                yield f'{name}{{outcome="{outcome}"}} {count}'
+        read = {stage: counts() for stage, counts in self.stages.items()}
+        for index, state in enumerate(("running", "waiting")):
+            name = f"mlfunc_stage_{state}"
+            yield from _head(name, "gauge", f"Requests {state} in each stage.")
+            for stage, counts in read.items():
+                yield f'{name}{{stage="{stage}"}} {counts[index]}'
 
     def _gauges(self) -> Iterator[str]:
         yield from _head("mlfunc_startup_seconds", "gauge", "The phases of this process's start.")
@@ -188,6 +207,7 @@ _GAUGES = {
     "mlfunc_predicted_wait_seconds": "Until a request that comes now would have its prediction.",
     "mlfunc_slots": "Predictions that may run at once.",
     "mlfunc_hooks_backlog": "after_response hooks that wait or run.",
+    "mlfunc_hooks_oldest_seconds": "Age of the oldest of them.",
     "process_resident_memory_bytes": "Memory in RAM.",
     "process_start_time_seconds": "Start of this process, Unix time.",
 }

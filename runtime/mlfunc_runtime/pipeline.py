@@ -14,7 +14,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from gevent import GreenletExit
+from gevent import get_hub, getcurrent
 from gevent.event import Event
 from gevent.timeout import Timeout
 
@@ -23,6 +23,7 @@ from mlfunc_runtime.around import Around
 from mlfunc_runtime.batcher import Batcher
 from mlfunc_runtime.errors import Problem, user_traceback
 from mlfunc_runtime.messages import Gone, Reply
+from mlfunc_runtime.redelivery import Redelivery
 from mlfunc_runtime.replies import function_failed, problem
 from mlfunc_runtime.streams import Stream
 
@@ -39,10 +40,15 @@ if TYPE_CHECKING:
     from mlfunc_runtime.settings import Settings
 
 _log = logging.getLogger("mlfunc")
+_STOPPING = "the function is stopping; send it again"
 
 
 class TooLate(BaseException):
     """Thrown into a request that is out of time; no `except Exception` of user code swallows it."""
+
+
+class Stopping(BaseException):
+    """Thrown into a request that the end of the process leaves no time for; likewise."""
 
 
 class Pipeline:
@@ -62,13 +68,15 @@ class Pipeline:
     ) -> None:
         self.predictor = predictor
         self.settings = settings
-        self.in_flight = 0
         self.idle = Event()
         self.idle.set()
+        self.redelivery = Redelivery(settings.remember, metrics.redelivered)
+        # Requests without a complete reply, and the greenlets of those without any.
+        self._here: dict[Request, Any] = {}
         self._backlog = backlog
         self._metrics = metrics
         self._timeout = settings.timeout
-        self._around = Around(predictor, async_loop)
+        self.around = Around(predictor, async_loop, settings.concurrency)
         self.batcher = Batcher(
             runs or dict.fromkeys(slots, calls.make(predictor, partial(Stream, mailbox=mailbox))),
             mailbox,
@@ -82,6 +90,11 @@ class Pipeline:
         """No more predictions."""
         self.batcher.close()
 
+    @property
+    def in_flight(self) -> int:
+        """Requests without a complete reply."""
+        return len(self._here)
+
     def handle(self, request: Request) -> Reply:
         """Answer a request. Never raises: what goes wrong becomes a reply.
 
@@ -94,28 +107,56 @@ class Pipeline:
         except BaseException as error:
             request.close_streams()
             return self._refusal(error, request)
+        finally:
+            self._here[request] = None
 
     def run(self, request: Request, arguments: dict[str, Any]) -> Any:
         """From arguments to the result that is the reply. Raises what user code raises."""
         arguments = self._before(request, arguments)
         result = self.batcher.predict(request, arguments)
-        result = self._around.after(request, result)
-        self._around.when_sent(request, result)
+        result = self.around.after(request, result)
+        self.around.when_sent(request, result)
         return result
 
     def sent(self, request: Request, reply: Reply) -> None:
         """The reply is out, or the caller is gone: count it and start what runs after it."""
-        self._leave()
+        self._leave(request)
         self._metrics.observe_request(reply.status, request)
         if _log.isEnabledFor(logging.DEBUG):
             _trace(request, reply)
-        for hook in request.when_sent:
-            self._backlog.submit(request, hook)
+        self._start_hooks(request)
+
+    def cut_off(self, patience: float) -> int:
+        """Refuse what is not answered yet, and wait `patience` seconds for it to be told.
+
+        Returns how many requests end without the reply they came for. What runs after the replies
+        that nobody could take goes to the backlog.
+        """
+        undone = self.in_flight
+        for request in list(self._here):
+            get_hub().loop.run_callback(self._throw, request)
+            for stream in request.streams:
+                stream.break_off(Problem(503, _STOPPING))
+        if undone:
+            self.idle.wait(patience)
+        for request in self._here:
+            self._start_hooks(request)
+        return undone
+
+    def _throw(self, request: Request) -> None:
+        """On the hub itself: the request's greenlet waits for something, and now for no more."""
+        waiting = self._here.get(request)
+        if waiting is not None:
+            waiting.throw(Stopping)
+
+    def _start_hooks(self, request: Request) -> None:
+        while request.when_sent:
+            self._backlog.submit(request.when_sent.pop(0))
 
     def _before(self, request: Request, arguments: dict[str, Any]) -> dict[str, Any]:
         self.batcher.coming += 1
         try:
-            return self._around.before(request, arguments)
+            return self.around.before(request, arguments)
         finally:
             self.batcher.coming -= 1
 
@@ -126,7 +167,7 @@ class Pipeline:
             return protocols.of(request).answer(request, self)
 
     def _refusal(self, error: BaseException, request: Request) -> Reply:
-        """User code may raise anything; only the end of this greenlet itself is not answered."""
+        """User code may raise anything, also what ends a greenlet or the process elsewhere."""
         match error:
             case Problem():
                 return self._refused(error, request)
@@ -135,8 +176,9 @@ class Pipeline:
                 return problem(Problem(504, f"no answer within {allowed:.3g} s"), request)
             case Gone():
                 return Reply(status=499)
-            case GreenletExit():
-                raise error
+            case Stopping():
+                stopping = Problem(503, _STOPPING, headers={"Retry-After": "1"})
+                return problem(stopping, request)
             case _:
                 return self._failed(error, request)
 
@@ -150,12 +192,12 @@ class Pipeline:
 
     def _enter(self, request: Request) -> None:
         request.admitted = True
-        self.in_flight += 1
+        self._here[request] = getcurrent()
         self.idle.clear()
 
-    def _leave(self) -> None:
-        self.in_flight -= 1
-        if not self.in_flight:
+    def _leave(self, request: Request) -> None:
+        self._here.pop(request, None)
+        if not self._here:
             self.idle.set()
 
     def _admit(self, request: Request) -> None:

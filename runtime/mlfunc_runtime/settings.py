@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
@@ -213,10 +214,29 @@ def _settings(project: Project, folder: Path, environ: Mapping[str, str]) -> Set
         hook_timeout=seconds(serve.hooks.timeout, "serve.hooks.timeout"),
         hook_retries=serve.hooks.retries,
         hook_backoff=seconds(serve.hooks.backoff, "serve.hooks.backoff"),
-        dead_letter=environ.get("MLFUNC_DEAD_LETTER") or project.events.dead_letter,
+        dead_letter=_dead_letter(project, environ),
         remember=project.events.remember,
         **_from_environment(environ),
     )
+
+
+def _dead_letter(project: Project, environ: Mapping[str, str]) -> str | None:
+    """Checked at the start: when the first letter is written it would be too late."""
+    told = environ.get("MLFUNC_DEAD_LETTER")
+    key, url = ("MLFUNC_DEAD_LETTER", told) if told else ("events.dead_letter", None)
+    url = url or project.events.dead_letter
+    if url is None or _is_http(url):
+        return url
+    raise SettingsError(f"{key}: {url!r} is no URL", "write it like http://sink.default.svc/path")
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and url.isascii() and url.isprintable()
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

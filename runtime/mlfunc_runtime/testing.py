@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -116,11 +117,16 @@ class Client:
         *,
         type: str = "com.example.test",  # noqa: A002 - the attribute's name
         source: str = "/test",
-        id: str = "1",  # noqa: A002 - the attribute's name
+        id: str = "",  # noqa: A002 - the attribute's name
         **extensions: str,
     ) -> Answer:
-        """Send a CloudEvent in binary mode; `data` is JSON, or bytes; None: it has no data."""
-        attributes = {"specversion": "1.0", "type": type, "source": source, "id": id, **extensions}
+        """Send a CloudEvent in binary mode; `data` is JSON, or bytes; None: it has no data.
+
+        Without an `id` it is a new event; one with the same source and id is the same, redelivered.
+        """
+        number = id or uuid.uuid4().hex
+        attributes = {"specversion": "1.0", "type": type, "source": source, "id": number}
+        attributes |= extensions
         headers = {f"ce-{name}": value for name, value in attributes.items()}
         if data is None:
             return self._send("POST", "/", headers)

@@ -23,7 +23,7 @@ from gevent.event import Event
 from gevent.server import StreamServer
 from gunicorn.workers.ggevent import GeventWorker
 
-from mlfunc_runtime import logs
+from mlfunc_runtime import ending, logs
 from mlfunc_runtime.http.connection import Connection
 from mlfunc_runtime.http.connections import Connections, Limits
 from mlfunc_runtime.routes import MetricsRoutes, Routes
@@ -93,8 +93,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _stop(self) -> None:
         if self._stopping.is_set():
-            in_flight, hooks = self.function.in_flight, self.function.backlog.size
-            logs.event("stopped at once", phase="stopped", in_flight=in_flight, hooks=hooks)
+            logs.event("stopped at once", phase="stopped", **self.function.dropped())
             exit_now(UNDONE)
         self.function.state = "draining"
         self._stopping.set()
@@ -110,7 +109,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         )
 
     def _drain(self, servers: list[StreamServer]) -> None:
-        """Requests first, then hooks, both within `serve.drain`."""
+        """Requests, hooks and what has to be told of them, within `serve.drain`."""
         function = self.function
         if self.exit_code:
             return
@@ -122,8 +121,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             _accept_the_last(server)
             server.close()
         self._connections.drain()
-        function.wait_until_idle(deadline)
-        self._connections.wait_until_none(max(0.0, deadline - time.monotonic()))
+        self._connections.wait_until_none(ending.last_orders(deadline) - time.monotonic())
         undone = function.stop(deadline)
         logs.event("stopped", phase="stopped", **dataclasses.asdict(undone))
         self.exit_code = UNDONE if undone else 0

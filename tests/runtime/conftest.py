@@ -9,8 +9,11 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
+from collections import defaultdict
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -164,3 +167,51 @@ def start(write: Write) -> Iterator[Callable[..., Process]]:
     for process in running:
         with process:
             pass
+
+
+class Sink(ThreadingHTTPServer):
+    """Takes dead letters; `letters` are their envelopes by path, `statuses` its
+    next answers, `most` how many it had at once.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), SinkHandler)
+        self.statuses: list[int] = []
+        self.now = self.most = 0
+        self._counting = threading.Lock()
+        self.letters: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def count(self, change: int) -> None:
+        with self._counting:
+            self.now += change
+            self.most = max(self.most, self.now)
+
+
+class SinkHandler(BaseHTTPRequestHandler):
+    server: Sink
+
+    def do_POST(self) -> None:
+        self.server.count(1)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.letters[self.path].append(json.loads(body))
+        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 202)
+        self.send_header("Content-Length", "0")
+        self.server.count(-1)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    with Sink() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -181,6 +181,20 @@ def test_a_failing_predictor_is_a_500_that_a_broker_repeats(serve: Serve) -> Non
     assert client.post([envelope(1, {"text": "a"})], content_type=BATCH).status == 500
 
 
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "gevent.GreenletExit"])
+def test_whatever_an_event_of_a_batch_ends_with_the_batch_is_answered(
+    serve: Serve, raised: str
+) -> None:
+    client = serve(f"""
+        import gevent
+        class P:
+            def before_predict(self, n: int): raise {raised}
+            def predict(self, n: int) -> int: return n
+    """)
+    assert client.post([envelope(1, {"n": 1})] * 2, content_type=BATCH).status == 500
+    assert client.function.in_flight == 0
+
+
 EVENTS_ONLY = """
     from cloudevents.core.v1.event import CloudEvent
 

@@ -19,6 +19,7 @@ from mlfunc_runtime.errors import SettingsError, StartupError, user_traceback
 from mlfunc_runtime.isolation.crossing import LARGE, CrossedRequest, lifted, tell
 from mlfunc_runtime.isolation.wire import Arena, Channel, Uncrossable
 from mlfunc_runtime.messages import Request
+from mlfunc_runtime.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +174,7 @@ def test_an_end_that_is_gone_is_the_end_of_the_file() -> None:
 def test_a_request_crosses_without_what_only_the_server_has(ends: Ends) -> None:
     request = Request(b"x" * LARGE, {"accept": "a/b"}, path="/p", query="q=1", request_id="r1")
     request.data, request.state = {"n": 1}, {"kept": [1]}
-    request.when_sent.append(lambda: None)
+    request.when_sent.append(Work(request, lambda: None))
     crossed = ends.cross({"request": request})["request"]
     assert isinstance(crossed, Request)
     assert (crossed.id, crossed.path, crossed.query, crossed.body) == (

@@ -197,7 +197,13 @@ def test_a_request_that_nobody_waits_for_never_reaches_predict(serve: Serve) -> 
 
 @pytest.mark.parametrize(
     "raised",
-    ["ValueError('secret')", "SystemExit(3)", "gevent.Timeout(1)", "KeyboardInterrupt()"],
+    [
+        "ValueError('secret')",
+        "SystemExit(3)",
+        "gevent.Timeout(1)",
+        "KeyboardInterrupt()",
+        "gevent.GreenletExit()",
+    ],
 )
 @pytest.mark.parametrize("where", ["before_predict", "predict", "after_predict"])
 def test_an_exception_of_user_code_is_a_500_without_its_inside(
@@ -221,6 +227,44 @@ def test_an_exception_of_user_code_is_a_500_without_its_inside(
     assert "predictor.py" in fields["traceback"]
     assert "mlfunc_runtime" not in fields["traceback"]
     assert client.post({"n": "x"}).status in (400, 500)
+    assert client.function.in_flight == 0
+
+
+@pytest.mark.parametrize("hook", ["before_predict", "after_predict"])
+def test_a_hook_that_kills_its_own_greenlet_is_answered_and_counted(
+    serve: Serve, hook: str
+) -> None:
+    client = serve(f"""
+        import gevent
+        class P:
+            def {hook}(self, request): gevent.getcurrent().kill()
+            def predict(self, n: int) -> int: return n
+    """)
+    assert [gevent.spawn(client.post, {"n": 1}).get().status for _ in range(3)] == [500] * 3
+    assert client.function.in_flight == 0
+
+
+def test_slots_are_busy_while_a_long_predict_runs(serve: Serve) -> None:
+    client = serve("""
+        from _queue import SimpleQueue
+        go = SimpleQueue()
+        class P:
+            def predict(self, n: int) -> int:
+                go.get()
+                return n
+    """)
+    import sys
+
+    seconds = client.function.metrics.slot_seconds
+    job = gevent.spawn(client.post, {"n": 1})
+    gevent.sleep(0.05)
+    first = seconds()
+    gevent.sleep(0.05)
+    assert 0 < first < seconds()
+    sys.modules["predictor"].go.put(True)
+    job.get()
+    gevent.sleep(0.05)
+    assert seconds() == seconds() > first
 
 
 def test_a_predictor_chooses_its_status_with_a_problem(serve: Serve) -> None:

@@ -115,3 +115,22 @@ def test_variables_of_a_kubernetes_service_are_not_settings(project: Path) -> No
 def test_one_port_cannot_be_both(project: Path) -> None:
     with pytest.raises(SettingsError, match="PORT and MLFUNC_METRICS_PORT are both 9000"):
         read(project, PORT="9000", MLFUNC_METRICS_PORT="9000")
+
+
+@pytest.mark.parametrize("url", ["http://sink", "https://sink.ns.svc:8443/a/b?c=d"])
+def test_the_sink_of_dead_letters_is_a_url(project: Path, url: str) -> None:
+    assert read(project).dead_letter is None
+    assert read(project, MLFUNC_DEAD_LETTER=url).dead_letter == url
+    project.write_text(f"name: a\nevents: {{dead_letter: '{url}'}}\n")
+    assert read(project).dead_letter == url
+
+
+@pytest.mark.parametrize(
+    "url", ["sink", "ftp://sink", "http://", "http://a:b", "http://[a", "http://a/\n"]
+)
+def test_a_sink_that_is_no_url_is_told_at_the_start(project: Path, url: str) -> None:
+    with pytest.raises(SettingsError, match=r"MLFUNC_DEAD_LETTER: .* is no URL"):
+        read(project, MLFUNC_DEAD_LETTER=url)
+    project.write_text("name: a\nevents: {dead_letter: broker}\n")
+    with pytest.raises(SettingsError, match=r"events\.dead_letter: 'broker' is no URL"):
+        read(project)

@@ -147,7 +147,7 @@ def _error(told: Told) -> Exception:
 
 
 def _fields_of(request: Request) -> dict[str, Any]:
-    names = ("id", "method", "path", "query", "arrived", "event", "state")
+    names = ("id", "method", "path", "query", "arrived", "deadline", "event", "state")
     fields = {name: getattr(request, name) for name in names}
     headers = dict(request.headers)
     data, body = lifted(request.data), lifted(request.body)

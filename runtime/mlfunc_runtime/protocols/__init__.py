@@ -12,6 +12,7 @@ from mlfunc_runtime.protocols import cloudevents, events, plain
 if TYPE_CHECKING:
     from mlfunc_runtime.loader import Predictor
     from mlfunc_runtime.messages import Reply, Request
+    from mlfunc_runtime.redelivery import Redelivery
     from mlfunc_runtime.schema import Binding
     from mlfunc_runtime.settings import Settings
 
@@ -21,6 +22,7 @@ class Run(Protocol):
 
     predictor: Predictor
     settings: Settings
+    redelivery: Redelivery
 
     def run(self, request: Request, arguments: dict[str, Any]) -> Any:
         """From arguments to a result."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.messages import Request
     from mlfunc_runtime.protocols import Run
+    from mlfunc_runtime.protocols.cloudevents import Message
+    from mlfunc_runtime.redelivery import Key
     from mlfunc_runtime.schema import Binding
 
 
@@ -29,12 +31,8 @@ def answer(request: Request, pipeline: Run) -> Reply:
     """Decode, run, encode: one event, or all events of a batch side by side."""
     if cloudevents.mode(request.headers) == "batch":
         return _answer_batch(request, pipeline)
-    reply = _run(request, pipeline)
-    if reply is None:
-        return Reply(status=204)
-    structured = request.accepts(cloudevents.STRUCTURED_TYPE)
-    encode = cloudevents.encode_structured if structured else cloudevents.encode_binary
-    return _message(encode(reply, codec.encode))
+    message = _run(request, pipeline, structured=request.accepts(cloudevents.STRUCTURED_TYPE))
+    return Reply(status=204) if message is None else _reply(message)
 
 
 def decode(request: Request, binding: Binding) -> dict[str, Any]:
@@ -66,13 +64,13 @@ def _answer_batch(request: Request, pipeline: Run) -> Reply:
     if len(events) > limit:
         raise Problem(413, f"a batch of {len(events)} events; this function takes {limit} at once")
     outcomes = _run_all([request.for_event(event) for event in events], pipeline)
-    replies = [event for event in outcomes if event is not None]
-    if not replies:
+    bodies = [message[1] for message in outcomes if message is not None]
+    if not bodies:
         return Reply(status=204)
-    return _message(cloudevents.encode_batch(replies, codec.encode))
+    return Reply(b"[" + b",".join(bodies) + b"]", content_type=cloudevents.BATCH_TYPE)
 
 
-def _run_all(requests: list[Request], pipeline: Run) -> list[CloudEvent | None]:
+def _run_all(requests: list[Request], pipeline: Run) -> list[Message | None]:
     jobs = [gevent.spawn(_attempt, request, pipeline) for request in requests]
     try:
         gevent.joinall(jobs)
@@ -82,29 +80,60 @@ def _run_all(requests: list[Request], pipeline: Run) -> list[CloudEvent | None]:
     return [_value_of(job.value) for job in jobs]
 
 
-def _attempt(request: Request, pipeline: Run) -> CloudEvent | BaseException | None:
-    """An exception is a value here: a greenlet that ends with one is reported by gevent."""
+def _attempt(request: Request, pipeline: Run) -> Message | BaseException | None:
+    """An exception is a value here: a greenlet that ends with one is reported by gevent, and some
+    (KeyboardInterrupt) end the process.
+    """
     logs.request_id.set(request.id)
     try:
-        return _run(request, pipeline)
-    except (Exception, SystemExit) as error:
+        return _run(request, pipeline, structured=True)
+    except BaseException as error:
         return error
 
 
-def _value_of(outcome: CloudEvent | BaseException | None) -> CloudEvent | None:
+def _value_of(outcome: Message | BaseException | None) -> Message | None:
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
 
 
-def _run(request: Request, pipeline: Run) -> CloudEvent | None:
+def _run(request: Request, pipeline: Run, *, structured: bool) -> Message | None:
     """The event that answers; None when the predictor returned nothing."""
     event = _event_of(request)
-    result = pipeline.run(request, decode(request, pipeline.predictor.wire))
+    key = (str(event.get_source()), str(event.get_id()))
+    message = pipeline.redelivery.once(key, lambda: _predict(request, pipeline, key, structured))
+    return _in_mode(message, structured=structured)
+
+
+def _predict(request: Request, pipeline: Run, key: Key, structured: bool) -> Message | None:
+    """Encoded at once: what cannot be encoded has failed, is not remembered, and leaves no hook to
+    run, for it comes again.
+    """
+    hooks, request.when_sent = request.when_sent, []
+    try:
+        result = pipeline.run(request, decode(request, pipeline.predictor.wire))
+        message = _encode(result, request, pipeline, structured)
+        for hook in request.when_sent:
+            hook.lost = lambda: pipeline.redelivery.forget(key)
+        hooks += request.when_sent
+    finally:
+        request.when_sent = hooks
+    return message
+
+
+def _encode(result: Any, request: Request, pipeline: Run, structured: bool) -> Message | None:
     if isinstance(result, Stream):
         result = list(result)
-    if result is None or isinstance(result, cloudevents.event_class()):
-        own: CloudEvent | None = result
+    if result is None:
+        return None
+    reply = _as_event(result, _event_of(request), pipeline)
+    encode = cloudevents.encode_structured if structured else cloudevents.encode_binary
+    return encode(reply, codec.encode)
+
+
+def _as_event(result: Any, event: CloudEvent, pipeline: Run) -> CloudEvent:
+    if isinstance(result, cloudevents.event_class()):
+        own: CloudEvent = result
         return own
     if isinstance(result, Reply):
         message = "an event cannot be answered with a Reply; return data, a CloudEvent or None"
@@ -114,7 +143,20 @@ def _run(request: Request, pipeline: Run) -> CloudEvent | None:
     return cloudevents.reply_to(event, result, type=settings.reply_type, source=source)
 
 
-def _message(message: cloudevents.Message) -> Reply:
+def _in_mode(message: Message | None, *, structured: bool) -> Message | None:
+    """The first delivery may have asked for the other mode."""
+    if message is None or (_mode_of(message) == "structured") == structured:
+        return message
+    (reply,) = cloudevents.decode(dict(message[0]), message[1])
+    encode = cloudevents.encode_structured if structured else cloudevents.encode_binary
+    return encode(reply, codec.encode)
+
+
+def _mode_of(message: Message) -> cloudevents.Mode | None:
+    return cloudevents.mode(dict(message[0]))
+
+
+def _reply(message: Message) -> Reply:
     headers, body = dict(message[0]), message[1]
     return Reply(body, content_type=headers.pop("content-type", BINARY), headers=headers)
 
