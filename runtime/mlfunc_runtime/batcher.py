@@ -17,6 +17,7 @@ from mlfunc_runtime.calls import as_outcome
 from mlfunc_runtime.cost import Cost
 from mlfunc_runtime.errors import Problem
 from mlfunc_runtime.load import Load
+from mlfunc_runtime.messages import Gone
 from mlfunc_runtime.streams import Stream
 from mlfunc_runtime.waiting import Waiting
 
@@ -131,7 +132,7 @@ class Batcher:
         item = Item(request, arguments, *self._weigh(arguments))
         self._enqueue(item)
         try:
-            item.waiter.get()
+            self._wait(item)
         except BaseException:
             self._give_up(item)
             raise
@@ -142,8 +143,22 @@ class Batcher:
             self._waiting.add(item)
         self.wake()
 
-    def _give_up(self, item: Item) -> None:
-        """It never runs if it waits still; if it runs, nobody reads what comes of it."""
+    def _wait(self, item: Item) -> None:
+        """A client that leaves takes its request out of the queue. A prediction that has begun goes
+        on to its end, and so does what comes after it: it may count, store or bill what was made.
+        """
+        try:
+            item.waiter.get()
+        except Gone:
+            if self._give_up(item):
+                raise
+            item.request.committed = True
+            item.waiter.get()
+
+    def _give_up(self, item: Item) -> bool:
+        """It never runs if it waits still; if it runs, nobody reads what comes of it. Whether it
+        waited.
+        """
         item.request.cancelled = True
         with self._lock:
             waited = self._waiting.forget(item)
@@ -152,6 +167,7 @@ class Batcher:
             self._metrics.dropped["deadline" if late else "cancelled"] += 1
         if isinstance(item.outcome, Stream):
             item.outcome.close()
+        return waited
 
     def wake(self) -> None:
         """Have one who is free and ready look at the queue; to be called when one becomes ready."""
@@ -235,6 +251,8 @@ def _settle(item: Item) -> Any:
     request = item.request
     if isinstance(item.outcome, Stream):
         request.streams.append(item.outcome)
+    else:
+        request.committed = True
     request.timings.queue = item.started - item.enqueued
     request.timings.predict = item.finished - item.started
     if isinstance(item.outcome, BaseException):

@@ -50,6 +50,7 @@ class Request:
         "arrived",
         "body",
         "cancelled",
+        "committed",
         "data",
         "deadline",
         "event",
@@ -86,6 +87,7 @@ class Request:
         self.event: CloudEvent | None = None
         self.state: dict[str, Any] = {}
         self.cancelled = False
+        self.committed = False
         self.admitted = False
         self.timings = Timings()
         self.when_sent: list[Work] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from mlfunc_runtime.batcher import Item, Run
     from mlfunc_runtime.testing import Client
 
+    from .conftest import Process
+
     Serve = Callable[..., Client]
+    Start = Callable[..., Process]
 
 DOUBLE = """
     import time
@@ -494,3 +498,25 @@ def test_a_collated_predict_may_ask_for_events(serve: Serve) -> None:
     )
     assert client.event({"n": 1}, id="e-7").json() == "e-7"
     assert client.post({"n": 1}).status == 400
+
+
+def test_a_client_that_leaves_is_taken_out_of_the_queue_but_not_out_of_a_prediction(
+    start: Start,
+) -> None:
+    process = start("""
+        import time
+        class P:
+            def predict(self, n: int) -> int:
+                time.sleep(0.5)
+                return n
+            def after_response(self, result): print("hook", result, flush=True)
+    """)
+    body = b'{"n": %d}'
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n"
+    for n in (1, 2):
+        with socket.create_connection(("127.0.0.1", process.port)) as connection:
+            connection.sendall(head + body % n)
+            time.sleep(0.1)
+    assert process.json(body % 3) == (200, 3)
+    assert process.stop() == 0
+    assert process.others == ["hook 1", "hook 3"]

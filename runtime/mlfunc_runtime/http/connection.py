@@ -175,7 +175,8 @@ class Connection:
         self._over = self._gone = True
         if self._under_way is not None:
             self._under_way.cancelled = True
-            self._greenlet.throw(Gone())
+            if not self._under_way.committed:
+                self._greenlet.throw(Gone())
         else:
             self._wake()
 
