@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
+from mlfunc_runtime.messages import Gone
 from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Batcher:
         self._waiting.append(item)
         self._dispatch()
         try:
-            item.done.wait()
+            self._wait(item)
         except BaseException:
             self._give_up(item)
             raise
@@ -82,6 +83,15 @@ class Batcher:
         if isinstance(item.outcome, BaseException):
             raise item.outcome
         return item.outcome
+
+    def _wait(self, item: Item) -> None:
+        """A client that leaves takes its request out of the queue, not out of a slot."""
+        try:
+            item.done.wait()
+        except Gone:
+            if not item.request.begun:
+                raise
+            item.done.wait()
 
     def _give_up(self, item: Item) -> None:
         """Out of the queue if it is there still; if it runs, nobody reads what comes of it."""
@@ -100,6 +110,7 @@ class Batcher:
         batch: list[Item] = []
         while self._waiting and len(batch) < self._max_size:
             batch.append(self._waiting.popleft())
+            batch[-1].request.begun = True
         return batch
 
     def _work(self, slot: Slot, batch: list[Item]) -> None:

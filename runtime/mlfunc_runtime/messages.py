@@ -44,6 +44,7 @@ class Request:
     __slots__ = (
         "admitted",
         "arrived",
+        "begun",
         "body",
         "cancelled",
         "data",
@@ -81,6 +82,7 @@ class Request:
         self.state: dict[str, Any] = {}
         self.cancelled = False
         self.admitted = False
+        self.begun = False  # a slot has taken it: it is done to its end, hooks included
         self.timings = Timings()
         self.when_sent: list[Callable[[], object]] = []
         self.streams: list[Stream] = []
