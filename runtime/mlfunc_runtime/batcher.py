@@ -152,7 +152,7 @@ class Batcher:
         except Gone:
             if self._give_up(item):
                 raise
-            item.request.committed = True
+            item.request.begun = True
             item.waiter.get()
 
     def _give_up(self, item: Item) -> bool:
@@ -251,8 +251,7 @@ def _settle(item: Item) -> Any:
     request = item.request
     if isinstance(item.outcome, Stream):
         request.streams.append(item.outcome)
-    else:
-        request.committed = True
+    request.begun = True
     request.timings.queue = item.started - item.enqueued
     request.timings.predict = item.finished - item.started
     if isinstance(item.outcome, BaseException):

@@ -48,9 +48,9 @@ class Request:
     __slots__ = (
         "admitted",
         "arrived",
+        "begun",
         "body",
         "cancelled",
-        "committed",
         "data",
         "deadline",
         "event",
@@ -87,8 +87,8 @@ class Request:
         self.event: CloudEvent | None = None
         self.state: dict[str, Any] = {}
         self.cancelled = False
-        self.committed = False
         self.admitted = False
+        self.begun = False  # a slot has taken it: it is done to its end, hooks included
         self.timings = Timings()
         self.when_sent: list[Work] = []
         self.streams: list[Stream] = []

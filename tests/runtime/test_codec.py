@@ -6,14 +6,22 @@ import dataclasses
 import datetime
 import enum
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import gevent
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlfunc_runtime import codec
+from mlfunc_runtime.messages import Request
+from mlfunc_runtime.protocols import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlfunc_runtime.testing import Client
 
 
 class Color(enum.Enum):
@@ -72,3 +80,19 @@ def test_what_has_no_json_form_is_named(value: Any) -> None:
 def test_an_array_survives_the_trip(values: list[float]) -> None:
     array = np.array(values, "f4")
     assert np.array_equal(np.array(msgspec.json.decode(codec.encode(array)), "f4"), array)
+
+
+def test_the_hub_looks_around_before_it_decodes_a_large_body(serve: Callable[..., Client]) -> None:
+    client = serve("""
+        import numpy as np
+        class P:
+            def predict(self, x: np.ndarray) -> np.ndarray: return x
+    """)
+    predictor = client.function.predictor
+    assert predictor is not None
+    body = codec.encode({"x": np.random.default_rng(0).random((3, 224, 224), dtype=np.float32)})
+    other = gevent.spawn(lambda: None)
+    decoded = plain.decode(Request(body), predictor.wire)["x"]
+    assert other.ready()
+    assert decoded.shape == (3, 224, 224)
+    assert client.post(body, content_type="application/json").body == codec.encode(decoded)

@@ -193,6 +193,20 @@ def test_a_client_that_leaves_ends_what_waits_for_it(reset: bool) -> None:
     assert routes.statuses == [499]
 
 
+def test_what_a_slot_has_begun_goes_on_when_its_client_leaves() -> None:
+    routes = Held()
+    near, server = connect(routes, tcp=True)
+    near.sendall(GET)
+    until(lambda: routes.requests)
+    routes.requests[0].begun = True
+    near.close()
+    until(lambda: routes.requests[0].cancelled)
+    assert not server.ready()
+    routes.go.set()
+    server.get(timeout=LONG)
+    assert (routes.ended, routes.statuses) == ([], [499])
+
+
 def test_a_client_that_only_half_closes_gets_its_answer() -> None:
     routes = Held()
     near, server = connect(routes, tcp=True)

@@ -51,7 +51,7 @@ class Connection:
         self._patience = Patience(self._hub.loop, self._parser, limits, self._tired)
         self._reader: Any = self._hub.loop.io(sock.fileno(), 1)
         self._ahead = bytearray()
-        self._waiting = self._over = self._gone = self._modern = False
+        self._waiting = self._over = self._gone = self._modern = self._sending = False
         self._under_way: Request | None = None
         self.since = self._hub.loop.now()
 
@@ -169,16 +169,21 @@ class Connection:
             self._departure.begin()
 
     def _lost(self) -> None:
-        """On the hub: the client is gone. Whatever waits on its behalf is ended."""
+        """On the hub: the client is gone.
+
+        What waits on its behalf is ended; what has begun goes on, and a flag tells it.
+        """
         self._reader.stop()
         self._departure.end()
         self._over = self._gone = True
-        if self._under_way is not None:
-            self._under_way.cancelled = True
-            if not self._under_way.committed:
-                self._greenlet.throw(Gone())
-        else:
+        request = self._under_way
+        if request is None:
             self._wake()
+            return
+        request.cancelled = True
+        request.close_streams()
+        if self._sending or not request.begun:
+            self._greenlet.throw(Gone())
 
     def _converse(self, incoming: Incoming) -> bool:
         """Answer a request; whether another may follow."""
@@ -189,11 +194,12 @@ class Connection:
             if self._over:
                 self._doubt()
             reply = exchange.answer(self._routes, request)
+            self._sending = True
             keep = self._send(reply, incoming)
         except Gone:
             keep, self._gone = False, True
         finally:
-            self._under_way = None
+            self._under_way, self._sending = None, False
             self._departure.end()
             if reply is not None:
                 self._sent(request, reply)

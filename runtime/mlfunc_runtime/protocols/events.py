@@ -63,6 +63,7 @@ def _answer_batch(request: Request, pipeline: Run) -> Reply:
     limit = pipeline.settings.admitted
     if len(events) > limit:
         raise Problem(413, f"a batch of {len(events)} events; this function takes {limit} at once")
+    request.begun = True  # what of it was done would be done again
     outcomes = _run_all([request.for_event(event) for event in events], pipeline)
     bodies = [message[1] for message in outcomes if message is not None]
     if not bodies:
