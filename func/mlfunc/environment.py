@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mlfunc.function import Function
 
 _STAMP = ".mlfunc-complete"
+# Where the runtime may keep what libraries work out at each import: it goes with the environment.
+_IMPORT_CACHE = "MLFUNC_IMPORT_CACHE"
 _INCLUDE = re.compile(r"^[ \t]*(?:-r|-c|--requirement|--constraint)[ \t=]*([^\s#]+)", re.MULTILINE)
 # As pip has it: a # that begins a line or follows a blank.
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
@@ -85,7 +87,8 @@ class Environment:
         """`environ` as if this environment were activated."""
         path = os.pathsep.join([str(self.folder / "bin"), environ.get("PATH", os.defpath)])
         kept = {key: value for key, value in environ.items() if key != "PYTHONHOME"}
-        return {**kept, "VIRTUAL_ENV": str(self.folder), "PATH": path}
+        tables = {_IMPORT_CACHE: str(self.folder / "import-cache"), **kept}
+        return {**tables, "VIRTUAL_ENV": str(self.folder), "PATH": path}
 
 
 def describe(folder: Path, function: Function) -> Spec:

@@ -22,7 +22,7 @@ patching.patch()
 import os  # noqa: E402
 import sys  # noqa: E402
 
-from mlfunc_runtime import cpus, logs, memory, settings  # noqa: E402
+from mlfunc_runtime import cpus, importing, logs, memory, settings  # noqa: E402
 from mlfunc_runtime.errors import StartupError  # noqa: E402
 
 # The hub takes the GIL back from a Python-heavy predict several times a request. Measured beside
@@ -45,6 +45,7 @@ def main() -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         cpus.limit_threads(os.environ, cpus.available(), told.slots)
         memory.share_heaps(os.environ, told.slots)
+        importing.keep_tables(os.environ)
         code = Server(told, _startup).serve()
     except StartupError as error:
         code = logs.failed(error)

