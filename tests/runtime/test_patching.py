@@ -508,6 +508,23 @@ def test_processes_can_be_started_everywhere(start: Start) -> None:
     assert squares == [[0, 1, 4, 9]] * 3
 
 
+def test_a_forked_child_ends_when_it_is_told_to(start: Start) -> None:
+    process = start("""
+        import multiprocessing, time
+
+        class P:
+            def predict(self, n: int) -> int:
+                child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+                child.start()
+                time.sleep(0.1)
+                child.terminate()
+                child.join(10)
+                if child.exitcode is None: child.kill()
+                return child.exitcode
+    """)
+    assert process.json(b'{"n": 1}') == (200, -15)
+
+
 def test_a_lock_shared_by_hooks_and_predictions_does_not_deadlock(start: Start) -> None:
     process = start(
         """

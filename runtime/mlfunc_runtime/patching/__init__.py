@@ -32,6 +32,11 @@ def patch() -> None:
 
     hub.adopt()
     os.register_at_fork(after_in_child=hub.leave)
+    os.register_at_fork(
+        before=hub.hold_signals,
+        after_in_parent=hub.release_signals,
+        after_in_child=hub.own_signals,
+    )
     for part in (locks, threads, polling, sockets, processes):
         part.patch()
     _tell_gevent()

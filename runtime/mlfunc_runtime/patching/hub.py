@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from _thread import allocate_lock, get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 _hub: Any = None
 _thread: int | None = None
 _wakeable: Any = None
+_CAUGHT = (signal.SIGTERM, signal.SIGINT)
+_masks: dict[int, set[int]] = {}
 
 
 def adopt() -> None:
@@ -29,6 +32,25 @@ def leave() -> None:
     """No thread is the hub's: this is a forked child."""
     global _thread
     _thread = None
+
+
+def hold_signals() -> None:
+    """Before a fork: the hub's loop catches signals below Python, and in the child nobody would
+    hear of them. A pool that ends its workers at once would wait for them for ever.
+    """
+    _masks[get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _CAUGHT)
+
+
+def release_signals() -> None:
+    """After a fork, in the parent."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.pop(get_ident()))
+
+
+def own_signals() -> None:
+    """After a fork, in the child: they do what Python code has set, and by default end it."""
+    for number in _CAUGHT:
+        signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
+    release_signals()
 
 
 def on_hub_thread() -> bool:
