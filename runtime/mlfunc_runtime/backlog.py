@@ -97,6 +97,11 @@ class Backlog:
         """Whose hooks they are, oldest first."""
         return [work.request.id for work in self._accepted]
 
+    @property
+    def full(self) -> bool:
+        """Whether it has as many as it may have."""
+        return not self._room.is_set()
+
     def wait_for_room(self, timeout: float) -> None:
         """Hold a new request back while the backlog is full: hooks are never dropped for it.
 

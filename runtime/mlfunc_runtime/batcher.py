@@ -11,6 +11,7 @@ from _thread import allocate_lock
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gevent import get_hub
 from gevent.hub import Waiter
 
 from mlfunc_runtime.calls import as_outcome
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 _LEARN_EVERY = 0.001
 # The hub's timers may fire so much early: they count from when the hub last looked at the clock.
 _TIMER = 0.01
+# Seconds: of a batch that is over in no time, and of a wait that need not be foretold.
+_QUICK, _SOON = 0.0005, 0.01
+_NEWEST = 0.1
 _LATE = "its turn came too late for its deadline"
 
 
@@ -106,6 +110,10 @@ class Batcher:
         self._waiting = Waiting(self._cost, max_size)
         self._load = Load(self._cost, max_size, len(runs))
         self._learned = 0.0
+        self._hub: Any = get_hub()
+        # A moving average of what a batch takes, in seconds: slow until it is known to be quick.
+        self._busy = 1.0
+        self._waking = False
         self.coming = 0
 
     @property
@@ -115,11 +123,11 @@ class Batcher:
 
     def predicted_wait(self) -> float:
         """Seconds until a request that comes now would have its prediction; 0 while it would not
-        wait, or nothing was learned yet. `coming` requests are on their way to the queue.
+        wait for long, or nothing was learned yet. `coming` requests are on their way to the queue.
         """
         waiting = self._waiting
         ahead = waiting.count + self.coming
-        if self._idle and not ahead:
+        if (self._idle and not ahead) or (ahead + 1) * self._busy < _SOON:
             return 0.0
         with self._lock:
             return self._load.wait(time.perf_counter(), ahead, waiting.count, waiting.units)
@@ -139,8 +147,21 @@ class Batcher:
         return _settle(item)
 
     def _enqueue(self, item: Item) -> None:
+        """A slot whose batches are over in no time is woken once for all that this turn of the hub
+        brings: to wake a thread and hand it the GIL takes longer than what it is to do.
+        """
         with self._lock:
             self._waiting.add(item)
+        if not self._idle:
+            return
+        if self._busy > _QUICK:
+            self.wake()
+        elif not self._waking:
+            self._waking = True
+            self._hub.loop.run_callback(self._wake_soon)
+
+    def _wake_soon(self) -> None:
+        self._waking = False
         self.wake()
 
     def _wait(self, item: Item) -> None:
@@ -229,6 +250,7 @@ class Batcher:
         """In the slot's thread: learn from the batch, unless all of it failed."""
         now = time.perf_counter()
         with self._lock:
+            self._busy += _NEWEST * (now - started - self._busy)
             self._load.end(batch)
             if now - self._learned > _LEARN_EVERY and not all(map(_failed, batch)):
                 self._learned = now
@@ -236,8 +258,9 @@ class Batcher:
         return now - started
 
     def _finish(self, batch: list[Item], busy: float, *, answered: bool) -> None:
-        units = sum(item.size for item in batch)
-        self._metrics.observe_batch(len(batch), busy, units, len(batch) * _longest(batch))
+        n, longest = len(batch), _longest(batch)
+        units = longest if n == 1 else sum(item.size for item in batch)
+        self._metrics.observe_batch(n, busy, units, n * longest)
         if not answered:
             _answer(batch)
 
@@ -298,4 +321,4 @@ def _failed(item: Item) -> bool:
 
 
 def _longest(batch: Sequence[Item]) -> float:
-    return max(item.size for item in batch)
+    return batch[0].size if len(batch) == 1 else max(item.size for item in batch)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, getcurrent
 from gevent.event import Event
-from gevent.timeout import Timeout
 
 from mlfunc_runtime import admission, calls, logs, protocols, sizes
 from mlfunc_runtime.around import Around
 from mlfunc_runtime.batcher import Batcher
+from mlfunc_runtime.deadlines import Deadlines
 from mlfunc_runtime.errors import Problem, user_traceback
 from mlfunc_runtime.messages import Gone, Reply
 from mlfunc_runtime.redelivery import Redelivery
@@ -73,6 +73,7 @@ class Pipeline:
         self.redelivery = Redelivery(settings.remember, metrics.redelivered)
         # Requests without a complete reply, and the greenlets of those without any.
         self._here: dict[Request, Any] = {}
+        self._deadlines = Deadlines(self._here, TooLate)
         self._backlog = backlog
         self._metrics = metrics
         self._timeout = settings.timeout
@@ -161,10 +162,11 @@ class Pipeline:
             self.batcher.coming -= 1
 
     def _answer(self, request: Request) -> Reply:
-        request.deadline = admission.deadline(request, self._timeout)
-        self._admit(request)
-        with Timeout(_time_left(request), TooLate):
-            return protocols.of(request).answer(request, self)
+        deadline = admission.deadline(request, self._timeout)
+        self._admit(deadline)
+        request.deadline = deadline
+        self._deadlines.watch(deadline)
+        return protocols.of(request).answer(request, self)
 
     def _refusal(self, error: BaseException, request: Request) -> Reply:
         """User code may raise anything, also what ends a greenlet or the process elsewhere."""
@@ -200,25 +202,23 @@ class Pipeline:
         if not self._here:
             self.idle.set()
 
-    def _admit(self, request: Request) -> None:
+    def _admit(self, deadline: float) -> None:
         """Refuse at once what would wait too long; wait while hooks of earlier replies pile up."""
         predicted = self.batcher.predicted_wait()
         try:
-            admission.check_room(self.in_flight, self.settings.admitted, predicted)
-            admission.check_wait(predicted, _time_left(request))
+            admission.check_room(len(self._here), self.settings.admitted, predicted)
+            if predicted:
+                admission.check_wait(predicted, deadline - time.perf_counter())
         except admission.Refused as refused:
             self._metrics.refused[refused.reason] += 1
             raise
-        self._backlog.wait_for_room(_time_left(request))
+        if self._backlog.full:
+            self._backlog.wait_for_room(max(0.001, deadline - time.perf_counter()))
 
     def _failed(self, error: BaseException, request: Request) -> Reply:
         fields = {"traceback": user_traceback(error)}
         _log.error("%s: %s", type(error).__name__, error, extra={"fields": fields})
         return problem(function_failed(), request)
-
-
-def _time_left(request: Request) -> float:
-    return max(0.001, request.deadline - time.perf_counter())
 
 
 def _trace(request: Request, reply: Reply) -> None:

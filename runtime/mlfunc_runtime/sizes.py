@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Weigh = Callable[[Mapping[str, Any]], tuple[float, object]]
 
 _LEAST = 1e-3
+_PLAIN = frozenset((str, bytes, list))
 _SEQUENCES = (str, bytes, bytearray, memoryview, list, tuple)
 
 
@@ -59,7 +60,7 @@ def _by_default(names: tuple[str, ...], arguments: Mapping[str, Any]) -> tuple[f
     key: tuple[object, ...] = ()
     for name in names:
         value = arguments[name]
-        if type(value) is str:
+        if type(value) in _PLAIN:
             total += len(value)
         else:
             total += of(value)

@@ -520,3 +520,26 @@ def test_a_client_that_leaves_is_taken_out_of_the_queue_but_not_out_of_a_predict
     assert process.json(body % 3) == (200, 3)
     assert process.stop() == 0
     assert process.others == ["hook 1", "hook 3"]
+
+
+def test_a_slot_of_quick_batches_is_woken_once_for_all_that_come_in_one_turn_of_the_hub(
+    serve: Serve,
+) -> None:
+    client = serve("""
+        class P:
+            def predict(self, n: int) -> int: return n
+    """)
+    for _ in range(200):  # until its batches are known to be quick
+        client.post({"n": 1})
+    (slot,) = client.function._slots
+    woken, run = [], slot.run
+
+    def counted(call: Callable[[], None]) -> None:
+        woken.append(call)
+        run(call)
+
+    slot.run = counted  # type: ignore[method-assign]
+    jobs = [gevent.spawn(client.post, {"n": n}) for n in range(50)]
+    gevent.joinall(jobs, raise_error=True)
+    assert [job.value.json() for job in jobs] == list(range(50))
+    assert len(woken) < 10

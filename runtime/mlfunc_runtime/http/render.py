@@ -57,7 +57,7 @@ def head(reply: Reply, request: Request, *, keep: bool, chunked: bool = False) -
         [
             f"{name}: {value}\r\n"
             for name, value in reply.headers.items()
-            if name.lower() not in _FRAMING
+            if name == "Content-Type" or name.lower() not in _FRAMING
         ]
     )
     timings = f"Server-Timing: {request.timings.header()}\r\n" if request.admitted else ""

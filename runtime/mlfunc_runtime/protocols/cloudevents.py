@@ -32,6 +32,8 @@ EncodeJson = Callable[[object], bytes]
 Message = tuple[list[tuple[str, str]], bytes]
 
 REQUIRED = ("specversion", "id", "source", "type")
+# One of them makes a message an event, and then each of them is missed.
+_REQUIRED_HEADERS = frozenset(f"ce-{name}" for name in REQUIRED)
 STRUCTURED_TYPE = "application/cloudevents+json"
 BATCH_TYPE = "application/cloudevents-batch+json"
 
@@ -96,8 +98,7 @@ def mode(headers: Mapping[str, str]) -> Mode | None:
     content_type = headers.get("content-type", "")[:29].lower()
     if content_type.startswith("application/cloudevents"):
         return "batch" if content_type == "application/cloudevents-batch" else "structured"
-    # Asked of every request: one search in the joined names is faster than a loop over them.
-    return "binary" if "\nce-" in "\n" + "\n".join(headers) else None
+    return None if _REQUIRED_HEADERS.isdisjoint(headers) else "binary"
 
 
 def decode(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Reader = Callable[[Request, Binding], dict[str, Any]]
 
 _LARGE = 256 * 1024
+_OF_JSON = ("fields", "body")
+_ENCODING = "content-encoding"
 _WEB_FORM = "application/x-www-form-urlencoded"
 
 
@@ -57,7 +59,14 @@ def decode(request: Request, binding: Binding) -> dict[str, Any]:
 
 
 def _reader(request: Request, binding: Binding) -> Reader:
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    headers = request.headers
+    if (
+        headers.get("content-type") == JSON
+        and binding.kind in _OF_JSON
+        and _ENCODING not in headers
+    ):
+        return _json  # nearly all requests
+    if headers.get(_ENCODING, "identity").lower() != "identity":
         refused = "this function takes no compressed bodies"
         raise Problem(415, refused, field="Content-Encoding")
     if binding.kind == "nothing":
