@@ -8,6 +8,7 @@ import compileall
 import json
 import os
 import statistics
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +20,16 @@ from lib.report import Claim
 from lib.servers import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from argparse import Namespace
+    from collections.abc import Callable, Mapping
     from types import ModuleType
 
 SAMPLE = REPOSITORY / "samples" / "similarity"
 TEMPLATES = REPOSITORY / "templates"
 TEXT = "a happy dog"
 OURS, SAME, STOCK = "mlfunc, samples/similarity", "script, the same code", "script, stock code"
+# As `mlfunc run` starts it, with a table of transformers kept from the start before.
+KEPT = "mlfunc, similarity, table kept"
 PLAIN, ONNX = "mlfunc, plain template", "mlfunc, onnx template"
 ALL_CORES = os.sched_getaffinity(0)
 # Scores differ in the last digit that is printed, where a sum is taken in another order.
@@ -52,7 +56,11 @@ def main() -> None:
     report.title("cold start", options, cache="warm", bytecode="compiled", torch_threads=1)
     compile_all()
     sentences = yaml.safe_load((SAMPLE / "mlfunc.yaml").read_text())["config"]["sentences"]
-    subjects = subjects_for(sentences)
+    with tempfile.TemporaryDirectory() as tables:
+        measure(subjects_for(sentences, tables), options)
+
+
+def measure(subjects: dict[str, Callable[[], Start]], options: Namespace) -> None:
     for start in subjects.values():  # the page cache gets warm, and answers are compared
         start()
     starts: dict[str, list[Start]] = {name: [] for name in subjects}
@@ -77,12 +85,13 @@ def _runtime() -> ModuleType:
     return mlfunc_runtime
 
 
-def subjects_for(sentences: list[str]) -> dict[str, Callable[[], Start]]:
+def subjects_for(sentences: list[str], tables: str) -> dict[str, Callable[[], Start]]:
     arguments = (str(SAMPLE), json.dumps(sentences), TEXT)
     truth: list[Any] = []
     return {
         SAME: lambda: script("similarity.py", arguments, truth),
-        OURS: lambda: sample(truth),
+        OURS: lambda: sample(OURS, truth),
+        KEPT: lambda: sample(KEPT, truth, {"MLFUNC_IMPORT_CACHE": tables}),
         STOCK: lambda: script("similarity_stock.py", arguments, truth),
         PLAIN: lambda: template("plain", PLAIN),
         ONNX: lambda: template("onnx", ONNX),
@@ -108,9 +117,9 @@ def script(name: str, arguments: tuple[str, ...], truth: list[Any]) -> Start:
     return start
 
 
-def sample(truth: list[Any]) -> Start:
-    start, answer = serve(SAMPLE, {"text": TEXT})
-    check(OURS, [[match["sentence"], match["score"]] for match in answer], truth)
+def sample(name: str, truth: list[Any], env: Mapping[str, str] | None = None) -> Start:
+    start, answer = serve(SAMPLE, {"text": TEXT}, env)
+    check(name, [[match["sentence"], match["score"]] for match in answer], truth)
     return start
 
 
@@ -122,9 +131,9 @@ def template(name: str, subject: str) -> Start:
     return start
 
 
-def serve(folder: Path, question: Any) -> tuple[Start, Any]:
+def serve(folder: Path, question: Any, env: Mapping[str, str] | None = None) -> tuple[Start, Any]:
     """The log says when it is ready: to ask over and over would slow down what is measured."""
-    server = servers.start_function(folder, servers.ONE_THREAD, cores=ALL_CORES)
+    server = servers.start_function(folder, {**servers.ONE_THREAD, **(env or {})}, cores=ALL_CORES)
     try:
         phases = server.phase("ready")["startup"]
         status, body = ask.post(server.port, question)
@@ -161,7 +170,7 @@ def show(kept: list[stats.Round], starts: dict[str, list[Start]]) -> None:
     show_phases(starts)
     medians = stats.medians(kept)
     report.claims(
-        *(beats(kept, starts, script) for script in (SAME, STOCK)),
+        *(beats(kept, starts, o, script) for o in (OURS, KEPT) for script in (SAME, STOCK)),
         below(medians[PLAIN], "plain template", 0.25),
         below(medians[ONNX], "onnx template", 0.6),
     )
@@ -180,12 +189,12 @@ def show_phases(starts: dict[str, list[Start]]) -> None:
     report.table(["seconds of the fastest", *names, "then to the answer"], rows)
 
 
-def beats(kept: list[stats.Round], starts: dict[str, list[Start]], other: str) -> Claim:
-    wall = stats.ratio(kept, OURS, other)
-    least = min(s.wall for s in starts[OURS]) / min(s.wall for s in starts[other])
-    cpu = min(s.cpu for s in starts[OURS]) / min(s.cpu for s in starts[other])
+def beats(kept: list[stats.Round], starts: dict[str, list[Start]], ours: str, other: str) -> Claim:
+    wall = stats.ratio(kept, ours, other)
+    least = min(s.wall for s in starts[ours]) / min(s.wall for s in starts[other])
+    cpu = min(s.cpu for s in starts[ours]) / min(s.cpu for s in starts[other])
     told = f"{wall:.2f} (medians of rounds), {least:.2f} (fastest), CPU {cpu:.2f} (least)"
-    return Claim(f"samples/similarity <= 0.85 of the {other}", told, wall <= 0.85)
+    return Claim(f"{ours} <= 0.85 of the {other}", told, wall <= 0.85)
 
 
 def below(measured: float, what: str, limit: float) -> Claim:
