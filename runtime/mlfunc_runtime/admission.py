@@ -35,15 +35,15 @@ def deadline(request: Request, timeout: float) -> float:
     return request.arrived + min(timeout, _duration(given))
 
 
-def check_room(in_flight: int, limit: int, predicted: float) -> None:
+def check_room(places: int, limit: int, predicted: float) -> None:
     """The hard bound: each request that waits holds memory and a connection. Those that are here
-    are done after `predicted` seconds.
+    take `places`, and are done after `predicted` seconds.
 
     Raises:
         Refused: more are here.
 
     """
-    if in_flight > limit:
+    if places > limit:
         raise Refused("full", f"{limit} requests are waiting already", predicted)
 
 

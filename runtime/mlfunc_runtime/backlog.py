@@ -119,7 +119,10 @@ class Backlog:
         work.accepted = time.monotonic()
         self._accepted[work] = None
         self._accepted_changed()
-        self._queue(work)
+        if self._stopped:
+            self._lose(work, "undone", Ended(f"{_HOOK}: {_STOPPED}"))
+        else:
+            self._queue(work)
 
     def hurry(self, until: float) -> None:
         """The function stops then (time.monotonic): the tries that wait come now, and it is not

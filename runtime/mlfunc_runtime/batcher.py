@@ -171,23 +171,25 @@ class Batcher:
         try:
             item.waiter.get()
         except Gone:
-            if self._give_up(item):
+            if self._withdraw(item):
                 raise
             item.request.begun = True
             item.waiter.get()
 
-    def _give_up(self, item: Item) -> bool:
-        """It never runs if it waits still; if it runs, nobody reads what comes of it. Whether it
-        waited.
-        """
+    def _give_up(self, item: Item) -> None:
+        """It never runs if it waits still; if it runs, nobody reads what comes of it."""
         item.request.cancelled = True
+        self._withdraw(item)
+        if isinstance(item.outcome, Stream):
+            item.outcome.close()
+
+    def _withdraw(self, item: Item) -> bool:
+        """Out of the queue, if it waits there still; whether it did."""
         with self._lock:
             waited = self._waiting.forget(item)
         if waited:
             late = time.perf_counter() > item.deadline - _TIMER
             self._metrics.dropped["deadline" if late else "cancelled"] += 1
-        if isinstance(item.outcome, Stream):
-            item.outcome.close()
         return waited
 
     def wake(self) -> None:

@@ -12,6 +12,8 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlfunc_runtime.backlog import Backlog
     from mlfunc_runtime.pipeline import Pipeline
 
@@ -41,13 +43,21 @@ def last_orders(deadline: float) -> float:
     return deadline - min(_TO_TELL, max(0.0, deadline - time.monotonic()) / 2)
 
 
-def finish(pipeline: Pipeline | None, backlog: Backlog, until: float) -> None:
+def finish(
+    pipeline: Pipeline | None,
+    backlog: Backlog,
+    last_reply: Callable[[float], object],
+    until: float,
+) -> None:
     """Wait until all requests are answered and all hooks done.
 
-    Requests come in meanwhile on open connections, and make hooks. When this returns before
-    `until` (time.monotonic), there was a moment without any, and that is now.
+    Requests come in meanwhile on open connections, and make hooks: `last_reply` waits, for so many
+    seconds at most, until there are no more. When this returns before `until` (time.monotonic),
+    there was a moment without any, and that is now.
     """
+    # First of all: a request may wait for room in the backlog, and that for a hook's next try.
     backlog.hurry(until)
+    last_reply(until - time.monotonic())
     while (left := until - time.monotonic()) > 0 and (_in_flight(pipeline) or backlog.size):
         if pipeline is not None and pipeline.in_flight:
             pipeline.idle.wait(left)

@@ -7,6 +7,7 @@ once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -20,7 +21,7 @@ from gevent import get_hub
 from gevent.event import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 _log = logging.getLogger("mlfunc")
@@ -88,6 +89,15 @@ class Slot:
         """Seconds in calls, added up, the one that runs included. Safe from any thread."""
         busy, since = self._clock
         return busy if since is None else busy + time.perf_counter() - since
+
+    @contextlib.contextmanager
+    def not_busy(self) -> Iterator[None]:
+        """What is done in it, in the slot's thread, is not counted."""
+        self._clock = (self.busy_seconds, None)
+        try:
+            yield
+        finally:
+            self._clock = (self._clock[0], time.perf_counter())
 
     def close(self) -> None:
         """End the thread when it has done what it was given."""

@@ -119,11 +119,13 @@ class Function:
         if self._pipeline is not None and request.admitted:
             self._pipeline.sent(request, reply)
 
-    def stop(self, deadline: float) -> Undone:
+    def stop(
+        self, deadline: float, last_reply: Callable[[float], object] = lambda _: None
+    ) -> Undone:
         """Answer what is here, run the hooks, unload, until `deadline` (time.monotonic); then say
-        what was left undone.
+        what was left undone. `last_reply` waits for the last one, so many seconds at most.
         """
-        ending.finish(self._pipeline, self.backlog, ending.last_orders(deadline))
+        ending.finish(self._pipeline, self.backlog, last_reply, ending.last_orders(deadline))
         # In the same moment: a request that is accepted from here on would be lost.
         self.state = "stopped"
         in_flight, hooks, dead_lettered = ending.give_up(self._pipeline, self.backlog, deadline)

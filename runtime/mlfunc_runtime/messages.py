@@ -56,8 +56,10 @@ class Request:
         "event",
         "headers",
         "id",
+        "kept",
         "method",
         "path",
+        "places",
         "query",
         "state",
         "streams",
@@ -89,6 +91,8 @@ class Request:
         self.cancelled = False
         self.admitted = False
         self.begun = False  # a slot has taken it: it is done to its end, hooks included
+        self.kept = False  # an event's answer is wanted without its client: for when it comes again
+        self.places = 1  # of those who may be here at once: a batch of events takes one for each
         self.timings = Timings()
         self.when_sent: list[Work] = []
         self.streams: list[Stream] = []

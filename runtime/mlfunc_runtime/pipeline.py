@@ -74,6 +74,7 @@ class Pipeline:
         # Requests without a complete reply, and the greenlets of those without any.
         self._here: dict[Request, Any] = {}
         self._deadlines = Deadlines(self._here, TooLate)
+        self._places = 0
         self._backlog = backlog
         self._metrics = metrics
         self._timeout = settings.timeout
@@ -110,6 +111,17 @@ class Pipeline:
             return self._refusal(error, request)
         finally:
             self._here[request] = None
+
+    def widen(self, request: Request, places: int) -> None:
+        """A request turns out to be so many.
+
+        Raises:
+            Problem: 503, there is no room for them.
+
+        """
+        self._places += places - request.places
+        request.places = places
+        self._refuse_in_vain(request.deadline)
 
     def run(self, request: Request, arguments: dict[str, Any]) -> Any:
         """From arguments to the result that is the reply. Raises what user code raises."""
@@ -195,25 +207,30 @@ class Pipeline:
     def _enter(self, request: Request) -> None:
         request.admitted = True
         self._here[request] = getcurrent()
+        self._places += request.places
         self.idle.clear()
 
     def _leave(self, request: Request) -> None:
-        self._here.pop(request, None)
+        del self._here[request]
+        self._places -= request.places
         if not self._here:
             self.idle.set()
 
     def _admit(self, deadline: float) -> None:
         """Refuse at once what would wait too long; wait while hooks of earlier replies pile up."""
+        self._refuse_in_vain(deadline)
+        if self._backlog.full:
+            self._backlog.wait_for_room(max(0.001, deadline - time.perf_counter()))
+
+    def _refuse_in_vain(self, deadline: float) -> None:
         predicted = self.batcher.predicted_wait()
         try:
-            admission.check_room(len(self._here), self.settings.admitted, predicted)
+            admission.check_room(self._places, self.settings.admitted, predicted)
             if predicted:
                 admission.check_wait(predicted, deadline - time.perf_counter())
         except admission.Refused as refused:
             self._metrics.refused[refused.reason] += 1
             raise
-        if self._backlog.full:
-            self._backlog.wait_for_room(max(0.001, deadline - time.perf_counter()))
 
     def _failed(self, error: BaseException, request: Request) -> Reply:
         fields = {"traceback": user_traceback(error)}

@@ -9,11 +9,13 @@ gunicorn's request and response objects took the larger part of a small request'
 from __future__ import annotations
 
 import _socket
+import contextlib
 import dataclasses
 import functools
 import os
 import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,7 +25,7 @@ from gevent.event import Event
 from gevent.server import StreamServer
 from gunicorn.workers.ggevent import GeventWorker
 
-from mlfunc_runtime import ending, logs
+from mlfunc_runtime import logs
 from mlfunc_runtime.http.connection import Connection
 from mlfunc_runtime.http.connections import Connections, Limits
 from mlfunc_runtime.routes import MetricsRoutes, Routes
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from mlfunc_runtime.http.exchange import Routes as AnyRoutes
 
 UNDONE = 3
+# The last words may take a second or two beyond the deadline.
+_TOO_LONG = 5.0
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -45,7 +49,9 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         """What to serve; to be called before `init_process`."""
         self._stopping = Event()
         self.function = function
-        self._connections = Connections(Limits(max_body=function.settings.max_body))
+        limits = Limits(max_body=function.settings.max_body)
+        # Those of the port for metrics are not waited for in the end.
+        self._connections, self._scrapes = Connections(limits), Connections(limits)
 
     def patch(self) -> None:
         """The process was patched at its first line; gunicorn's sockets need only be unwrapped."""
@@ -64,8 +70,11 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         """Listen, start the function beside it, wait for the end, drain."""
-        routes: list[AnyRoutes] = [Routes(self.function), MetricsRoutes(self.function)]
-        self._routes = dict(zip(self.sockets, routes, strict=False))
+        served: list[tuple[AnyRoutes, Connections]] = [
+            (Routes(self.function), self._connections),
+            (MetricsRoutes(self.function), self._scrapes),
+        ]
+        self._served = dict(zip(self.sockets, served, strict=False))
         servers = [StreamServer(s, handle=functools.partial(self.handle, s)) for s in self.sockets]
         for server in servers:
             server.start()
@@ -73,13 +82,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         starting = gevent.spawn(self._start)
         self._stopping.wait()
         starting.kill(block=False)
-        self._drain(servers)
+        self._drain(servers[0])
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:  # noqa: ARG002 - gunicorn's
         """Serve a connection. gevent's socket would register with the kernel for each wait."""
         sock = _socket.socket(client.family, client.type, client.proto, client.detach())
         sock.setblocking(False)
-        Connection(sock, self._routes[listener], self._connections).serve()
+        Connection(sock, *self._served[listener]).serve()
 
     def _start(self) -> None:
         """Whatever it ends with, the process does not stay as one that never gets ready."""
@@ -93,10 +102,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _stop(self) -> None:
         if self._stopping.is_set():
-            logs.event("stopped at once", phase="stopped", **self.function.dropped())
-            exit_now(UNDONE)
+            self._stop_at_once()
         self.function.state = "draining"
         self._stopping.set()
+
+    def _stop_at_once(self) -> NoReturn:
+        logs.event("stopped at once", phase="stopped", **self.function.dropped())
+        exit_now(UNDONE)
 
     def _report_ports(self) -> None:
         ports = [s.getsockname()[1] for s in self.sockets]
@@ -108,21 +120,24 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             metrics_port=metrics_port,
         )
 
-    def _drain(self, servers: list[StreamServer]) -> None:
-        """Requests, hooks and what has to be told of them, within `serve.drain`."""
+    def _drain(self, server: StreamServer) -> None:
+        """Requests, hooks and what has to be told of them, within `serve.drain`. Metrics can be
+        read to the end.
+        """
         function = self.function
         if self.exit_code:
             return
         deadline = time.monotonic() + function.settings.drain
+        # A hook that computes for ever holds up the hub and its timers, but not a thread.
+        guard = threading.Timer(function.settings.drain + _TOO_LONG, self._stop_at_once)
+        guard.daemon = True
+        guard.start()
         logs.event(
             "draining", phase="draining", in_flight=function.in_flight, hooks=function.backlog.size
         )
-        for server in servers:
-            _accept_the_last(server)
-            server.close()
+        _accept_the_last(server)
         self._connections.drain()
-        self._connections.wait_until_none(ending.last_orders(deadline) - time.monotonic())
-        undone = function.stop(deadline)
+        undone = function.stop(deadline, self._connections.wait_until_none)
         logs.event("stopped", phase="stopped", **dataclasses.asdict(undone))
         self.exit_code = UNDONE if undone else 0
 
@@ -137,5 +152,8 @@ def exit_now(code: int) -> NoReturn:
 def _accept_the_last(server: StreamServer) -> None:
     """Connections that the kernel has made already would be reset."""
     server.stop_accepting()
-    while accepted := server.do_read():
-        server.do_handle(*accepted)
+    with contextlib.suppress(OSError):  # no more files: those that are left are reset after all
+        while accepted := server.do_read():
+            server.do_handle(*accepted)
+    server.close()
+    gevent.sleep(0)  # their greenlets begin, and are among the connections that are waited for

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     Write = Callable[..., Path]
 
+# No function of a test lives longer: it is killed, so that whoever reads from it reads its end.
+LIFETIME = 120.0
+
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
@@ -83,7 +86,11 @@ class Process:
                 self.port, self.metrics_port = line["port"], line["metrics_port"]
             if line.get("phase") == phase:
                 return line
-        raise AssertionError(f"it ended without {phase!r}: {self.lines}, {self.others}")
+        raise AssertionError(f"it ended without {phase!r}: {self.told()}")
+
+    def told(self) -> str:
+        """How it ended, and its log so far, for whoever waits in vain."""
+        return f"exit code {self.child.poll()}, {self.lines}, {self.others}"
 
     def call(
         self,
@@ -120,7 +127,12 @@ class Process:
 
     def wait(self) -> int:
         """Read the rest of its log, and return its exit code."""
-        out, err = self.child.communicate(timeout=60)
+        try:
+            out, err = self.child.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            out, err = self.child.communicate()
+            raise AssertionError(f"it did not end: {self.told()}, {out}, {err}") from None
         self.others += (out or "").splitlines()
         for text in err.splitlines():
             self._keep(text)
@@ -139,6 +151,7 @@ class Process:
 def start(write: Write) -> Iterator[Callable[..., Process]]:
     """A real `python -m mlfunc_runtime`, on free ports."""
     running: list[Process] = []
+    guards: list[threading.Timer] = []
 
     def start(
         source: str, env: dict[str, str] | None = None, *, until: str = "ready", **document: Any
@@ -159,14 +172,25 @@ def start(write: Write) -> Iterator[Callable[..., Process]]:
         )
         process = Process(child)
         running.append(process)
+        guards.append(threading.Timer(LIFETIME, child.kill))
+        guards[-1].start()
         if until:
             process.until(until)
         return process
 
     yield start
+    for guard in guards:
+        guard.cancel()
     for process in running:
         with process:
             pass
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
 
 
 class Sink(ThreadingHTTPServer):

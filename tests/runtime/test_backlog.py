@@ -377,3 +377,14 @@ def test_every_hook_that_was_accepted_ends_in_one_way(steps: list[str], stop: bo
     assert hooks["ok"] == len(done) == len(set(done))
     assert hooks["undone"] == given_up
     assert backlog.running == 0
+
+
+def test_a_hook_that_comes_when_the_function_has_stopped_is_told(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = serve("class P:\n    def predict(self, n: int) -> int: return n")
+    client.function.stop(time.monotonic() + 1)
+    client.function.backlog.submit(Work(Request(request_id="r9"), lambda: None))
+    assert (client.function.metrics.hooks["undone"], client.function.backlog.size) == (1, 0)
+    (record,) = caplog.records
+    assert record.fields["request_id"] == "r9"  # type: ignore[attr-defined]

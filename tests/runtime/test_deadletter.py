@@ -163,15 +163,6 @@ def test_a_sink_that_nobody_is_at_holds_up_no_request(serve: Serve, unused_port:
     assert client.function.metrics.dead_letters == {"sent": 0, "failed": 2}
 
 
-@pytest.fixture
-def unused_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
-
-
 def test_only_a_few_letters_are_on_their_way_at_once(start: Start, sink: Sink) -> None:
     url = sink.url.replace("127.0.0.1", "localhost") + "/a?b=c"
     process = start(FAILING, {"MLFUNC_DEAD_LETTER": url})

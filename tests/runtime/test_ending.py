@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .conftest import LIFETIME
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -149,8 +151,11 @@ def run_and_kill(kill: Kill, folder: Path, sink: Sink) -> list[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    guard = threading.Timer(LIFETIME, child.kill)
+    guard.start()
     with child:
         lines, clients = under_load(child, kill)
+    guard.cancel()
     written = (
         [line.split() for line in executed.read_text().splitlines()] if executed.exists() else []
     )
@@ -310,3 +315,84 @@ def test_a_sink_that_hangs_does_not_hold_up_the_end(start: Start) -> None:
     assert lost["message"].startswith("after_response is lost, the dead letters did not take it")
     assert (lost["request_id"], len(lost["payload"])) == ("r7", 36)
     assert (process.lines[-1]["hooks"], process.lines[-1]["dead_lettered"]) == (1, 0)
+
+
+ROOM = """
+    tries = []
+    class P:
+        def predict(self, n: int) -> int: return n
+        def after_response(self, result):
+            tries.append(result)
+            if len(tries) == 1: raise ValueError("not yet")
+"""
+
+
+def test_a_request_that_waits_for_a_hooks_next_try_does_not_wait_for_the_deadline(
+    start: Start,
+) -> None:
+    process = start(
+        ROOM, serve={"drain": "40s", "hooks": {"backlog": 1, "retries": 1, "backoff": "60s"}}
+    )
+    assert process.json(b'{"n": 1}') == (200, 1)
+    replies: list[tuple[int, Any]] = []
+    asking = threading.Thread(target=lambda: replies.append(process.json(b'{"n": 2}')))
+    asking.start()
+    time.sleep(0.3)
+    asked = time.monotonic()
+    assert process.stop() == 0
+    asking.join()
+    assert time.monotonic() - asked < 20
+    assert replies == [(200, 2)]
+    assert process.lines[-1]["hooks"] == 0
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_connection_that_only_the_kernel_has_accepted_is_answered(
+    start: Start, others: int
+) -> None:
+    process = start(CUT.replace("time.sleep(60)", "pass"))
+    kept = [socket.create_connection(("127.0.0.1", process.port)) for _ in range(others)]
+    time.sleep(0.1)
+    process.child.send_signal(signal.SIGSTOP)
+    process.child.send_signal(signal.SIGTERM)
+    with socket.create_connection(("127.0.0.1", process.port), timeout=30) as late:
+        late.sendall(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n"
+            b'{"n": 0}'
+        )
+        process.child.send_signal(signal.SIGCONT)
+        received = b"".join(iter(lambda: late.recv(65536), b""))
+    assert process.wait() == 0
+    assert received.startswith(b"HTTP/1.1 200 OK"), received
+    for connection in kept:
+        connection.close()
+
+
+def test_metrics_tell_of_the_backlog_while_it_drains(start: Start, unused_port: int) -> None:
+    process = start(CUT, {"MLFUNC_METRICS_PORT": str(unused_port)}, serve={"drain": "30s"})
+    process.json(b'{"n": 0}')
+    process.child.send_signal(signal.SIGTERM)
+    process.until("draining")
+    reply = process.call(method="GET", path="/metrics", port=unused_port)
+    assert b"\nmlfunc_hooks_backlog 1.0\n" in reply.read()
+    assert process.stop() == 3
+
+
+def test_the_deadline_ends_a_function_whose_hook_holds_up_everything(start: Start) -> None:
+    process = start(
+        """
+        import time
+        class P:
+            def predict(self, n: int) -> int: return n
+            def after_response(self, result):
+                time.sleep(0.5)
+                while True: pass
+        """,
+        serve={"drain": "1s"},
+    )
+    process.call(b'{"n": 0}', content_type="application/json", x_request_id="r7").read()
+    asked = time.monotonic()
+    assert process.stop() == 3
+    assert time.monotonic() - asked < 30
+    last = process.lines[-1]
+    assert (last["phase"], last["hooks"], last["request_ids"]) == ("stopped", 1, ["r7"])

@@ -90,6 +90,31 @@ def test_a_batch_of_more_events_than_may_wait_is_refused(serve: Serve) -> None:
     assert client.post(batch[:10], content_type=BATCH).status == 200
 
 
+def test_each_event_of_a_batch_takes_a_place(serve: Serve) -> None:
+    client = serve(
+        """
+        from gevent.event import Event
+        gate = Event()
+        class P:
+            def before_predict(self, n: int): gate.wait()
+            def predict(self, n: int) -> int: return n
+        """,
+        serve={"concurrency": 2},
+    )
+    jobs = []
+    for first in (0, 20, 40):
+        batch = [envelope(first + n, {"n": n}) for n in range(10)]
+        jobs.append(gevent.spawn(client.post, batch, content_type=BATCH))
+        gevent.sleep(0.05)
+    assert jobs[2].get(timeout=10).status == 503
+    assert client.post({"n": 0}).status == 503
+    sys.modules["predictor"].gate.set()
+    assert [job.get(timeout=10).status for job in jobs] == [200, 200, 503]
+    assert client.function.metrics.refused["full"] == 2
+    batch = [envelope(100 + n, {"n": n}) for n in range(20)]
+    assert client.post(batch, content_type=BATCH).status == 200
+
+
 def test_a_batch_that_is_out_of_time_leaves_nothing_behind(serve: Serve) -> None:
     client = serve(
         """

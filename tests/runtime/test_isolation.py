@@ -196,6 +196,27 @@ def test_requests_wait_while_the_only_process_is_replaced(start: Start) -> None:
     assert process.call(path="/health/readiness", method="GET").status == 200
 
 
+def test_a_slot_is_not_busy_while_its_process_is_replaced(serve: Serve, tmp_path: Path) -> None:
+    client = serve(
+        """
+        import os, time
+        from pathlib import Path
+        class P:
+            def load(self, context):
+                if Path(context.config["mark"]).exists(): time.sleep(3)
+            def predict(self, end: bool, mark: str) -> str:
+                Path(mark).touch()
+                if end: os._exit(1)
+                return "served"
+        """,
+        **isolated(),
+        config={"mark": str(tmp_path / "mark")},
+    )
+    for end, status in ((True, 500), (False, 200)):
+        assert client.post({"end": end, "mark": str(tmp_path / "mark")}).status == status
+    assert client.function.metrics.slot_seconds() < 2
+
+
 def test_a_load_that_fails_when_started_anew_is_told_and_tried_again(
     metered: Callable[..., Process],
 ) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import pytest
+from mlfunc_runtime.messages import Gone
+from mlfunc_runtime.pipeline import Stopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlfunc_runtime.messages import Request
     from mlfunc_runtime.testing import Client
 
     Serve = Callable[..., Client]
@@ -466,3 +470,101 @@ def test_a_compressed_body_is_refused_by_its_header(serve: Serve) -> None:
     headers = {"Content-Encoding": "gzip"}
     reply = client.post(b"\x1f\x8b", content_type="application/json", headers=headers)
     assert (reply.status, reply.json()["field"]) == (415, "Content-Encoding")
+
+
+BATCH = "application/cloudevents-batch+json"
+
+
+def event_of(n: int) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": str(n), "source": "/test", "type": "t", "data": {"n": n}}
+
+
+AWAITS = """
+    import time, random
+    class P:
+        def before_predict(self, n: int):
+            time.sleep(random.random() / 50)
+            return n
+        {predict}
+        def items(self, n):
+            for i in range(n % 7):
+                time.sleep(0.002)
+                yield i
+        def after_predict(self, result):
+            time.sleep(random.random() / 50)
+        def after_response(self, result):
+            time.sleep(random.random() / 50)
+            if random.random() < 0.2: raise ValueError
+"""
+
+
+ALONE = """def predict(self, n: int):
+            time.sleep(random.random() / 100)
+            return self.items(n) if n % 3 == 0 else n
+"""
+BATCHED = """def collate(self, n: list[int]):
+            time.sleep(random.random() / 100)
+            return n
+        def predict(self, batch):
+            time.sleep(random.random() / 50)
+            if len(batch) == 2: raise ValueError
+            return batch
+"""
+
+
+@pytest.mark.parametrize("predict", [ALONE, BATCHED])
+@pytest.mark.parametrize("seed", range(2))
+def test_wherever_requests_are_thrown_out_the_counts_return_to_zero(
+    serve: Serve, seed: int, predict: str
+) -> None:
+    client = serve(
+        AWAITS.replace("{predict}", predict),
+        serve={
+            "concurrency": 4,
+            "slots": 2,
+            "batch": {"max_size": 4 if predict is BATCHED else 1},
+            "hooks": {"retries": 1, "backoff": "10ms", "backlog": 6},
+        },
+    )
+    dice = random.Random(seed)
+    pipeline = client.function._pipeline
+    assert pipeline is not None
+
+    def send(n: int) -> int:
+        headers = {"X-Request-Timeout": f"{dice.randint(1, 80)}ms"} if n % 4 == 0 else {}
+        if n % 5 == 0:
+            events = [event_of(dice.randint(0, 20)) for _ in range(dice.randint(1, 4))]
+            return client.post(events, content_type=BATCH, headers=headers).status
+        if n % 5 == 1:
+            return client.event({"n": n % 8}, id=str(n % 8)).status
+        return client.post({"n": n}, headers=headers).status
+
+    def throw(request: Request, error: type[BaseException]) -> None:
+        greenlet = pipeline._here.get(request)
+        if greenlet is not None and (error is Stopping or not request.begun):
+            greenlet.throw(error)
+
+    jobs = []
+    for n in range(100):
+        jobs.append(gevent.spawn(send, n))
+        gevent.sleep(dice.random() / 200)
+        here = list(pipeline._here)
+        if here and n % 2:
+            gevent.get_hub().loop.run_callback(
+                throw, dice.choice(here), dice.choice([Gone, Stopping])
+            )
+    gevent.joinall(jobs, timeout=30, raise_error=True)
+    assert all(job.dead for job in jobs)
+    assert {200, 499, 503} <= {job.value for job in jobs}
+    client.drain()
+    until = time.monotonic() + 10
+    while (client.function.metrics.stages["predict"]() != (0, 0)) and time.monotonic() < until:
+        gevent.sleep(0.01)
+    assert {
+        stage: counts() for stage, counts in client.function.metrics.stages.items()
+    } == dict.fromkeys(("before", "predict", "after", "after_response"), (0, 0))
+    assert (pipeline.in_flight, pipeline._places, pipeline.batcher.coming) == (0, 0, 0)
+    assert pipeline.redelivery._running == {}
+    assert client.function.backlog.size == 0
+    assert pipeline.batcher.predicted_wait() == 0
+    assert sum(client.function.metrics.requests.values()) == 100

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlfunc_runtime.testing import Answer, Client
+
+    from .conftest import Process
 
     Serve = Callable[..., Client]
 
@@ -272,3 +276,39 @@ def test_with_remember_0_every_delivery_runs(serve: Serve) -> None:
     client = serve(COUNTED, events={"remember": 0})
     assert [deliver(client, "binary", 7).status for _ in range(2)] == [200, 200]
     assert sys.modules["predictor"].ran == [7, 7]
+
+
+SLOW = """
+    import time
+    class P:
+        def predict(self, n: int, request):
+            print("began", flush=True)
+            {body}
+        def after_response(self, result): print("after", result, flush=True)
+"""
+ITEMS = "return self.items(n)\n        def items(self, n):\n            for i in range(n):\n                time.sleep(0.05)\n                yield i"
+EARLY = "for i in range(n):\n                time.sleep(0.05)\n                if request.cancelled: return None\n            return list(range(n))"
+
+
+@pytest.mark.parametrize("body", [ITEMS, EARLY])
+@pytest.mark.parametrize("how", ["binary", "batch"])
+def test_what_was_begun_for_a_sender_that_left_is_whole_when_the_event_comes_again(
+    start: Callable[..., Process], how: str, body: str
+) -> None:
+    process = start(SLOW.format(body=body))
+    sent = event(20)
+    text = json.dumps([sent] if how == "batch" else sent).encode()
+    content_type = BATCH if how == "batch" else STRUCTURED
+    leaving = socket.create_connection(("127.0.0.1", process.port))
+    head = (
+        f"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\nContent-Length: {len(text)}"
+    )
+    leaving.sendall(head.encode() + b"\r\n\r\n" + text)
+    assert process.child.stdout is not None
+    assert process.child.stdout.readline() == "began\n"
+    leaving.close()
+    reply = process.call(text, content_type=content_type)
+    told = json.loads(reply.read())
+    assert (told[0]["data"] if how == "batch" else told) == list(range(20))
+    assert process.stop() == 0
+    assert process.others == [f"after {list(range(20))}"]

@@ -428,3 +428,29 @@ def test_whatever_the_pace_every_item_arrives_once_and_in_order(
     assert read == list(range(count))
     slot.close()
     mailbox.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("yield time.sleep(0.4)", 504),
+        ("raise ValueError\n                yield", 500),
+        ("yield object()", 500),
+        ("return object()", 500),
+    ],
+)
+def test_a_request_that_failed_after_predict_has_no_hook(
+    serve: Serve, body: str, status: int
+) -> None:
+    client = serve(f"""
+        import time
+        after = []
+        class P:
+            def predict(self, n: int):
+                {body}
+            def after_response(self, result): after.append(result)
+    """)
+    headers = {"Accept": "application/json", "X-Request-Timeout": "200ms"}
+    assert client.post({"n": 1}, headers=headers).status == status
+    client.drain()
+    assert sys.modules["predictor"].after == []

@@ -180,8 +180,9 @@ class Connection:
         if request is None:
             self._wake()
             return
-        request.cancelled = True
-        request.close_streams()
+        if not request.kept:
+            request.cancelled = True
+            request.close_streams()
         if self._sending or not request.begun:
             self._greenlet.throw(Gone())
 

@@ -210,8 +210,9 @@ class Supervised:
         """A process that runs; None when the function stops."""
         if self.process is not None and not self.process.alive:
             self.lose(self.process.post_mortem(), ())
-        while self.process is None and not self._stopping.wait(_pause(self._losses)):
-            self._restart()
+        with self.slot.not_busy():
+            while self.process is None and not self._stopping.wait(_pause(self._losses)):
+                self._restart()
         return self.process
 
     def _restart(self) -> None:

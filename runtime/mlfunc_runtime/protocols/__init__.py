@@ -24,6 +24,10 @@ class Run(Protocol):
     settings: Settings
     redelivery: Redelivery
 
+    def widen(self, request: Request, places: int) -> None:
+        """A request turns out to be so many."""
+        ...
+
     def run(self, request: Request, arguments: dict[str, Any]) -> Any:
         """From arguments to a result."""
         ...

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 def answer(request: Request, pipeline: Run) -> Reply:
     """Decode, run, encode: one event, or all events of a batch side by side."""
+    request.kept = pipeline.settings.remember > 0
     if cloudevents.mode(request.headers) == "batch":
         return _answer_batch(request, pipeline)
     message = _run(request, pipeline, structured=request.accepts(cloudevents.STRUCTURED_TYPE))
@@ -63,6 +64,7 @@ def _answer_batch(request: Request, pipeline: Run) -> Reply:
     limit = pipeline.settings.admitted
     if len(events) > limit:
         raise Problem(413, f"a batch of {len(events)} events; this function takes {limit} at once")
+    pipeline.widen(request, len(events))
     request.begun = True  # what of it was done would be done again
     outcomes = _run_all([request.for_event(event) for event in events], pipeline)
     bodies = [message[1] for message in outcomes if message is not None]

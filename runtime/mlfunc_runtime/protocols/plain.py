@@ -34,9 +34,18 @@ def answer(request: Request, pipeline: Run) -> Reply:
         wanted = "this function takes CloudEvents: send ce- headers or application/cloudevents+json"
         raise Problem(400, wanted, field="ce-specversion")
     result = pipeline.run(request, decode(request, predictor.wire))
+    try:
+        return _reply(result, request, pipeline)
+    except BaseException:
+        request.when_sent.clear()  # its caller hears that it failed, and may send it again
+        raise
+
+
+def _reply(result: Any, request: Request, pipeline: Run) -> Reply:
     if isinstance(result, Stream):
         patience = pipeline.settings.chunk_timeout
-        return replies.stream(result, request, binary=predictor.output is bytes, patience=patience)
+        binary = pipeline.predictor.output is bytes
+        return replies.stream(result, request, binary=binary, patience=patience)
     return replies.result(result)
 
 
