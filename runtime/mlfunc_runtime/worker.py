@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import _socket
 import dataclasses
+import errno
 import functools
+import logging
 import os
 import signal
 import sys
@@ -66,7 +68,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         """Listen, start the function beside it, wait for the end, drain."""
         routes: list[AnyRoutes] = [Routes(self.function), MetricsRoutes(self.function)]
         self._routes = dict(zip(self.sockets, routes, strict=False))
-        servers = [StreamServer(s, handle=functools.partial(self.handle, s)) for s in self.sockets]
+        servers = [_Listener(s, handle=functools.partial(self.handle, s)) for s in self.sockets]
         for server in servers:
             server.start()
         self._report_ports()
@@ -108,7 +110,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             metrics_port=metrics_port,
         )
 
-    def _drain(self, servers: list[StreamServer]) -> None:
+    def _drain(self, servers: list[_Listener]) -> None:
         """Requests, hooks and what has to be told of them, within `serve.drain`."""
         function = self.function
         if self.exit_code:
@@ -125,6 +127,31 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         undone = function.stop(deadline)
         logs.event("stopped", phase="stopped", **dataclasses.asdict(undone))
         self.exit_code = UNDONE if undone else 0
+
+
+class _Listener(StreamServer):  # type: ignore[misc]  # gevent has no types
+    """What cannot be accepted, for want of file descriptors or memory, stays with the kernel for a
+    second; gevent would print a traceback, and a drain end with it.
+    """
+
+    def do_read(self) -> Any:
+        """StreamServer's hook: a connection; None: there is none."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno != errno.ECONNABORTED:
+                told = f"connections have to wait: {error.strerror}"
+                logs.event(told, level=logging.WARNING, errno=error.errno)
+                self._pause()
+            return None
+
+    def _pause(self) -> None:
+        server: Any = self
+        accepting = server._watcher is not None
+        server.stop_accepting()
+        if accepting:
+            server._timer = server.loop.timer(1)
+            server._timer.start(server._start_accepting_if_started)
 
 
 def exit_now(code: int) -> NoReturn:
