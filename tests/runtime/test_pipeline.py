@@ -466,3 +466,25 @@ def test_a_compressed_body_is_refused_by_its_header(serve: Serve) -> None:
     headers = {"Content-Encoding": "gzip"}
     reply = client.post(b"\x1f\x8b", content_type="application/json", headers=headers)
     assert (reply.status, reply.json()["field"]) == (415, "Content-Encoding")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        'result.headers["X"] = "a\\r\\nSet-Cookie: b=c"',
+        'result.headers["X\\r\\nY"] = "a"',
+        'result.status = "200 OK\\r\\nX: y"',
+        'result.body = "text"',
+    ],
+)
+def test_a_reply_that_was_changed_into_one_that_cannot_be_sent_is_not(
+    serve: Callable[..., Client], change: str
+) -> None:
+    client = serve(f"""
+        from mlfunc_runtime import Reply
+        class P:
+            def predict(self, n: int): return Reply(b"abc", headers={{"X": "y"}})
+            def after_predict(self, result): {change}
+    """)
+    reply = client.post({"n": 1})
+    assert (reply.status, "X" in reply.headers) == (500, False)
