@@ -269,6 +269,19 @@ def test_a_reader_that_stopped_for_good_is_closed() -> None:
     near.close()
 
 
+def test_a_reader_that_is_only_slow_gets_everything() -> None:
+    """Slower than the kernel needs to take more within `send`."""
+    routes = Echo(lambda _: Reply(b"x" * 6_000_000))
+    near, _ = connect(routes, Connections(LIMITS._replace(send=0.25)), tcp=True)
+    near.sendall(GET)
+    received = 0
+    while received < 6_000_000 and (piece := near.recv(20_000)):
+        received += len(piece)
+        gevent.sleep(0.005)
+    assert received > 6_000_000
+    assert routes.statuses == [200]
+
+
 def test_a_reader_that_leaves_closes_the_generator_even_if_nothing_comes_of_it() -> None:
     def slow() -> Iterator[bytes]:
         yield b"first"
