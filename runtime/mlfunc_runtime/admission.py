@@ -23,7 +23,8 @@ class Refused(Problem):
 
 
 def deadline(request: Request, timeout: float) -> float:
-    """When the caller stops waiting: after `serve.timeout`, or sooner if it says so.
+    """When the caller stops waiting: after `serve.timeout`, or sooner if it says so. It counts from
+    when it began to send; we, from when we could begin.
 
     Raises:
         Problem: 400, the header is no duration.
@@ -32,7 +33,7 @@ def deadline(request: Request, timeout: float) -> float:
     given = request.headers.get("x-request-timeout")
     if given is None:
         return request.arrived + timeout
-    return request.arrived + min(timeout, _duration(given))
+    return min(request.arrived + timeout, request.asked + _duration(given))
 
 
 def check_room(places: int, limit: int, predicted: float) -> None:

@@ -42,12 +42,13 @@ class Request:
     `event` is the CloudEvent, if it was one. `state` is the predictor's own: what one hook leaves
     there the next one finds. `cancelled` turns true when nobody waits for the answer any more: a
     prediction that takes long may look, and end early. `deadline` is when that will be, in seconds
-    of time.perf_counter.
+    of time.perf_counter; `asked` is when its head was there, `arrived` when all of it was.
     """
 
     __slots__ = (
         "admitted",
         "arrived",
+        "asked",
         "begun",
         "body",
         "cancelled",
@@ -76,8 +77,10 @@ class Request:
         path: str = "/",
         query: str = "",
         request_id: str = "",
+        asked: float = 0.0,
     ) -> None:
         self.arrived = time.perf_counter()
+        self.asked = asked or self.arrived
         self.deadline = math.inf
         self.id = request_id or uuid.uuid4().hex
         self.method = method
@@ -108,8 +111,8 @@ class Request:
             query=self.query,
             request_id=self.id,
         )
-        part.arrived, part.event, part.timings = self.arrived, event, self.timings
-        part.deadline = self.deadline
+        part.arrived, part.asked, part.timings = self.arrived, self.asked, self.timings
+        part.deadline, part.event = self.deadline, event
         part.when_sent, part.streams = self.when_sent, self.streams
         return part
 

@@ -186,7 +186,7 @@ class Pipeline:
             case Problem():
                 return self._refused(error, request)
             case TooLate():
-                allowed = request.deadline - request.arrived
+                allowed = request.deadline - request.asked
                 return problem(Problem(504, f"no answer within {allowed:.3g} s"), request)
             case Gone():
                 return Reply(status=499)

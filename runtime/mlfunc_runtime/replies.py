@@ -40,9 +40,15 @@ def problem(error: Problem, request: Request) -> Reply:
 
 
 def result(value: Any) -> Reply:
-    """What a predictor returned: its own Reply, bytes as they are, all else as JSON."""
-    if isinstance(value, Reply):
-        return value
+    """What a predictor returned: its own Reply, bytes as they are, all else as JSON.
+
+    Raises:
+        TypeError: it cannot be sent.
+        ValueError: likewise.
+
+    """
+    if isinstance(value, Reply):  # checked once more: whoever made it may have changed it
+        return Reply(value.body, status=value.status, headers=value.headers)
     if isinstance(value, (bytes, bytearray)):
         return Reply(value, content_type=BINARY)
     return Reply(codec.encode(value), content_type=JSON)

@@ -33,6 +33,7 @@ from mlfunc_runtime.errors import Problem, StartupError
 Kind = Literal["fields", "body", "bytes", "nothing"]
 
 INJECTED = ("event", "request")
+LARGE = 128 * 1024  # bytes that are decoded in pieces: they take milliseconds in one go
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _FIELD = re.compile(r"(?:unknown|missing required) field `(?P<name>[^`]+)`")
 _TOO_DEEP = "the body is nested too deeply"
@@ -76,15 +77,20 @@ class Binding:
         except RecursionError:
             raise Problem(400, _TOO_DEEP) from None
 
-    def from_data(self, data: Any, *, strict: bool = True) -> dict[str, Any]:
+    def from_data(
+        self, data: Any, *, strict: bool = True, str_keys: bool = False
+    ) -> dict[str, Any]:
         """Arguments by name out of data that was decoded before: an event's, a text, or a form's.
 
-        A form's values are text; with `strict=False` `"3"` is a number where one is wanted.
+        A form's values are text; with `strict=False` `"3"` is a number where one is wanted. The
+        keys of JSON are text; with `str_keys` they may be.
         """
         if self.kind == "bytes":
             return {self.names[0]: _as_bytes(data)}
         try:
-            value = msgspec.convert(data, self.type, strict=strict, dec_hook=_read_array)
+            value = msgspec.convert(
+                data, self.type, strict=strict, str_keys=str_keys, dec_hook=read_array
+            )
         except msgspec.ValidationError as error:
             raise self._invalid(error) from None
         except RecursionError:
@@ -173,7 +179,7 @@ def bind(method: Callable[..., Any], *, batched: bool = False) -> Binding:
     types_by_name = {p.name: _element(where, p, _hint(method, p), batched) for p in wanted}
     defaults = {p.name: p.default for p in wanted if p.default is not p.empty}
     kind, body_type = _shape(where, types_by_name, defaults)
-    decode = _decoder(where, body_type)
+    decode = _decoder(where, body_type, types_by_name if kind == "fields" else {})
     needs = needs_event(method)
     return Binding(kind, tuple(types_by_name), injected, needs, defaults, body_type, decode)
 
@@ -335,9 +341,15 @@ def _without_extras(kind: Any) -> Any:
     """`Annotated[X, ...]` and `X | None` as X."""
     if get_origin(kind) is Annotated:
         return _without_extras(get_args(kind)[0])
+    plain = _without_none(kind)
+    return kind if plain is kind else _without_extras(plain)
+
+
+def _without_none(kind: Any) -> Any:
+    """`X | None` as X."""
     if get_origin(kind) in (Union, types.UnionType):
         some = [each for each in get_args(kind) if each is not type(None)]
-        return _without_extras(some[0]) if len(some) == 1 else kind
+        return some[0] if len(some) == 1 else kind
     return kind
 
 
@@ -350,18 +362,27 @@ def _is_object(kind: Any) -> bool:
     return known or dataclasses.is_dataclass(plain)
 
 
-def _decoder(where: str, kind: Any) -> Callable[[bytes], Any]:
+def _decoder(where: str, kind: Any, fields: Mapping[str, Any]) -> Callable[[bytes], Any]:
     try:
         msgspec.json.schema(kind, schema_hook=_array_schema)
-        return msgspec.json.Decoder(kind, dec_hook=_read_array).decode
+        whole = msgspec.json.Decoder(kind, dec_hook=read_array).decode
     except TypeError as error:
         hint = "annotate with what JSON can hold (str, float, list, dataclass, ...), convert inside"
         raise StartupError(
             f"{where}: an annotation cannot be read from JSON: {error}", hint
         ) from None
 
+    @functools.cache
+    def in_pieces() -> Callable[[bytes], Any]:
+        from mlfunc_runtime import pieces
 
-def _array_type(kind: Any) -> Callable[[Any], Any] | None:
+        plain = {name: _without_none(each) for name, each in fields.items()}
+        return pieces.decoder(whole, kind, plain)
+
+    return lambda body: whole(body) if len(body) < LARGE else in_pieces()(body)
+
+
+def array_type(kind: Any) -> Callable[[Any], Any] | None:
     """What makes an array or tensor of nested lists, if `kind` is one of a library that is used."""
     for module, name, make in (("numpy", "ndarray", "asarray"), ("torch", "Tensor", "as_tensor")):
         library = sys.modules.get(module)
@@ -371,15 +392,16 @@ def _array_type(kind: Any) -> Callable[[Any], Any] | None:
     return None
 
 
-def _read_array(kind: type, value: Any) -> Any:
-    make = _array_type(kind)
+def read_array(kind: type, value: Any) -> Any:
+    """What msgspec asks for types that it does not know."""
+    make = array_type(kind)
     if make is None:
         raise NotImplementedError
     return make(value)
 
 
 def _array_schema(kind: type) -> dict[str, Any]:
-    if _array_type(kind) is None:
+    if array_type(kind) is None:
         message = f"{kind.__name__} has no JSON form"
         raise TypeError(message)
     return {"type": "array"}

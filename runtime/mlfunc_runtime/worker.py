@@ -9,9 +9,10 @@ gunicorn's request and response objects took the larger part of a small request'
 from __future__ import annotations
 
 import _socket
-import contextlib
 import dataclasses
+import errno
 import functools
+import logging
 import os
 import signal
 import sys
@@ -75,7 +76,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             (MetricsRoutes(self.function), self._scrapes),
         ]
         self._served = dict(zip(self.sockets, served, strict=False))
-        servers = [StreamServer(s, handle=functools.partial(self.handle, s)) for s in self.sockets]
+        servers = [_Listener(s, handle=functools.partial(self.handle, s)) for s in self.sockets]
         for server in servers:
             server.start()
         self._report_ports()
@@ -120,7 +121,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             metrics_port=metrics_port,
         )
 
-    def _drain(self, server: StreamServer) -> None:
+    def _drain(self, server: _Listener) -> None:
         """Requests, hooks and what has to be told of them, within `serve.drain`. Metrics can be
         read to the end.
         """
@@ -142,6 +143,31 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self.exit_code = UNDONE if undone else 0
 
 
+class _Listener(StreamServer):  # type: ignore[misc]  # gevent has no types
+    """What cannot be accepted, for want of file descriptors or memory, stays with the kernel for a
+    second; gevent would print a traceback, and a drain end with it.
+    """
+
+    def do_read(self) -> Any:
+        """StreamServer's hook: a connection; None: there is none."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno != errno.ECONNABORTED:
+                told = f"connections have to wait: {error.strerror}"
+                logs.event(told, level=logging.WARNING, errno=error.errno)
+                self._pause()
+            return None
+
+    def _pause(self) -> None:
+        server: Any = self
+        accepting = server._watcher is not None
+        server.stop_accepting()
+        if accepting:
+            server._timer = server.loop.timer(1)
+            server._timer.start(server._start_accepting_if_started)
+
+
 def exit_now(code: int) -> NoReturn:
     """Leave without tearing the interpreter down: after torch that takes over a second."""
     sys.stdout.flush()
@@ -149,11 +175,10 @@ def exit_now(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _accept_the_last(server: StreamServer) -> None:
+def _accept_the_last(server: _Listener) -> None:
     """Connections that the kernel has made already would be reset."""
     server.stop_accepting()
-    with contextlib.suppress(OSError):  # no more files: those that are left are reset after all
-        while accepted := server.do_read():
-            server.do_handle(*accepted)
+    while accepted := server.do_read():
+        server.do_handle(*accepted)
     server.close()
     gevent.sleep(0)  # their greenlets begin, and are among the connections that are waited for

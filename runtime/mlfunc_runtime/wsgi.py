@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.messages import Request
 
+_HOST = re.compile(r"(?P<name>\[[^\]]*\]|[^:]+)(:(?P<port>[0-9]+)?)?")
 _UNPREFIXED = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
@@ -36,7 +38,7 @@ def call(application: WSGIApplication, request: Request) -> Reply:
 
 def environ(request: Request) -> Environ:
     """The request as PEP 3333 has it; HEAD is GET, whose body is not sent."""
-    host, _, port = request.headers.get("host", "localhost").rpartition(":")
+    server = _HOST.fullmatch(request.headers.get("host", ""))
     variables: Environ = {
         _UNPREFIXED.get(name) or f"HTTP_{name.upper().replace('-', '_')}": value
         for name, value in request.headers.items()
@@ -48,8 +50,8 @@ def environ(request: Request) -> Environ:
         "PATH_INFO": request.path,
         "QUERY_STRING": request.query,
         "CONTENT_LENGTH": str(len(request.body)),
-        "SERVER_NAME": host or "localhost",
-        "SERVER_PORT": port if port.isdecimal() else "80",
+        "SERVER_NAME": server["name"] if server else "localhost",
+        "SERVER_PORT": (server and server["port"]) or "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",

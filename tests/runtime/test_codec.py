@@ -96,3 +96,32 @@ def test_the_hub_looks_around_before_it_decodes_a_large_body(serve: Callable[...
     assert other.ready()
     assert decoded.shape == (3, 224, 224)
     assert client.post(body, content_type="application/json").body == codec.encode(decoded)
+
+
+def test_what_before_predict_had_decoded_is_not_decoded_again(serve: Callable[..., Client]) -> None:
+    client = serve("""
+        import datetime
+        class P:
+            def before_predict(self, request): self.seen = request.data
+            def predict(self, on: datetime.date, by: dict[int, float], n: float = 2) -> list:
+                return [on.year, by[1], n, self.seen["by"]["1"]]
+    """)
+    predictor = client.function.predictor
+    assert predictor is not None
+    object.__setattr__(predictor.binding, "decode", None)
+    assert client.post({"on": "2026-01-02", "by": {"1": 0.5}}).json() == [2026, 0.5, 2, 0.5]
+    wrong = client.post({"on": "2026-01-02", "by": {"1": "x"}})
+    assert (wrong.status, wrong.json()["field"]) == (400, "by[...]")
+
+
+def test_what_was_no_json_to_before_predict_is_told_to_be_none(
+    serve: Callable[..., Client],
+) -> None:
+    client = serve("""
+        class P:
+            def before_predict(self, request): assert request.data is None
+            def predict(self, n: int) -> int: return n
+    """)
+    wrong = client.post(b"{", content_type="application/json")
+    assert (wrong.status, "no valid JSON" in wrong.json()["detail"]) == (400, True)
+    assert client.post(b"null", content_type="application/json").status == 400

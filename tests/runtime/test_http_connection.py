@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -12,7 +13,9 @@ import pytest
 from gevent import socket
 from gevent.event import Event
 from mlfunc_runtime.http.connections import Connections, Limits
+from mlfunc_runtime.http.parser import Parser
 from mlfunc_runtime.messages import Gone, Reply, Request, StreamBody
+from mlfunc_runtime.patching import hub
 
 from .corpus import chunked, head
 from .wire import LIMITS, Echo, connect, opened, statuses, talk
@@ -266,6 +269,19 @@ def test_a_reader_that_stopped_for_good_is_closed() -> None:
     near.close()
 
 
+def test_a_reader_that_is_only_slow_gets_everything() -> None:
+    """Slower than the kernel needs to take more within `send`."""
+    routes = Echo(lambda _: Reply(b"x" * 6_000_000))
+    near, _ = connect(routes, Connections(LIMITS._replace(send=0.25)), tcp=True)
+    near.sendall(GET)
+    received = 0
+    while received < 6_000_000 and (piece := near.recv(20_000)):
+        received += len(piece)
+        gevent.sleep(0.005)
+    assert received > 6_000_000
+    assert routes.statuses == [200]
+
+
 def test_a_reader_that_leaves_closes_the_generator_even_if_nothing_comes_of_it() -> None:
     def slow() -> Iterator[bytes]:
         yield b"first"
@@ -349,7 +365,9 @@ def test_head_tells_the_length_of_what_it_does_not_send() -> None:
 
 def test_a_predictor_cannot_frame_its_reply_a_second_time() -> None:
     odd = {"Content-Length": "1", "transfer-encoding": "chunked", "Connection": "close", "X": "y"}
+    odd["x-request-id"] = "another"
     received = talk(Echo(lambda _: Reply(b"abc", headers=odd)), [GET])
+    assert b"another" not in received
     assert received.count(b"Content-Length") == 1
     assert b"chunked" not in received
     assert b"X: y\r\n" in received
@@ -396,6 +414,60 @@ def test_a_long_queue_of_pipelined_requests_is_read_as_it_is_answered() -> None:
     """More of them than is kept in memory."""
     assert len(GET) * 20_000 > 4 * Limits().pipelined
     assert statuses(talk(Echo(), [GET * 20_000])) == [200] * 20_000
+
+
+def test_others_have_their_turns_while_one_client_asks_a_thousand_times_at_once() -> None:
+    other, turns = Echo(), 0
+
+    def count() -> None:
+        nonlocal turns
+        while True:
+            hub.turn()
+            turns += 1
+
+    counting = gevent.spawn(count)
+    many = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    assert statuses(talk(other, [many * 10_000])) == [200] * 10_000
+    counting.kill()
+    assert turns >= len(many) * 10_000 / 8192
+
+
+def test_a_thousand_upgrades_at_once_are_a_thousand_requests() -> None:
+    upgrade = head("Connection: Upgrade", "Upgrade: a", line="GET / HTTP/1.1")
+    assert statuses(talk(Echo(), [upgrade * 1000])) == [200] * 1000
+
+
+def test_many_small_chunks_take_no_more_memory_than_their_content() -> None:
+    parser = Parser(2**26)
+    parser.feed(chunked(b""))
+    chunks = b"2\r\nab\r\n" * 10_000
+    tracemalloc.start()
+    for _ in range(50):
+        parser.feed(chunks)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    parser.feed(b"0\r\n\r\n")
+    assert parser.ready[0].request.body == b"ab" * 500_000
+    assert held < 2 * 1_000_000
+
+
+def test_thousands_that_were_left_at_once_are_closed() -> None:
+    connections = Connections(LIMITS._replace(idle=0.3))
+    left = [connect(Echo(), connections)[0] for _ in range(250)]
+    until(lambda: not len(connections))
+    assert [near.recv(1) for near in left] == [b""] * 250
+
+
+def test_a_request_is_asked_when_its_head_is_there() -> None:
+    routes = Echo()
+    near, _ = connect(routes)
+    near.sendall(head("Content-Length: 3") + b"a")
+    gevent.sleep(0.1)
+    near.sendall(b"bc" + GET)
+    until(lambda: len(routes.requests) == 2)
+    slow, quick = routes.requests
+    assert slow.arrived - slow.asked >= 0.05
+    assert 0 <= quick.arrived - quick.asked < 0.05
 
 
 @pytest.mark.parametrize("given", [b"abc-123", b"a b", b"x" * 200])

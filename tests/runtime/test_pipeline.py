@@ -568,3 +568,25 @@ def test_wherever_requests_are_thrown_out_the_counts_return_to_zero(
     assert client.function.backlog.size == 0
     assert pipeline.batcher.predicted_wait() == 0
     assert sum(client.function.metrics.requests.values()) == 100
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        'result.headers["X"] = "a\\r\\nSet-Cookie: b=c"',
+        'result.headers["X\\r\\nY"] = "a"',
+        'result.status = "200 OK\\r\\nX: y"',
+        'result.body = "text"',
+    ],
+)
+def test_a_reply_that_was_changed_into_one_that_cannot_be_sent_is_not(
+    serve: Callable[..., Client], change: str
+) -> None:
+    client = serve(f"""
+        from mlfunc_runtime import Reply
+        class P:
+            def predict(self, n: int): return Reply(b"abc", headers={{"X": "y"}})
+            def after_predict(self, result): {change}
+    """)
+    reply = client.post({"n": 1})
+    assert (reply.status, "X" in reply.headers) == (500, False)

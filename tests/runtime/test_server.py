@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import signal
 import socket
 import threading
@@ -385,3 +386,34 @@ def test_a_wrong_method_is_told_the_right_ones(start: Start, path: str, allow: s
     reply = start(ECHO).call(b"{}", path=path, method="DELETE")
     assert (reply.status, reply.headers["Allow"]) == (405, allow)
     assert json.loads(reply.read())["status"] == 405
+
+
+def test_without_file_descriptors_it_serves_who_is_there_and_drains(start: Start) -> None:
+    process = start(ECHO)
+    used = len(list(Path(f"/proc/{process.child.pid}/fd").iterdir()))
+    resource.prlimit(process.child.pid, resource.RLIMIT_NOFILE, (used + 4, used + 4))
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", process.port)))
+            for _ in range(8)
+        ]
+        warning = json.loads(process.child.stderr.readline())  # type: ignore[union-attr]
+        assert warning["message"] == "connections have to wait: Too many open files"
+        clients[0].sendall(_request(b'{"n": 0}'))
+        assert clients[0].recv(65536).endswith(b"0.0")
+        assert process.stop() == 0
+    assert process.others == []
+
+
+def test_a_place_that_is_given_up_goes_to_who_had_to_wait(start: Start) -> None:
+    process = start(ECHO)
+    used = len(list(Path(f"/proc/{process.child.pid}/fd").iterdir()))
+    resource.prlimit(process.child.pid, resource.RLIMIT_NOFILE, (used + 4, used + 4))
+    clients = [socket.create_connection(("127.0.0.1", process.port), 30) for _ in range(8)]
+    assert process.child.stderr is not None
+    assert "connections have to wait" in process.child.stderr.readline()
+    for client in clients[:7]:
+        client.close()
+    with clients[7] as last:
+        last.sendall(_request(b'{"n": 0}'))
+        assert last.recv(65536).endswith(b"0.0")

@@ -17,6 +17,7 @@ from mlfunc_runtime.http.parser import Parser
 from mlfunc_runtime.http.patience import Patience, linger
 from mlfunc_runtime.http.writer import Writer
 from mlfunc_runtime.messages import Gone, Reply, Request, StreamBody
+from mlfunc_runtime.patching import hub
 from mlfunc_runtime.replies import problem
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # One for all: what is received is parsed, or copied, before anybody else can receive.
 _buffer = bytearray(256 * 1024)
 _view = memoryview(_buffer)
+_SLICE = 4096
 
 
 class Connection:
@@ -126,8 +128,9 @@ class Connection:
 
     def _take(self, data: memoryview) -> None:
         parser = self._parser
-        parser.feed(data)
+        rest = self._feed(data)
         if parser.ready or parser.refused:
+            self._keep(rest)
             self._greenlet.switch()
         else:
             self._continue()
@@ -140,12 +143,26 @@ class Connection:
             self._reader.stop()
 
     def _take_ahead(self) -> None:
-        data, self._ahead = bytes(self._ahead), bytearray()
-        self._parser.feed(data)
+        hub.turn()  # whoever has sent a thousand requests at once is not the only one
+        data, self._ahead = self._ahead, bytearray()
+        rest = bytes(self._feed(memoryview(data)))
+        self._ahead[:0] = rest
         if self._over:
-            self._parser.ends()
-        elif not self._reader.active:
+            if not self._ahead:
+                self._parser.ends()
+        elif not self._reader.active and len(self._ahead) <= self._limits.pipelined:
             self._reader.start(self._readable)
+
+    def _feed(self, data: memoryview) -> memoryview:
+        """Parse up to the first requests that are complete; the rest is not looked at yet: small
+        requests take fifty times the memory of their bytes.
+        """
+        parser = self._parser
+        while data and not (parser.ready or parser.refused or parser.finished):
+            size = max(_SLICE, parser.wanted)
+            parser.feed(data[:size])
+            data = data[size:]
+        return data
 
     def _continue(self) -> None:
         """The client waits to be told that its body is wanted."""

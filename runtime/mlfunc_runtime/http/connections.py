@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # A client whose next request is on its way is not cut off; its reply tells that it was the last.
 _LAST_WORDS = 0.2
+# To close one takes some 0.05 ms; ten thousand that were left at once are no reason for a stop.
+_AT_ONCE = 100
 
 
 class Limits(NamedTuple):
@@ -81,9 +83,12 @@ class Connections:
         """Close what has been idle for too long; look again when the next one may be."""
         now = get_hub().loop.now()
         keep = 0.0 if self.draining else self.limits.idle
-        for connection in [c for c in self._open if c.idle and c.since + keep <= now]:
+        due = [c for c in self._open if c.idle and c.since + keep <= now]
+        for connection in due[:_AT_ONCE]:
             connection.retire()
         self._reaper = None
-        if self._open:
+        if len(due) > _AT_ONCE:
+            self._look_in(0)
+        elif self._open:
             oldest = min((c.since for c in self._open if c.idle), default=now)
             self._look_in(max(_LAST_WORDS, oldest + keep - now))

@@ -6,6 +6,7 @@ bounds, the target, fields that may be there once, and a body of one piece.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ class Parser:
     """
 
     _target: bytes
+    _body: bytes | bytearray
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
@@ -46,6 +48,13 @@ class Parser:
         self._parser = HttpRequestParser(self)
         self._replayed = False
         self._begin()
+
+    @property
+    def wanted(self) -> int:
+        """Bytes of the body that are still to come, where the head has said how many."""
+        if not (self.partial and self._in_body):
+            return 0
+        return int(self._headers.get("content-length", 0)) - self._size
 
     @property
     def received(self) -> int:
@@ -109,6 +118,7 @@ class Parser:
         if self._replayed:
             self._replayed = False
             return
+        self._asked = time.perf_counter()
         headers, parser = self._headers, self._parser
         self._method = parser.get_method().decode("ascii")
         if self._method in fields.OF_OTHERS:
@@ -128,21 +138,26 @@ class Parser:
         self._size += len(data)
         if self._size > self._max_body:
             raise self._too_large()
-        self._body.append(data)
+        if not self._body:
+            self._body = data
+        else:  # not a list: chunks of a byte would take fifty times their size
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += data
 
     def on_message_complete(self) -> None:
         """httptools: the last byte of a request is there."""
         if self._parser.should_upgrade():
             return  # its body is still to come: see _replay
         self.partial = self.expects = False
-        body = self._body
         request = Request(
-            body[0] if len(body) == 1 else b"".join(body),
+            bytes(self._body),
             self._headers,
             method=self._method,
             path=self._path,
             query=self._query,
             request_id=fields.identify(self._headers.get("x-request-id")),
+            asked=self._asked,
         )
         self.finished = not self._keep_alive
         self.ready.append(Incoming(request, self._keep_alive, self._modern))
@@ -150,19 +165,25 @@ class Parser:
     def _begin(self) -> None:
         self._target = b""
         self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
+        self._body = b""
         self._size = self._fields = self._unframed = 0
         self._began = True
         self._in_body = self._keep_alive = self._modern = False
         self._method, self._path, self._query = "", "", ""
+        self._asked = 0.0
 
     def _feed(self, data: bytes | memoryview) -> None:
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade as upgrade:
-            self._replay(bytes(data)[upgrade.args[0] :])
+        rest = memoryview(data)
+        while True:
+            try:
+                self._parser.feed_data(rest)
+            except HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+                self._replay()
+            else:
+                return
 
-    def _replay(self, rest: bytes) -> None:
+    def _replay(self) -> None:
         """No upgrade is taken up (RFC 9110, section 7.8): the request is an ordinary one.
 
         llhttp takes what follows the head for another protocol, the body included. So a new parser
@@ -176,7 +197,6 @@ class Parser:
         self._parser = HttpRequestParser(self)
         self._replayed, self._in_body = True, False
         self._parser.feed_data(f"POST / HTTP/1.1\r\n{''.join(framing)}\r\n".encode("latin-1"))
-        self._feed(rest)
 
     def _keep(self, name: str, value: str) -> None:
         if value[-1:] in (" ", "\t"):

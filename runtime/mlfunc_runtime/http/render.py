@@ -16,8 +16,8 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n" for s in HTTPStatus}
 _BODILESS = (204, 304)
-# The connection's own: what a predictor says of them would be a second, different framing.
-_FRAMING = frozenset(
+# The connection's own: what a predictor says of them would be a second, different word.
+_OURS = frozenset(
     [
         "connection",
         "content-length",
@@ -27,6 +27,7 @@ _FRAMING = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "x-request-id",
     ]
 )
 _KEEP = "Connection: keep-alive\r\n"
@@ -57,7 +58,7 @@ def head(reply: Reply, request: Request, *, keep: bool, chunked: bool = False) -
         [
             f"{name}: {value}\r\n"
             for name, value in reply.headers.items()
-            if name == "Content-Type" or name.lower() not in _FRAMING
+            if name == "Content-Type" or name.lower() not in _OURS
         ]
     )
     timings = f"Server-Timing: {request.timings.header()}\r\n" if request.admitted else ""

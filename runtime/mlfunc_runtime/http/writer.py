@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
-from gevent.timeout import Timeout
 
 from mlfunc_runtime.messages import Gone
+from mlfunc_runtime.patching.hub import limit
 
 if TYPE_CHECKING:
     from _socket import socket
@@ -55,12 +56,31 @@ class Writer:
             raise Gone from error
 
     def _write_slowly(self, rest: memoryview) -> None:
-        hub: Any = get_hub()
-        watcher = hub.loop.io(self._sock.fileno(), 2)
+        watcher = get_hub().loop.io(self._sock.fileno(), 2)
         try:
             while rest:
-                with Timeout(self._patience, Gone):
-                    hub.wait(watcher)
+                self._wait(watcher)
                 rest = rest[self._send(rest) :]
         finally:
             watcher.close()
+
+    def _wait(self, watcher: Any) -> None:
+        """Until the socket takes more. The kernel says so only when a third of what it holds was
+        read: megabytes, that is minutes on a slow line.
+        """
+        here: Any = get_hub()
+        left = self._unread()
+        while True:
+            with limit(self._patience):
+                here.wait(watcher)
+                return
+            before, left = left, self._unread()
+            if left >= before:
+                raise Gone
+
+    def _unread(self) -> int:
+        """Bytes that the peer has not acknowledged."""
+        from fcntl import ioctl
+        from termios import TIOCOUTQ
+
+        return int.from_bytes(ioctl(self._sock.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)

@@ -81,6 +81,19 @@ def call_soon(function: Callable[..., object], *arguments: Any) -> None:
     _hub.loop.run_callback_threadsafe(function, *arguments)
 
 
+def turn() -> None:
+    """Let the loop look at its sockets and timers once: for a greenlet that computes for long.
+
+    `gevent.sleep(0)` lets those go on that are ready already, and looks at no socket.
+    """
+    here: Any = get_hub()
+    watcher = here.loop.timer(0)
+    try:
+        here.wait(watcher)
+    finally:
+        watcher.close()
+
+
 def limit(seconds: float | None) -> Timeout:
     """A `with` block that a greenlet leaves, without an error, after some time; None: never."""
     silent: Any = False

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-import gevent
+from msgspec import DecodeError
 
 from mlfunc_runtime import replies
 from mlfunc_runtime.errors import Problem
 from mlfunc_runtime.messages import BINARY, JSON
+from mlfunc_runtime.patching import hub
+from mlfunc_runtime.schema import LARGE
 from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     Reader = Callable[[Request, Binding], dict[str, Any]]
 
-_LARGE = 256 * 1024
 _OF_JSON = ("fields", "body")
 _ENCODING = "content-encoding"
 _WEB_FORM = "application/x-www-form-urlencoded"
@@ -56,9 +57,8 @@ def decode(request: Request, binding: Binding) -> dict[str, Any]:
         Problem: 415 for a type that this predictor does not take, 400 for a body that does not fit.
 
     """
-    if len(request.body) > _LARGE:
-        # It takes milliseconds in one piece; sockets are looked at before, not only callbacks.
-        gevent.sleep(0.0001)
+    if len(request.body) > LARGE:
+        hub.turn()
     arguments = _reader(request, binding)(request, binding)
     if binding.kind in ("body", "bytes"):
         request.data = arguments[binding.names[0]]
@@ -93,16 +93,16 @@ def _reader(request: Request, binding: Binding) -> Reader:
 
 def _anything(request: Request, binding: Binding) -> dict[str, Any]:
     """Only the predictor knows what the body means; it is decoded if it is JSON."""
-    from msgspec import DecodeError, json
-
     try:
-        request.data = json.decode(request.body) if request.body else None
+        request.data = binding.decode(request.body) if request.body else None
     except (DecodeError, UnicodeDecodeError, RecursionError):
         request.data = None
     return binding.complete({})
 
 
 def _json(request: Request, binding: Binding) -> dict[str, Any]:
+    if request.data is not None and binding.kind != "bytes":  # before_predict had it, decoded
+        return binding.from_data(request.data, str_keys=True)
     return binding.from_body(request.body)
 
 
