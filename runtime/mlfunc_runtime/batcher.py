@@ -104,6 +104,7 @@ class Batcher:
         self._mailbox = mailbox
         self._metrics = metrics
         self._weigh = weigh
+        self._slots = tuple(runs)
         self._lock = allocate_lock()
         self._idle = list(self._serves)
         self._cost = Cost()
@@ -124,11 +125,16 @@ class Batcher:
     def predicted_wait(self) -> float:
         """Seconds until a request that comes now would have its prediction; 0 while it would not
         wait for long, or nothing was learned yet. `coming` requests are on their way to the queue.
+
+        How long it takes until a slot is ready again nobody knows: it does not count.
         """
         waiting = self._waiting
         ahead = waiting.count + self.coming
-        if (self._idle and not ahead) or (ahead + 1) * self._busy < _SOON:
+        if (ahead + 1) * self._busy < _SOON:
             return 0.0
+        if not ahead and any(taker.ready for taker in self._idle):
+            return 0.0
+        self._load.slots = sum(slot.ready for slot in self._slots) or 1
         with self._lock:
             return self._load.wait(time.perf_counter(), ahead, waiting.count, waiting.units)
 

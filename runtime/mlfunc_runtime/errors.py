@@ -28,12 +28,15 @@ _LEADING = (os.path.dirname(__file__), _IMPORT)  # noqa: PTH120 - pathlib is not
 class Problem(Exception):
     """A request that ends with an error reply. Predictors raise it to choose the status themselves.
 
-    `field` names the field or header to blame; `headers` are added to the reply.
+    `field` names the field or header to blame; `headers` are added to the reply. `logged`: the log
+    has it already.
 
     Raises:
         ValueError: `status` is none of an error, 400 to 599.
 
     """
+
+    logged = False
 
     def __init__(
         self,
@@ -88,6 +91,14 @@ class SettingsError(StartupError):
 def _encodable(text: str) -> str:
     """Lone surrogates, as in the names of odd files, have no UTF-8."""
     return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def text_of(error: BaseException) -> str:
+    """`str(error)`, which runs code of whoever wrote its class."""
+    try:
+        return str(error)
+    except Exception as failed:
+        return f"(its text cannot be made: {type(failed).__name__})"
 
 
 def user_traceback(error: BaseException) -> str:

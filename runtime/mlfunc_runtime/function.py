@@ -237,6 +237,8 @@ class Function:
         _take_some(self._pipeline.run(request, arguments))
 
     def _ready(self) -> None:
+        if self.state != "starting":  # it was told to stop in this very moment
+            return
         self._before_ready()
         total = self.startup.finish()
         self.metrics.startup = self.startup.seconds

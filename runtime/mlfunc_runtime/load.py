@@ -16,11 +16,11 @@ _NEWEST = 0.1
 
 
 class Load:
-    """What runs now, and what batches have been like."""
+    """What runs now, and what batches have been like. `slots` take batches now, one at least."""
 
     def __init__(self, cost: Cost, max_size: int, slots: int) -> None:
+        self.slots = slots
         self._cost = cost
-        self._slots = slots
         self._running: dict[Item, tuple[float, float]] = {}
         self._full = float(max_size)
         self._padding = 1.0
@@ -52,7 +52,7 @@ class Load:
         n = round(min(self._full, ahead + 1)) or 1
         batch = self._cost.seconds(n, size * (self._padding if n > 1 else 1.0))
         before = self._left(now) + (ceil((ahead + 1) / n) - 1) * batch
-        return before / self._slots + batch
+        return before / self.slots + batch
 
     def _left(self, now: float) -> float:
         """Of what runs. What is over its time takes as long again, for all we know."""

@@ -13,6 +13,9 @@ import orjson
 
 from mlfunc_runtime.errors import StartupError, user_traceback
 
+# Of one text: where it holds a request's data, as exceptions do, the hub would wait for whoever
+# reads the log.
+_HEAD, _TAIL = 12 * 2**10, 4 * 2**10
 _phases = logging.getLogger("mlfunc.phases")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -35,7 +38,14 @@ class JSONFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["traceback"] = user_traceback(record.exc_info[1])
         line |= getattr(record, "fields", {})
-        return _dump(line)
+        return _dump({name: _shortened(value) for name, value in line.items()})
+
+
+def _shortened(value: Any) -> Any:
+    """A long text without its middle: a traceback begins with where, and ends with what."""
+    if not isinstance(value, str) or len(value) <= _HEAD + _TAIL:
+        return value
+    return f"{value[:_HEAD]} ... {len(value) - _HEAD - _TAIL} characters ... {value[-_TAIL:]}"
 
 
 def _dump(line: dict[str, Any]) -> str:

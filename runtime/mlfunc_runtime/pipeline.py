@@ -21,7 +21,7 @@ from mlfunc_runtime import admission, calls, logs, protocols, sizes
 from mlfunc_runtime.around import Around
 from mlfunc_runtime.batcher import Batcher
 from mlfunc_runtime.deadlines import Deadlines
-from mlfunc_runtime.errors import Problem, user_traceback
+from mlfunc_runtime.errors import Problem, text_of, user_traceback
 from mlfunc_runtime.messages import Gone, Reply
 from mlfunc_runtime.redelivery import Redelivery
 from mlfunc_runtime.replies import function_failed, problem
@@ -197,7 +197,7 @@ class Pipeline:
                 return self._failed(error, request)
 
     def _refused(self, refused: Problem, request: Request) -> Reply:
-        if refused.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        if refused.status == HTTPStatus.INTERNAL_SERVER_ERROR and not refused.logged:
             _log.error(refused.detail)
         try:
             return problem(refused, request)
@@ -234,7 +234,7 @@ class Pipeline:
 
     def _failed(self, error: BaseException, request: Request) -> Reply:
         fields = {"traceback": user_traceback(error)}
-        _log.error("%s: %s", type(error).__name__, error, extra={"fields": fields})
+        _log.error("%s: %s", type(error).__name__, text_of(error), extra={"fields": fields})
         return problem(function_failed(), request)
 
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mlfunc_runtime import codec
-from mlfunc_runtime.errors import Problem, user_traceback
+from mlfunc_runtime.errors import Problem, text_of, user_traceback
 from mlfunc_runtime.messages import (
     BINARY,
     EVENT_STREAM,
@@ -135,9 +135,8 @@ def _as_event(item: Any) -> bytes:
 
 def _broke_off(error: Exception) -> None:
     fields = {"traceback": user_traceback(error)}
-    _log.error(
-        "the stream broke off: %s: %s", type(error).__name__, error, extra={"fields": fields}
-    )
+    told = "the stream broke off: %s: %s"
+    _log.error(told, type(error).__name__, text_of(error), extra={"fields": fields})
 
 
 def _error_event(error: Problem, request: Request) -> bytes:

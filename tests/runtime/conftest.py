@@ -239,3 +239,20 @@ def sink() -> Iterator[Sink]:
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def metered(start: Callable[..., Process]) -> Callable[..., Process]:
+    """A real server with a port for metrics."""
+
+    def metered(source: str, **document: Any) -> Process:
+        env = {"MLFUNC_METRICS_PORT": str(_free_port())}
+        return start(source, env, **document)
+
+    return metered
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gevent
 import pytest
-from mlfunc_runtime.batcher import Batcher
-from mlfunc_runtime.executor import Mailbox, Slot, call_in
-from mlfunc_runtime.messages import Request
-from mlfunc_runtime.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
-    from mlfunc_runtime.batcher import Item, Run
     from mlfunc_runtime.testing import Client
 
     from .conftest import Process
@@ -324,104 +318,6 @@ def test_a_batch_hears_which_of_its_requests_nobody_waits_for(serve: Serve) -> N
     assert predictor.seen == [True, False]
 
 
-class Load:
-    """Requests in random order of arrival, some of whose callers leave."""
-
-    def __init__(self, *, max_size: int, slots: int, seed: int = 0, run: Run | None = None) -> None:
-        self.chance = random.Random(seed)
-        self.mailbox, self.metrics = Mailbox(), Metrics()
-        self.slots = [Slot(f"slot-{number}") for number in range(slots)]
-        self.batches: list[list[int]] = []
-        self.batcher = Batcher(
-            dict.fromkeys(self.slots, run or self.run),
-            self.mailbox,
-            self.metrics,
-            max_size=max_size,
-            weigh=lambda arguments: (1.0 + arguments["n"] % 7, arguments["n"] % 3),
-        )
-
-    def run(self, batch: Sequence[Item]) -> list[int]:
-        self.batches.append([item.arguments["n"] for item in batch])
-        time.sleep(0.0005)
-        return [item.arguments["n"] * 2 for item in batch]
-
-    def ask(self, number: int, answers: dict[int, list[Any]]) -> None:
-        gevent.sleep(self.chance.random() * 0.05)
-        answers[number].append(self.batcher.predict(Request(), {"n": number}))
-
-    def close(self) -> None:
-        for slot in self.slots:
-            slot.close()
-        self.mailbox.close()
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("max_size", "slots"), [(1, 1), (4, 1), (8, 3)])
-def test_under_random_load_each_gets_its_own_answer_once(
-    max_size: int, slots: int, seed: int
-) -> None:
-    load = Load(max_size=max_size, slots=slots, seed=seed)
-    answers: dict[int, list[Any]] = {number: [] for number in range(300)}
-    jobs = [gevent.spawn(load.ask, number, answers) for number in answers]
-    gevent.sleep(0.02)
-    gone = set(range(0, 300, 5))
-    for number in gone:
-        jobs[number].kill(block=False)
-    gevent.joinall(jobs)
-    gevent.sleep(0.01)
-    ran = [number for batch in load.batches for number in batch]
-    load.close()
-    assert all(answers[number] == [2 * number] for number in answers if number not in gone)
-    assert all(answers[number] in ([], [2 * number]) for number in gone)
-    assert len(ran) == len(set(ran))
-    assert set(answers) - gone <= set(ran)
-    assert max(map(len, load.batches)) <= max_size
-    assert all(len({number % 3 for number in batch}) == 1 for batch in load.batches)
-    assert load.batcher.waiting == 0
-
-
-def test_a_run_that_breaks_its_promises_answers_everybody_and_the_slot_goes_on() -> None:
-    broken: Iterator[Any] = iter([[], [1, 2, 3], ValueError("here")])
-
-    def run(batch: Sequence[Item]) -> list[Any]:
-        outcome = next(broken, [7] * len(batch))
-        if isinstance(outcome, Exception):
-            raise outcome
-        return list(outcome)
-
-    load = Load(max_size=4, slots=1, run=run)
-    for _ in range(3):
-        with pytest.raises((RuntimeError, ValueError), match=r"outcomes for a batch|here"):
-            load.batcher.predict(Request(), {"n": 1})
-    assert load.batcher.predict(Request(), {"n": 1}) == 7
-    load.close()
-
-
-def test_a_mistake_of_ours_does_not_cost_the_slot(caplog: pytest.LogCaptureFixture) -> None:
-    load = Load(max_size=4, slots=1)
-    hand = load.batcher._load.begin
-    load.batcher._load.begin = None  # type: ignore[assignment]
-    with pytest.raises(gevent.Timeout), gevent.Timeout(0.1):
-        load.batcher.predict(Request(), {"n": 1})
-    load.batcher._load.begin = hand  # type: ignore[method-assign]
-    assert load.batcher.predict(Request(), {"n": 2}) == 4
-    assert "a call in slot-0 raised" in caplog.text
-    load.close()
-
-
-def test_a_call_gets_its_turn_in_a_slot_that_is_never_idle() -> None:
-    load = Load(max_size=1, slots=1)
-    answers: dict[int, list[Any]] = {number: [] for number in range(200)}
-    jobs = [gevent.spawn(load.ask, number, answers) for number in answers]
-    gevent.sleep(0.03)
-    call_in(load.slots[0], load.mailbox, len, "on").get()
-    ran = len(load.batches)
-    gevent.joinall(jobs)
-    load.close()
-    assert ran < 200
-    assert all(answers.values())
-
-
 def test_a_request_that_gave_up_leaves_the_queue(serve: Serve) -> None:
     client = serve(
         """
@@ -543,3 +439,15 @@ def test_a_slot_of_quick_batches_is_woken_once_for_all_that_come_in_one_turn_of_
     gevent.joinall(jobs, raise_error=True)
     assert [job.value.json() for job in jobs] == list(range(50))
     assert len(woken) < 10
+
+
+def test_a_batch_of_events_larger_than_a_batch_of_the_model_is_cut(serve: Serve) -> None:
+    client = serve(DOUBLE, serve=_batched(4))
+    events = [
+        {"specversion": "1.0", "id": str(n), "source": "/a", "type": "a", "data": {"n": n}}
+        for n in range(10)
+    ]
+    reply = client.post(events, content_type="application/cloudevents-batch+json")
+    assert [each["data"] for each in reply.json()] == [2 * n for n in range(10)]
+    sizes = sys.modules["predictor"].sizes
+    assert (max(sizes), sum(sizes)) == (4, 10)

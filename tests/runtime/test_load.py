@@ -36,6 +36,12 @@ def test_slots_share_what_waits() -> None:
     assert load.wait(0.0, 10, 10, 10.0) == pytest.approx((0.2 + 10 * 0.1) / 2 + 0.1)
 
 
+def test_a_slot_that_is_not_ready_takes_no_share() -> None:
+    load = begun(Load(known(), 1, 2))
+    load.slots = 1
+    assert load.wait(0.0, 10, 10, 10.0) == pytest.approx(0.1 + 10 * 0.1 + 0.1)
+
+
 def test_what_takes_longer_than_it_should_is_expected_to_go_on() -> None:
     batch = [Item(Request(), {})]
     load = begun(Load(known(), 1, 1), batch)

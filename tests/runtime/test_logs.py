@@ -54,3 +54,15 @@ def test_an_exception_is_a_traceback_in_the_line() -> None:
 )
 def test_whatever_is_logged_is_one_line_of_json(message: str, fields: dict[str, object]) -> None:
     assert line(message.replace("%", ""), x=fields)["logger"] == "mine"
+
+
+def test_a_text_that_is_far_too_long_keeps_its_head_and_its_end() -> None:
+    text = "head" + "x" * 10**7 + "tail"
+    with pytest.raises(ValueError, match="head") as raised:
+        raise ValueError(text)
+    found = line(text, error=raised.value, count=3)
+    for each in (found["message"], found["traceback"]):
+        assert len(str(each)) < 2**16
+        assert "characters ..." in str(each)
+        assert str(each).rstrip().endswith("tail")
+    assert (str(found["message"])[:5], found["count"]) == ("headx", 3)

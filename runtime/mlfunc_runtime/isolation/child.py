@@ -20,7 +20,7 @@ import os  # noqa: E402
 import sys  # noqa: E402
 from typing import TYPE_CHECKING, Any, cast  # noqa: E402
 
-from mlfunc_runtime import calls, loader, logs  # noqa: E402
+from mlfunc_runtime import calls, importing, loader, logs  # noqa: E402
 from mlfunc_runtime.context import Context  # noqa: E402
 from mlfunc_runtime.isolation.bonds import end_with, leave_signals_to_parent  # noqa: E402
 from mlfunc_runtime.isolation.coroutines import run_coroutine  # noqa: E402
@@ -197,6 +197,7 @@ def main() -> None:
     end_with(parent)
     faulthandler.enable()
     logs.setup()
+    importing.keep_tables(os.environ)
     for descriptor in (socket, there, back, flags):
         os.set_inheritable(descriptor, False)
     serve(Channel(socket, outgoing=Arena(back), incoming=Arena(there)), Host(flags))

@@ -14,7 +14,7 @@ import pickle
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mlfunc_runtime.errors import Problem, SettingsError, StartupError, user_traceback
+from mlfunc_runtime.errors import Problem, SettingsError, StartupError, text_of, user_traceback
 from mlfunc_runtime.messages import Reply, Request
 
 if TYPE_CHECKING:
@@ -132,14 +132,7 @@ def tell(error: BaseException) -> Told:
         cls = SettingsError if isinstance(error, SettingsError) else StartupError
         cause = tell(error.__cause__) if error.__cause__ else None
         return Told(kind, str(error), told, (cls, (str(error), error.hint), {}), cause)
-    return Told(kind, _text_of(error), told)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as failed:
-        return f"(its text cannot be made: {type(failed).__name__})"
+    return Told(kind, text_of(error), told)
 
 
 def _error(told: Told) -> Exception:

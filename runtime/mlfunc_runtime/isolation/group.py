@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _AROUND = ("before_predict", "after_predict", "after_response")
 _HINT = (
-    "With serve.isolation: process, load runs in the predictor's process and hooks run here: "
-    "make what hooks need in __init__, which runs in both."
+    "With serve.isolation: process, load runs in the predictor's process, hooks and size run here: "
+    "make what they need in __init__, which runs in both."
 )
 
 
@@ -59,9 +59,12 @@ class Group:
             each.slot.run(each.spawn)
 
     def with_hints(self, predictor: Predictor) -> Predictor:
-        """The predictor, whose hooks say what is likely wrong when they miss what `load` made."""
+        """The predictor; what runs here of it says what is likely wrong when it misses something
+        that `load` made.
+        """
         hooks = {name: _hinted(h) if name in _AROUND else h for name, h in predictor.hooks.items()}
-        return dataclasses.replace(predictor, hooks=hooks)
+        size = predictor.size and _hinted(predictor.size)
+        return dataclasses.replace(predictor, hooks=hooks, size=size)
 
     def load(self, predictor: Predictor) -> list[Result[None]]:
         """Have all of them load."""

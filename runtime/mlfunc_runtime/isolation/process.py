@@ -16,7 +16,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mlfunc_runtime.errors import Problem
 from mlfunc_runtime.isolation.wire import Arena, Channel, Uncrossable
@@ -43,8 +43,17 @@ class Ending:
     told: str
 
     def problem(self) -> Problem:
-        """What those get whose batch it had."""
-        return Problem(504 if self.reason == "timeout" else 500, self.told)
+        """What those get whose batch it had. The log has it once for all of them."""
+        problem = Problem(504 if self.reason == "timeout" else 500, self.told)
+        problem.logged = True
+        return problem
+
+
+class Limit(NamedTuple):
+    """How long an answer is waited for, and why a process ends that gave none."""
+
+    seconds: float
+    ending: Ending
 
 
 class Ended(Exception):
@@ -59,7 +68,8 @@ class Ended(Exception):
 class Process:
     """A started child, which answers one call at a time.
 
-    Not forked: the parent has threads, and perhaps a device open.
+    Not forked: the parent has threads, and perhaps a device open. It leads a process group, so that
+    what it forks ends with it; a terminal's input is not for such a one.
     """
 
     def __init__(self, flags: int) -> None:
@@ -69,7 +79,13 @@ class Process:
         passed = (theirs, there, back, flags)
         command = [sys.executable, "-m", _MODULE, *map(str, passed), str(os.getpid())]
         try:
-            self._child = subprocess.Popen(command, pass_fds=passed, stderr=their_stderr)  # noqa: S603 - our own module
+            self._child = subprocess.Popen(  # noqa: S603 - our own module
+                command,
+                pass_fds=passed,
+                stdin=subprocess.DEVNULL,
+                stderr=their_stderr,
+                process_group=0,
+            )
         except BaseException:
             _close_all(ours, there, back, stderr)
             raise
@@ -107,16 +123,16 @@ class Process:
         except EOFError:
             raise self.post_mortem() from None
 
-    def answer(self, timeout: float | None = None, tick: Callable[[], object] | None = None) -> Any:
+    def answer(self, limit: Limit | None = None, tick: Callable[[], object] | None = None) -> Any:
         """Wait for what the called method returns; `tick` is called now and then meanwhile.
 
         Raises:
             Exception: what the method raised.
             Uncrossable: what it returned cannot be made here.
-            Ended: it ended, or had not answered after `timeout` seconds and was killed.
+            Ended: it ended, or had not answered within the limit and was killed.
 
         """
-        self._wait(timeout, tick)
+        self._wait(limit, tick)
         try:
             value, told = self.channel.receive()
         except EOFError:
@@ -128,50 +144,56 @@ class Process:
             raise told.again()
         return value
 
-    def call(self, method: str, *arguments: Any, timeout: float | None = None) -> Any:
+    def call(self, method: str, *arguments: Any, limit: Limit | None = None) -> Any:
         """`ask`, then `answer`."""
         self.ask(method, *arguments)
-        return self.answer(timeout)
+        return self.answer(limit)
 
     def post_mortem(self) -> Ended:
         """Why it has ended, or is about to: one that closed its socket is ended."""
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(_LAST_WORDS)
-        self._child.kill()
+        self._end_group()
         code = self._child.wait()
         return Ended(self._killed or _ending(code), self._output.last_words())
 
     def kill(self, ending: Ending | None = None) -> None:
         """End it now, perhaps for a reason. Returns at once."""
         self._killed = self._killed or ending
-        self._child.kill()
+        if self.alive:
+            self._end_group()
 
     def close(self) -> None:
         """End it, and let go of all that belongs to it."""
-        self._child.kill()
+        self.kill()
         self._child.wait()
         self.channel.close()
         if self.pidfd is not None:
             os.close(self.pidfd)
 
-    def _wait(self, timeout: float | None, tick: Callable[[], object] | None) -> None:
+    def _end_group(self) -> None:
+        """It, and what it has forked, which would go on without anybody who knows of it."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def _wait(self, limit: Limit | None, tick: Callable[[], object] | None) -> None:
         """Until there is something to read, or nobody who would write it."""
         poll = select.poll()
         poll.register(self.channel.descriptor, select.POLLIN)
         if self.pidfd is not None:
             poll.register(self.pidfd, select.POLLIN)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if limit is None else time.monotonic() + limit.seconds
         while not (ready := poll.poll(_milliseconds(deadline, tick))):
             if tick is not None:
                 tick()
-            if deadline is not None and time.monotonic() >= deadline:
-                raise self._overdue(f"predict took more than {timeout:.3g} s and was ended")
+            if limit is not None and deadline is not None and time.monotonic() >= deadline:
+                raise self._overdue(limit.ending)
         if self.channel.descriptor not in dict(ready):
             raise self.post_mortem()
 
-    def _overdue(self, told: str) -> Ended:
+    def _overdue(self, ending: Ending) -> Ended:
         """faulthandler writes where it hangs, whoever holds the GIL, when it is told to abort."""
-        self._killed = Ending("timeout", told)
+        self._killed = self._killed or ending
         self._child.send_signal(signal.SIGABRT)
         return self.post_mortem()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mlfunc_runtime.errors import Problem, StartupError, user_traceback
 from mlfunc_runtime.isolation.crossing import Opened, lifted
 from mlfunc_runtime.isolation.items import Items
-from mlfunc_runtime.isolation.process import Ended, Ending, Process
+from mlfunc_runtime.isolation.process import Ended, Ending, Limit, Process
 from mlfunc_runtime.isolation.wire import Uncrossable
 from mlfunc_runtime.streams import Stream
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     Payload = list[tuple[str, dict[str, Any]]]
 
 _LONGEST_PAUSE = 30.0
+# How much longer than the first start, which has no limit, another one may take; and how long in
+# any case.
+_SLOWER = 10
+_LEAST_PATIENCE = 60.0
 _log = logging.getLogger("mlfunc")
 
 
@@ -68,6 +73,12 @@ class Supervised:
         self._asks_for_request = False
         self._warm = self._serving = False
         self._losses = 0
+        self._began = time.monotonic()
+        # Seconds for a start anew; until when the one that runs must be done.
+        self._patience = self._deadline = math.inf
+        timeout = settings.process_timeout
+        told = f"predict took more than {timeout:.3g} s and was ended"
+        self._predicts_within = Limit(timeout, Ending("timeout", told))
 
     def spawn(self) -> None:
         """Start a process, which imports the predictor by itself."""
@@ -103,6 +114,7 @@ class Supervised:
             self._settle()
         except Ended as ended:
             raise StartupError(str(ended)) from ended
+        self._patience = max(_LEAST_PATIENCE, _SLOWER * (time.monotonic() - self._began))
         self._serving = True
 
     def run(self, batch: Sequence[Item]) -> list[Any]:
@@ -167,15 +179,22 @@ class Supervised:
             self.spawn()
         process = self.process
         assert process is not None  # noqa: S101 - spawned just now, if not before
-        process.answer()
-        process.call("load")
+        process.answer(self._starts_within())
+        process.call("load", limit=self._starts_within())
         return process
 
     def _settle(self) -> None:
         assert self.process is not None  # noqa: S101 - it has loaded
         if not self._warm and self._group.example is not None:
-            self.process.call("warm", self._group.example)
-        self.process.call("settle")
+            self.process.call("warm", self._group.example, limit=self._starts_within())
+        self.process.call("settle", limit=self._starts_within())
+
+    def _starts_within(self) -> Limit | None:
+        """Whoever deploys sees that a first start hangs; one anew would hold its slot for ever."""
+        if not self._serving:
+            return None
+        told = f"the predictor's process had not started after {self._patience:.3g} s and was ended"
+        return Limit(max(0.0, self._deadline - time.monotonic()), Ending("load", told))
 
     def _predict(self, process: Process, batch: Sequence[Item]) -> list[Any]:
         payload = [(item.request.id, lifted(item.arguments)) for item in batch]
@@ -195,7 +214,7 @@ class Supervised:
 
     def _answer(self, process: Process, tick: Callable[[], object] | None) -> Any:
         """A warm-up may take longer: it may compile the model."""
-        return process.answer(self._settings.process_timeout if self._serving else None, tick)
+        return process.answer(self._predicts_within if self._serving else None, tick)
 
     def _tell_cancelled(self, batch: Sequence[Item]) -> Callable[[], object]:
         """A predictor that asks for the request may ask whether anybody still waits for it."""
@@ -217,6 +236,7 @@ class Supervised:
 
     def _restart(self) -> None:
         began = time.monotonic()
+        self._deadline = began + self._patience
         self._warm = False
         try:
             process = self._load()
