@@ -6,10 +6,11 @@ bin := .venv/bin
 
 install: .venv/.made
 
+# Tests start many servers: compiled once, here, even where Python is told to write no bytecode.
 .venv/.made: requirements-dev.txt setup.cfg runtime/setup.cfg
 	$(PYTHON) -m venv .venv
 	$(bin)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements-dev.txt)"
-	$(bin)/uv pip install --quiet --python $(bin)/python -r requirements-dev.txt
+	$(bin)/uv pip install --quiet --compile-bytecode --python $(bin)/python -r requirements-dev.txt
 	touch $@
 
 sample: install

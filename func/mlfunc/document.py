@@ -201,6 +201,7 @@ def _wrapped(path: Path, kind: Any, value: Any, written: str) -> str:
 
 def _such_as(kind: Any) -> str:
     metas = list(_metas(kind))
+    metas = [meta for meta in metas if meta.pattern] or metas
     rules = "".join(f": {meta.description}" for meta in metas if meta.description)
     examples = [str(example) for meta in metas for example in meta.examples or ()]
     return rules + (f": write it like {', '.join(examples)}" if examples else "")
@@ -287,6 +288,7 @@ def _choices(kind: Any) -> list[str]:
 
 def _metas(kind: Any) -> Iterator[msgspec.Meta]:
     if get_origin(kind) is Annotated:
+        yield from _metas(get_args(kind)[0])
         yield from (meta for meta in get_args(kind)[1:] if isinstance(meta, msgspec.Meta))
     elif get_origin(kind) in {Union, UnionType}:
         for member in get_args(kind):

@@ -43,6 +43,19 @@ Duration = (
     | Count
     | Annotated[float, Meta(ge=0)]
 )
+# A limit of no time at all would let nothing be done.
+Limit = (
+    Annotated[
+        str,
+        Meta(
+            pattern=r"^(?!0+(\.0+)?(\D|$))\d+(\.\d+)?(ms|s|m|h)?$",
+            description="a time above 0",
+            examples=["60s", "2m", "500ms"],
+        ),
+    ]
+    | Positive
+    | Annotated[float, Meta(gt=0)]
+)
 Size = Annotated[str, Meta(pattern=_SIZE, examples=["64MiB", "1GiB"])] | Positive
 Quantity = (
     Annotated[str, Meta(pattern=_QUANTITY, examples=["500m", "2Gi"])]
@@ -78,6 +91,9 @@ ModelUri = Annotated[
 PythonVersion = Annotated[str, Meta(pattern=r"^3\.\d+$", examples=["3.11"])]
 MountPath = Annotated[str, Meta(pattern=r"^/.", examples=["/cache"])]
 Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["LOG_LEVEL"])]
+Url = Annotated[
+    str, Meta(pattern=r"^https?://[^\s/]\S*$", examples=["http://sink.default.svc/path"])
+]
 AcceleratorType = Literal["cpu", "nvidia", "amd", "neuron", "tpu"]
 
 
@@ -104,7 +120,7 @@ class Hooks(Settings, frozen=True):
 
     concurrency: Positive = 64
     backlog: Positive = 1000
-    timeout: Duration = "30s"
+    timeout: Limit = "30s"
     retries: Annotated[int, Meta(ge=0, description="after the first try of one that failed")] = 0
     backoff: Annotated[Duration, Meta(description="before a retry; doubles each time")] = "1s"
 
@@ -113,7 +129,7 @@ class Process(Settings, frozen=True):
     """Bounds of the predictor's own process, with `isolation: process`."""
 
     memory: Annotated[Size | None, Meta(description="above it, the process starts anew")] = None
-    timeout: Annotated[Duration, Meta(description="of one call of `predict`; then likewise")] = "2m"
+    timeout: Annotated[Limit, Meta(description="of one call of `predict`; then likewise")] = "2m"
 
 
 class Serve(Settings, frozen=True):
@@ -122,8 +138,8 @@ class Serve(Settings, frozen=True):
     slots: Annotated[int, Meta(ge=1, description="predictions at once")] = 1
     batch: Batch = Batch()
     concurrency: Annotated[int, Meta(ge=1, description="requests in the container at once")] = 64
-    timeout: Duration = "60s"
-    chunk_timeout: Annotated[Duration, Meta(description="of each item of a stream")] = "60s"
+    timeout: Limit = "60s"
+    chunk_timeout: Annotated[Limit, Meta(description="of each item of a stream")] = "60s"
     drain: Duration = "30s"
     max_body: Size = "64MiB"
     isolation: Literal["thread", "process"] = "thread"
@@ -228,7 +244,7 @@ class Events(Settings, frozen=True):
     """Events in and out."""
 
     reply_type: Text | None = None
-    dead_letter: Text | None = None
+    dead_letter: Url | None = None
     remember: Annotated[int, Meta(ge=0, description="replies kept for redelivered events")] = 1000
     subscriptions: list[Subscription] = []
 

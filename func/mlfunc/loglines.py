@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SHOWN_APART = {"time", "level", "logger", "message", "traceback", "phase", "pid"}
+# `output`, the last words of a predictor's own process, went through already.
+_SHOWN_APART = {"time", "level", "logger", "message", "traceback", "phase", "pid", "output"}
 _OF_REQUEST = {"method", "path", "status", "seconds"}
 _COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim"}
 
@@ -18,7 +19,8 @@ def line(fields: Mapping[str, Any]) -> str:
     if fields.get("message") == "request" and fields.keys() >= _OF_REQUEST:
         return f"{clock}  {_request(fields)}"
     level = str(fields.get("level", "info")).lower()
-    extra = " ".join(f"{k}={_short(v)}" for k, v in fields.items() if k not in _SHOWN_APART)
+    told = {k: v for k, v in fields.items() if k not in _SHOWN_APART and v not in (None, "", [])}
+    extra = " ".join(f"{k}={_short(v)}" for k, v in told.items())
     text = "  ".join(part for part in (clock, f"{level:<7}", str(fields["message"]), extra) if part)
     trace = str(fields.get("traceback") or "").rstrip()
     return f"{text}\n{trace}" if trace else text
@@ -50,4 +52,6 @@ def _clock(time: str) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_short, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -144,6 +144,7 @@ class Session:
         self._insisted = False
         self._restarting = False
         self._in_flight = (0, 0)
+        self._undone = "work undone"
         self._failure: FunctionFailed | None = None
 
     def serve(self) -> None:
@@ -270,6 +271,8 @@ class Session:
     def _phase(self, phase: str, fields: Mapping[str, Any]) -> None:
         if phase == "draining":
             self._in_flight = (fields.get("in_flight", 0), fields.get("hooks", 0))
+        if phase == "stopped":
+            self._undone = _undone(fields)
         if fields.get("level") in _LOUD:
             self._view.record(fields)
         self._view.phase(phase)
@@ -290,7 +293,7 @@ class Session:
             self._view.cut_off(*self._in_flight)
             raise KeyboardInterrupt
         if code in {_WORK_UNDONE, -signal.SIGKILL}:
-            raise FunctionFailed("it ended with work undone", "give it longer: serve.drain")
+            raise FunctionFailed(f"it ended with {self._undone}", "give it longer: serve.drain")
 
     def _failed(self, error: FunctionFailed) -> None:
         if not self._reload:
@@ -333,3 +336,11 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
 def _is_muted(number: signal.Signals) -> bool:
     """Under nohup the end of the terminal is not to end us."""
     return number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
+
+
+def _undone(stopped: Mapping[str, Any]) -> str:
+    """What the last line of a function says that was accepted and not done."""
+    counts = ((stopped.get("in_flight", 0), "request"), (stopped.get("hooks", 0), "hook"))
+    told = " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n)
+    letters = stopped.get("dead_lettered", 0)
+    return f"{told or 'work'} undone" + (f" ({letters} in the dead letters)" if letters else "")

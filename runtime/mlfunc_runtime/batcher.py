@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Learning takes 5 us a batch: of the shortest ones only some teach.
 _LEARN_EVERY = 0.001
+# Of what was foretold: a batch that raised takes its time, and then that of each by itself.
+_ONE_BY_ONE = 1.5
 # The hub's timers may fire so much early: they count from when the hub last looked at the clock.
 _TIMER = 0.01
 # Seconds: of a batch that is over in no time, and of a wait that need not be foretold.
@@ -255,15 +257,22 @@ class Batcher:
         self._mailbox.post(partial(self._finish, batch, busy, answered=bool(streams)))
 
     def _end(self, batch: list[Item], started: float) -> float:
-        """In the slot's thread: learn from the batch, unless all of it failed."""
+        """In the slot's thread: learn from the batch, if it tells what one costs."""
         now = time.perf_counter()
+        busy = now - started
         with self._lock:
             self._busy += _NEWEST * (now - started - self._busy)
             self._load.end(batch)
-            if now - self._learned > _LEARN_EVERY and not all(map(_failed, batch)):
+            if now - self._learned > _LEARN_EVERY and self._is_telling(batch, busy):
                 self._learned = now
-                self._cost.observe(len(batch), _longest(batch), now - started)
-        return now - started
+                self._cost.observe(len(batch), _longest(batch), busy)
+        return busy
+
+    def _is_telling(self, batch: list[Item], busy: float) -> bool:
+        """Not if all of it failed, nor if some did and it took so long that it ran one by one."""
+        failed = sum(map(_failed, batch))
+        foretold = self._cost.seconds(len(batch), _longest(batch))
+        return not failed or (failed < len(batch) and busy < _ONE_BY_ONE * foretold)
 
     def _finish(self, batch: list[Item], busy: float, *, answered: bool) -> None:
         n, longest = len(batch), _longest(batch)

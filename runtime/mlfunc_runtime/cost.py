@@ -37,11 +37,12 @@ class Cost:
     Identification, 2nd edition, section 11.2 (forgetting).
     """
 
-    __slots__ = ("_bends", "_drift", "_hefts", "_sums", "observed", "terms")
+    __slots__ = ("_bends", "_drift", "_hefts", "_sums", "largest", "observed", "terms")
 
     def __init__(self) -> None:
         self.terms: _Terms = (0.0, 0.0, 0.0)
         self.observed = 0
+        self.largest = 0  # how many requests the largest batch had
         self._drift = 1.0
         self._sums: _Sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         self._bends = [1.0, 1.0]
@@ -73,6 +74,7 @@ class Cost:
         self._notice_drift(seconds / max(self.seconds(n, longest), 1e-9))
         self._gather(n, n * longest, seconds)
         self.observed += 1
+        self.largest = max(self.largest, n)
         if self.observed < _EACH or not self.observed % _EACH:
             self.terms = self._solve()
         self._learn_bend(n, seconds / max(self._straight(n, longest), 1e-9))

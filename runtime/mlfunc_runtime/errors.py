@@ -102,13 +102,17 @@ def text_of(error: BaseException) -> str:
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback of `error` from the user's first frame on, as Python prints it.
+    """The traceback of `error` from the user's first frame on, as Python prints it; empty where it
+    would say no more than the error itself.
 
     An exception of another process brings its own: isolation/crossing.py.
     """
     if told := getattr(error, "told_traceback", ""):
         return str(told)
-    return "".join(_without_our_frames(traceback.TracebackException.from_exception(error)).format())
+    report = _without_our_frames(traceback.TracebackException.from_exception(error))
+    lines = list(report.format())
+    bare = len(lines) == 1 and lines == list(report.format_exception_only())
+    return "" if bare else "".join(lines)
 
 
 def _without_our_frames(report: traceback.TracebackException) -> traceback.TracebackException:

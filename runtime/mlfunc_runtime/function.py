@@ -85,9 +85,7 @@ class Function:
             raise
 
     def _start(self) -> None:
-        if self.settings.isolation == "process":
-            self._processes = self._make_processes()
-            self._processes.spawn()
+        self._isolate()
         logs.event(f"importing {self.settings.predictor}", phase="importing")
         cls = self._in_slot(loader.import_class, self.settings).get()
         self._after_import()
@@ -103,6 +101,14 @@ class Function:
         self._warm_up(predictor)
         self.startup.done("warmup")
         self._ready()
+
+    def _isolate(self) -> None:
+        if self.settings.isolation == "process":
+            self._processes = self._make_processes()
+            self._processes.spawn()
+        elif self.settings.process_memory is not None:
+            told = "serve.process.memory bounds nothing: serve.isolation is thread"
+            logs.event(told, level=logging.WARNING)
 
     def handle(self, request: Request) -> Reply:
         """Answer a request, while draining too: a refused one would be lost to its caller.

@@ -50,7 +50,9 @@ class Load:
             return 0.0
         size = (units + self._mean * (ahead + 1 - waiting)) / (ahead + 1)
         n = round(min(self._full, ahead + 1)) or 1
-        batch = self._cost.seconds(n, size * (self._padding if n > 1 else 1.0))
+        # Nobody is refused for what a batch may cost that is larger than all that ran.
+        known = min(n, self._cost.largest or n)
+        batch = self._cost.seconds(known, size * (self._padding if known > 1 else 1.0))
         before = self._left(now) + (ceil((ahead + 1) / n) - 1) * batch
         return before / self.slots + batch
 

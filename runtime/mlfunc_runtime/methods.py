@@ -146,7 +146,8 @@ def collate(instance: Any, predict: Callable[..., Any], *, batched: bool) -> Col
     into = [p.name for p in schema.parameters_of(predict) if p.name not in schema.INJECTED]
     if len(into) != 1:
         hint = "give it one parameter, besides request and event"
-        raise StartupError(f"predict takes {', '.join(into)} instead of what collate returns", hint)
+        takes = ", ".join(into) or "nothing"
+        raise StartupError(f"predict takes {takes} instead of what collate returns", hint)
     wants = tuple(p.name for p in schema.parameters_of(method))
     passed_on = tuple(p.name for p in schema.parameters_of(predict) if p.name in schema.INJECTED)
     return Collate(method, wants, into[0], passed_on)

@@ -6,10 +6,11 @@ anything is started or built.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,7 +19,7 @@ import yaml
 from mlfunc_runtime.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
@@ -175,6 +176,14 @@ def seconds(value: Duration, key: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def _limit(value: Duration, key: str) -> float:
+    """A duration in which something can be done."""
+    limit = seconds(value, key)
+    if not limit:
+        raise SettingsError(f"{key}: {value!r} would let nothing be done", "give it more than 0")
+    return limit
+
+
 def size(value: str | int, key: str) -> int:
     """`64MiB`, `1GiB` or a number, as bytes."""
     match = _SIZE.fullmatch(str(value).strip())
@@ -201,17 +210,17 @@ def _settings(project: Project, folder: Path, environ: Mapping[str, str]) -> Set
         slots=serve.slots,
         batch=serve.batch.max_size,
         concurrency=serve.concurrency,
-        timeout=seconds(serve.timeout, "serve.timeout"),
-        chunk_timeout=seconds(serve.chunk_timeout, "serve.chunk_timeout"),
+        timeout=_limit(serve.timeout, "serve.timeout"),
+        chunk_timeout=_limit(serve.chunk_timeout, "serve.chunk_timeout"),
         drain=seconds(serve.drain, "serve.drain"),
         max_body=size(serve.max_body, "serve.max_body"),
         isolation=serve.isolation,
         process_memory=_memory(serve.process.memory),
-        process_timeout=seconds(serve.process.timeout, "serve.process.timeout"),
+        process_timeout=_limit(serve.process.timeout, "serve.process.timeout"),
         compile=serve.compile,
         hook_concurrency=serve.hooks.concurrency,
         hook_backlog=serve.hooks.backlog,
-        hook_timeout=seconds(serve.hooks.timeout, "serve.hooks.timeout"),
+        hook_timeout=_limit(serve.hooks.timeout, "serve.hooks.timeout"),
         hook_retries=serve.hooks.retries,
         hook_backoff=seconds(serve.hooks.backoff, "serve.hooks.backoff"),
         dead_letter=_dead_letter(project, environ),
@@ -290,9 +299,14 @@ def _serve_overrides(environ: Mapping[str, str]) -> dict[str, Any]:
             path, kind = keys[key]
             _set(overrides, path, _convert(environ[variable], kind, variable, strict=False))
         elif not _SERVICE_LINK.match(key):
-            known = ", ".join(_PREFIX + key for key in keys)
-            raise SettingsError(f"{variable} sets nothing", f"there are {known}")
+            raise SettingsError(f"{variable} sets nothing", _meant(variable, keys))
     return overrides
+
+
+def _meant(variable: str, keys: Iterable[str]) -> str:
+    known = [_PREFIX + key for key in keys]
+    close = difflib.get_close_matches(variable, known, 1, 0.8)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
 
 
 def _leaves(struct: type[msgspec.Struct], path: tuple[str, ...]) -> dict[str, _Leaf]:
@@ -324,7 +338,9 @@ def _convert(value: Any, kind: Any, where: str, *, strict: bool = True) -> Any:
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{where}: {error}") from None
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
+        hint = f"there are {', '.join(choices)}" if choices else ""
+        raise SettingsError(f"{where}: {error}", hint) from None
 
 
 def from_process() -> Settings:

@@ -1,4 +1,4 @@
-"""What the two halves agree on, and what ARCHITECTURE.md says of it."""
+"""What the two halves agree on, and that the pages name all there is to name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,27 @@ import mlfunc_runtime
 import mlfunc_runtime.settings
 import msgspec
 import pytest
+import yaml
+from mlfunc_runtime.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
+
+
+PAGES = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/predictor.md",
+    "docs/operating.md",
+    "bench/README.md",
+]
+
+
+def anchors(page: str) -> set[str]:
+    """The names that headings have in links."""
+    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def leaves(struct: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
@@ -53,15 +72,59 @@ def test_sizes_are_read_alike(text: str | int) -> None:
     assert mlfunc.function.size(text) == mlfunc_runtime.settings.size(text, "key")
 
 
-def test_the_architecture_names_every_variable_that_is_read() -> None:
+def read_of(folder: str) -> str:
+    """The source of one of the halves."""
+    return "".join(path.read_text() for path in sorted((ROOT / folder).rglob("*.py")))
+
+
+def test_the_architecture_names_every_variable_that_the_runtime_reads() -> None:
     page = (ROOT / "ARCHITECTURE.md").read_text()
-    sources = (ROOT / "runtime/mlfunc_runtime").rglob("*.py")
-    read = set(
-        re.findall(r'"(MLFUNC_[A-Z_]+|PORT|K_[A-Z]+)"', "".join(p.read_text() for p in sources))
-    )
-    assert {name for name in read if f"`{name}" not in page} == {"MLFUNC_SERVE_"} - {
-        "MLFUNC_SERVE_"
-    }
+    read = set(re.findall(r'"(MLFUNC_[A-Z_]+|PORT|K_[A-Z]+)"', read_of("runtime/mlfunc_runtime")))
+    assert {"MLFUNC_SERVE_", "MLFUNC_DEAD_LETTER", "PORT"} <= read
+    assert {name for name in read if f"`{name}" not in page} == set()
+
+
+def test_operating_md_names_every_variable_that_a_user_sets() -> None:
+    page = (ROOT / "docs/operating.md").read_text()
+    keys = leaves(mlfunc_runtime.settings.Serve, "MLFUNC_SERVE_")
+    serve = {key.replace(".", "_").upper() for key in keys}
+    commands = set(re.findall(r'"(MLFUNC_(?:HOME|RUNTIME|DEBUG)\w*)"', read_of("func/mlfunc")))
+    assert {"MLFUNC_HOME", "MLFUNC_RUNTIME"} <= commands
+    assert {name for name in serve | commands if f"`{name}`" not in page} == set()
+
+
+def test_operating_md_names_every_metric() -> None:
+    page = (ROOT / "docs/operating.md").read_text()
+    names = set(re.findall(r'"(mlfunc_[a-z_]+|process_[a-z]+_[a-z_]+)"', read_of("runtime")))
+    names |= set(re.findall(r"# TYPE (\w+)", Metrics().render().decode()))
+    assert {"mlfunc_process_restarts_total", "mlfunc_stage_running", "mlfunc_queue"} <= names
+    assert {name for name in names - {"mlfunc_runtime"} if f"`{name}`" not in page} == set()
+
+
+def test_the_readme_shows_every_key_of_mlfunc_yaml_with_its_default() -> None:
+    readme = (ROOT / "README.md").read_text()
+    block = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)[0]
+    shown = yaml.safe_load(block)
+    rest = readme.partition("These keys are checked already")[2].partition("\n\n")[0]
+    later = re.findall(r"`([a-z_.]+)`", rest)
+    assert "serve" not in later
+    for key, default in leaves(mlfunc.function.Function).items():
+        if key.split(".")[0] in later or key in later or key in ("name", "python"):
+            continue
+        at = shown
+        for step in key.split("."):
+            at = at[step]
+        assert at == ({} if default is msgspec.NODEFAULT else default), key
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_of_a_page_leads_somewhere(page: str) -> None:
+    path = ROOT / page
+    for target in re.findall(r"\]\((?!https?:)([^)]*)\)", path.read_text()):
+        name, _, anchor = target.partition("#")
+        there = path.parent / name if name else path
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there.read_text()), target
 
 
 def test_the_architecture_names_every_phase() -> None:

@@ -62,7 +62,8 @@ def drain(fake: str) -> None:
     phase("draining", in_flight=0, hooks=0)
     if fake == "undone-unload":
         say(message="unload raised", level="error", traceback="Traceback")
-    phase("stopped", in_flight=0, hooks=0)
+    undone = {"hooks": 2, "dead_lettered": 1} if fake == "undone" else {"hooks": 0}
+    phase("stopped", in_flight=0, **undone)
     sys.exit(3 if fake == "undone" else 0)
 
 

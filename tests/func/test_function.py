@@ -90,8 +90,32 @@ def test_a_name_is_enough_and_the_rest_has_defaults() -> None:
         ("name: Big", "1: name: 'Big' does not fit: lower-case letters"),
         ("name: x\npredictor: a:B", "2: predictor: 'a:B' does not fit: write it like predictor.py"),
         ("name: x\npython: 3.10", '2: python: 3.10 is no text here: write it in quotes, "3.10"'),
-        ("name: x\nserve: {timeout: 5 sec}", "2: serve.timeout: '5 sec' does not fit: write it"),
+        ("name: x\nserve: {timeout: 5 sec}", "2: serve.timeout: '5 sec' does not fit: a time "),
         ("name: x\nserve: {timeout: -1}", "2: serve.timeout: -1 does not fit: it must be at least"),
+        (
+            "name: x\nserve: {timeout: 0.0s}",
+            "2: serve.timeout: '0.0s' does not fit: a time above 0",
+        ),
+        (
+            "name: x\nserve: {chunk_timeout: 0}",
+            "2: serve.chunk_timeout: 0 does not fit: it must be",
+        ),
+        (
+            "name: x\nserve: {hooks: {backoff: fast}}",
+            "2: serve.hooks.backoff: 'fast' does not fit: write",
+        ),
+        (
+            "name: x\nserve: {process: {memory: lots}}",
+            "2: serve.process.memory: 'lots' does not fit: wri",
+        ),
+        (
+            "name: x\nserve: {process: {timeout: soon}}",
+            "2: serve.process.timeout: 'soon' does not fit: a",
+        ),
+        (
+            "name: x\nevents: {dead_letter: sink}",
+            "2: events.dead_letter: 'sink' does not fit: write",
+        ),
         ("name: x\nserve: {slots: 0}", "2: serve.slots: 0 does not fit: it must be at least 1"),
         (
             "name: x\nserve: {batch: 4}",

@@ -163,8 +163,8 @@ def test_what_drains_longer_than_it_may_is_killed_and_has_failed(
     assert witness.said[-1] == "draining"
 
 
-def test_work_left_undone_is_a_failure(project: Path) -> None:
-    with pytest.raises(FunctionFailed, match="work undone"):
+def test_work_left_undone_is_a_failure_that_says_how_much(project: Path) -> None:
+    with pytest.raises(FunctionFailed, match=r"with 2 hooks undone \(1 in the dead letters\)"):
         serve(project, Witness().on("a line", interrupt), fake="undone")
 
 

@@ -194,6 +194,13 @@ def test_a_log_line_reads_as_a_sentence_with_its_traceback_below() -> None:
     assert loglines.colour(fields) == "red"
 
 
+def test_a_log_line_repeats_no_output_and_names_nothing_that_is_empty() -> None:
+    fields = {"level": "error", "message": "it ended", "reason": "exit", "output": "boom"}
+
+    assert loglines.line({**fields, "requests": []}).endswith("it ended  reason=exit")
+    assert loglines.line({**fields, "requests": ["a", "b"]}).endswith("requests=a,b")
+
+
 def test_a_request_reads_as_in_a_server_s_log() -> None:
     fields = {
         "time": "2026-01-02T03:04:05.678+00:00",

@@ -184,3 +184,33 @@ def test_one_who_leaves_while_queued_never_runs_and_is_counted(serve: Serve) -> 
     gevent.joinall([blocker, last])
     assert sys.modules["predictor"].ran == [0, 2]
     assert client.function.metrics.dropped == {"deadline": 0, "cancelled": 1}
+
+
+BATCHES = """
+    import time
+
+    class P:
+        def predict(self, n: list[int]) -> list[int]:
+            time.sleep(0.05)
+            if -1 in n:
+                raise ValueError
+            return n
+"""
+
+
+def at_once(client: Client, numbers: list[int]) -> list[int]:
+    jobs = [gevent.spawn(client.post, {"n": n}) for n in numbers]
+    gevent.joinall(jobs)
+    return [job.value.status for job in jobs]
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_nobody_is_refused_for_what_full_batches_may_cost_before_one_ran(
+    serve: Serve, *, failing: bool
+) -> None:
+    client = serve(BATCHES, serve={"batch": {"max_size": 8}, "timeout": "1500ms"})
+    for n in range(6):
+        client.post({"n": n})
+    if failing:  # it runs one by one, and takes as long as nine
+        assert sorted(at_once(client, [0, -1, 1, 2, 3, 4, 5, 6])) == [200] * 7 + [500]
+    assert at_once(client, list(range(64))) == [200] * 64

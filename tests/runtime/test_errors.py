@@ -27,6 +27,16 @@ def test_causes_are_shown_too() -> None:
     )
 
 
+def test_an_error_without_a_frame_of_the_user_has_no_traceback() -> None:
+    assert user_traceback(ValueError("size returned -1")) == ""
+    noted = ValueError("no")
+    noted.add_note("but why")
+    assert "but why" in user_traceback(noted)
+    with pytest.raises(SyntaxError) as raised:
+        compile("def", "predictor.py", "exec")
+    assert 'File "predictor.py", line 1' in user_traceback(raised.value)
+
+
 def test_a_problem_has_the_members_of_rfc_9457() -> None:
     found = Problem(422, "n must be even", field="n").as_dict("r-1")
     assert found == {

@@ -210,6 +210,19 @@ def test_what_a_slot_has_begun_goes_on_when_its_client_leaves() -> None:
     assert (routes.ended, routes.statuses) == ([], [499])
 
 
+def test_a_reply_that_its_client_got_counts_with_its_own_status() -> None:
+    def too_late(request: Request) -> Reply:
+        request.cancelled = True
+        return Reply(b"late", status=504)
+
+    routes = Echo(too_late)
+    near, server = connect(routes)
+    near.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert rest(near).startswith(b"HTTP/1.1 504 ")
+    server.get(timeout=LONG)
+    assert routes.statuses == [504]
+
+
 def test_a_client_that_only_half_closes_gets_its_answer() -> None:
     routes = Held()
     near, server = connect(routes, tcp=True)

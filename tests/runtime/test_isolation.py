@@ -30,6 +30,12 @@ def test_load_and_predict_run_in_one_child_that_is_plain_python(start: Start) ->
     assert not [name for name in modules if name.startswith(("gevent", "gunicorn", "greenlet"))]
 
 
+def test_a_memory_limit_that_bounds_nothing_is_told(start: Start) -> None:
+    process = start(WILLING, serve={"process": {"memory": "1GiB"}})
+    told = [line["message"] for line in process.lines if line["level"] == "warning"]
+    assert told == ["serve.process.memory bounds nothing: serve.isolation is thread"]
+
+
 def test_a_function_that_runs_in_threads_imports_nothing_of_this(start: Start) -> None:
     _, modules = ask(start(WILLING), "modules")
     assert {"subprocess", "ctypes.util"} & set(modules) == set()

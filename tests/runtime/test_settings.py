@@ -76,6 +76,27 @@ def test_a_variable_that_does_not_fit_is_named(
 
 
 @pytest.mark.parametrize(
+    ("variable", "value", "hint"),
+    [
+        ("MLFUNC_SERVE_ISOLATON", "process", "did you mean MLFUNC_SERVE_ISOLATION?"),
+        ("MLFUNC_SERVE_THREADS", "2", "there are MLFUNC_SERVE_SLOTS, "),
+        ("MLFUNC_SERVE_COMPILE", "trase", "there are none, trace, inductor"),
+        ("MLFUNC_LOG_LEVEL", "loud", "there are debug, info, warning, error"),
+        ("MLFUNC_SERVE_TIMEOUT", "0s", "give it more than 0"),
+        ("MLFUNC_SERVE_CHUNK_TIMEOUT", "0", "give it more than 0"),
+        ("MLFUNC_SERVE_HOOKS_TIMEOUT", "0ms", "give it more than 0"),
+        ("MLFUNC_SERVE_PROCESS_TIMEOUT", "0.0", "give it more than 0"),
+    ],
+)
+def test_a_wrong_variable_is_answered_with_what_fits(
+    project: Path, variable: str, value: str, hint: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(project, **{variable: value})
+    assert raised.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("", "holds no mapping"),

@@ -239,7 +239,7 @@ class Connection:
     def _sent(self, request: Request, reply: Reply) -> None:
         if isinstance(reply.body, StreamBody):
             reply.body.close()
-        if request.cancelled or self._gone:
+        if self._gone:
             reply = Reply(status=exchange.CLIENT_GONE)
         self._routes.sent(request, reply)
 
