@@ -93,6 +93,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _stop(self) -> None:
         if self._stopping.is_set():
+            self.function.end_processes()
             logs.event("stopped at once", phase="stopped", **self.function.dropped())
             exit_now(UNDONE)
         self.function.state = "draining"
