@@ -80,8 +80,7 @@ class Function:
         try:
             self._start()
         except BaseException:
-            if self._processes is not None:
-                self._processes.end()
+            self.end_processes()
             raise
 
     def _start(self) -> None:
@@ -138,8 +137,7 @@ class Function:
         unloaded = self.predictor is None or self._unload(self.predictor, deadline)
         if self._pipeline is not None:
             self._pipeline.close()
-        if self._processes is not None:
-            self._processes.end()
+        self.end_processes()
         for slot in self._slots:
             slot.close()
         self._async_loop.close()
@@ -155,6 +153,11 @@ class Function:
             "unloaded": False,
             "request_ids": self.backlog.request_ids[:_TOLD],
         }
+
+    def end_processes(self) -> None:
+        """End the predictor's processes, and what they have forked, whatever they do."""
+        if self._processes is not None:
+            self._processes.end()
 
     def _make_pipeline(self, predictor: Predictor) -> Pipeline:
         return Pipeline(

@@ -108,6 +108,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._stopping.set()
 
     def _stop_at_once(self) -> NoReturn:
+        self.function.end_processes()
         logs.event("stopped at once", phase="stopped", **self.function.dropped())
         exit_now(UNDONE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -276,3 +277,27 @@ def test_whatever_is_wrong_with_what_predict_raises_it_is_logged_and_answered(
     assert told[2].startswith("ValueError: xxx")
     assert told[3:] == ["RuntimeError: predict raised SystemExit"]
     assert process.others == []
+
+
+def test_a_batch_in_a_process_hears_which_of_its_requests_nobody_waits_for(start: Start) -> None:
+    process = start(
+        """
+        import time
+        class P:
+            def predict(self, n: list[int], request: list) -> list:
+                if 0 in n: time.sleep(0.3)
+                while 1 in n and not any(each.cancelled for each in request): time.sleep(0.01)
+                return [each.cancelled for each in request]
+        """,
+        **isolated(batch={"max_size": 4}),
+    )
+
+    def call(n: int) -> Any:
+        time.sleep(0.1 * (n > 0))
+        headers = {"x_request_timeout": "800ms"} if n == 1 else {}
+        reply = process.call(b'{"n": %d}' % n, content_type="application/json", **headers)
+        return reply.status, json.loads(reply.read())
+
+    answers = together(call, range(3))
+    assert answers[1][0] == 504
+    assert [answers[0], answers[2]] == [(200, False), (200, False)]

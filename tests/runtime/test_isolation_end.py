@@ -121,7 +121,7 @@ def test_a_process_that_predict_forks_ends_as_usual(start: Start) -> None:
     assert process.json(b"{}") == (200, -signal.SIGTERM)
 
 
-@pytest.mark.parametrize("end", ["crash", "hang", "stop"])
+@pytest.mark.parametrize("end", ["crash", "hang", "stop", "second signal"])
 def test_what_a_process_has_forked_ends_with_it(start: Start, end: str) -> None:
     process = start(
         """
@@ -133,14 +133,20 @@ def test_what_a_process_has_forked_ends_with_it(start: Start, end: str) -> None:
             def predict(self, end: str) -> int:
                 if end == "crash": os.abort()
                 if end == "hang": time.sleep(60)
+                if end == "sleep": print("predicting", flush=True); time.sleep(60)
                 return self.worker.pid
         """,
-        **isolated(process={"timeout": "1s"}),
+        **isolated(process={"timeout": "2s"}),
     )
     _, worker = process.json(b'{"end": ""}')
     assert runs(worker)
     if end == "stop":
         assert process.stop() == 0
+    elif end == "second signal":
+        with in_flight(process, b'{"end": "sleep"}'):
+            process.child.send_signal(signal.SIGTERM)
+            process.until("draining")
+            assert process.stop() == 3
     else:
         assert process.json(json.dumps({"end": end}).encode())[0] in (500, 504)
     eventually(lambda: not runs(worker), 5)
