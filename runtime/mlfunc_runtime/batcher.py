@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
-from gevent.hub import Waiter
 
-from mlfunc_runtime.calls import as_outcome
+from mlfunc_runtime import batches
+from mlfunc_runtime.batches import Item
 from mlfunc_runtime.cost import Cost
 from mlfunc_runtime.errors import Problem
 from mlfunc_runtime.load import Load
@@ -23,16 +23,14 @@ from mlfunc_runtime.streams import Stream
 from mlfunc_runtime.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
+    from mlfunc_runtime.batches import Run
     from mlfunc_runtime.collating import Collator, Prepare
     from mlfunc_runtime.executor import Mailbox, Slot
     from mlfunc_runtime.messages import Request
     from mlfunc_runtime.metrics import Metrics
     from mlfunc_runtime.sizes import Weigh
-
-    # A batch in, one outcome each out: a value, or the exception that fails that one alone.
-    Run = Callable[[Sequence["Item"]], Sequence[Any]]
 
 # Learning takes 5 us a batch: of the shortest ones only some teach.
 _LEARN_EVERY = 0.001
@@ -44,41 +42,6 @@ _TIMER = 0.01
 _QUICK, _SOON = 0.0005, 0.01
 _NEWEST = 0.1
 _LATE = "its turn came too late for its deadline"
-
-
-class Item:
-    """One request's place in the queue and, later, its outcome.
-
-    `waits` is true until it is taken or given up. `deadline` is in seconds of time.perf_counter.
-    """
-
-    __slots__ = (
-        "arguments",
-        "deadline",
-        "enqueued",
-        "finished",
-        "key",
-        "outcome",
-        "request",
-        "size",
-        "started",
-        "waiter",
-        "waits",
-    )
-
-    def __init__(
-        self, request: Request, arguments: dict[str, Any], size: float = 1.0, key: object = ()
-    ) -> None:
-        self.request = request
-        self.arguments = arguments
-        self.size = size
-        self.key = key
-        self.deadline = request.deadline
-        self.waits = True
-        self.outcome: Any = None
-        self.waiter: Waiter[None] = Waiter()
-        self.enqueued = time.perf_counter()
-        self.started = self.finished = 0.0
 
 
 class Batcher:
@@ -152,7 +115,7 @@ class Batcher:
         except BaseException:
             self._give_up(item)
             raise
-        return _settle(item)
+        return batches.settle(item)
 
     def _enqueue(self, item: Item) -> None:
         """A slot whose batches are over in no time is woken once for all that this turn of the hub
@@ -201,7 +164,10 @@ class Batcher:
         return waited
 
     def wake(self) -> None:
-        """Have one who is free and ready look at the queue; to be called when one becomes ready."""
+        """Have one who is free and ready look at the queue; it wakes another if it leaves some.
+
+        To be called when one becomes ready. Safe from any thread.
+        """
         with self._lock:
             ready = next((taker for taker in reversed(self._idle) if taker.ready), None)
             if ready is not None:
@@ -238,6 +204,8 @@ class Batcher:
                 self._idle.append(taker)
         if late:
             self._mailbox.post(lambda: self._too_late(late))
+        if batch and self._idle and self._waiting.count:
+            self.wake()
         return batch
 
     def _work(self, run: Run, batch: list[Item]) -> None:
@@ -246,11 +214,11 @@ class Batcher:
         A stream is answered when it begins and keeps the slot until it ends.
         """
         started = time.perf_counter()
-        outcomes = _outcomes(run, batch)
-        _note(batch, outcomes, started)
+        outcomes = batches.run_safely(run, batch)
+        batches.note(batch, outcomes, started)
         streams = [outcome for outcome in outcomes if isinstance(outcome, Stream)]
         if streams:
-            self._mailbox.post(partial(_answer, batch))
+            self._mailbox.post(partial(batches.answer, batch))
         for stream in streams:
             stream.pump()
         busy = self._end(batch, started)
@@ -265,38 +233,26 @@ class Batcher:
             self._load.end(batch)
             if now - self._learned > _LEARN_EVERY and self._is_telling(batch, busy):
                 self._learned = now
-                self._cost.observe(len(batch), _longest(batch), busy)
+                self._cost.observe(len(batch), batches.longest(batch), busy)
         return busy
 
     def _is_telling(self, batch: list[Item], busy: float) -> bool:
         """Not if all of it failed, nor if some did and it took so long that it ran one by one."""
-        failed = sum(map(_failed, batch))
-        foretold = self._cost.seconds(len(batch), _longest(batch))
+        failed = sum(map(batches.failed, batch))
+        foretold = self._cost.seconds(len(batch), batches.longest(batch))
         return not failed or (failed < len(batch) and busy < _ONE_BY_ONE * foretold)
 
     def _finish(self, batch: list[Item], busy: float, *, answered: bool) -> None:
-        n, longest = len(batch), _longest(batch)
+        n, longest = len(batch), batches.longest(batch)
         units = longest if n == 1 else sum(item.size for item in batch)
         self._metrics.observe_batch(n, busy, units, n * longest)
         if not answered:
-            _answer(batch)
+            batches.answer(batch)
 
     def _too_late(self, late: list[Item]) -> None:
         self._metrics.dropped["deadline"] += len(late)
-        _note(late, [Problem(504, _LATE) for _ in late], time.perf_counter())
-        _answer(late)
-
-
-def _settle(item: Item) -> Any:
-    request = item.request
-    if isinstance(item.outcome, Stream):
-        request.streams.append(item.outcome)
-    request.begun = True
-    request.timings.queue = item.started - item.enqueued
-    request.timings.predict = item.finished - item.started
-    if isinstance(item.outcome, BaseException):
-        raise item.outcome
-    return item.outcome
+        batches.note(late, [Problem(504, _LATE) for _ in late], time.perf_counter())
+        batches.answer(late)
 
 
 def _collators(
@@ -305,37 +261,3 @@ def _collators(
     from mlfunc_runtime.collating import Collator
 
     return [Collator(slot, prepare, work) for slot in slots]
-
-
-def _outcomes(run: Run, batch: list[Item]) -> Sequence[Any]:
-    """One for each, whatever `run` does: the slot must go on, and nobody may wait for ever."""
-    try:
-        outcomes = run(batch)
-    except BaseException as error:
-        return [as_outcome(error)] * len(batch)
-    if len(outcomes) != len(batch):
-        message = f"{len(outcomes)} outcomes for a batch of {len(batch)}"
-        return [RuntimeError(message)] * len(batch)
-    return outcomes
-
-
-def _note(batch: Sequence[Item], outcomes: Sequence[Any], started: float) -> None:
-    finished = time.perf_counter()
-    for item, outcome in zip(batch, outcomes, strict=True):
-        item.started, item.finished, item.outcome = started, finished, outcome
-
-
-def _answer(batch: Sequence[Item]) -> None:
-    """On the hub: each request goes on at once, until it waits for something else."""
-    for item in batch:
-        item.waiter.switch(None)
-        if item.request.cancelled and isinstance(item.outcome, Stream):
-            item.outcome.close()
-
-
-def _failed(item: Item) -> bool:
-    return isinstance(item.outcome, BaseException)
-
-
-def _longest(batch: Sequence[Item]) -> float:
-    return batch[0].size if len(batch) == 1 else max(item.size for item in batch)

@@ -16,7 +16,7 @@ from mlfunc_runtime import logs
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlfunc_runtime.batcher import Item, Run
+    from mlfunc_runtime.batches import Item, Run
     from mlfunc_runtime.collating import Prepare
     from mlfunc_runtime.loader import Predictor
     from mlfunc_runtime.methods import Collate

@@ -15,7 +15,7 @@ from mlfunc_runtime.executor import Slot
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlfunc_runtime.batcher import Item, Run
+    from mlfunc_runtime.batches import Item, Run
 
     # Collates a batch; what comes back runs it. It does not raise.
     Prepare = Callable[[Sequence[Item]], Run]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlfunc_runtime.batcher import Item
+    from mlfunc_runtime.batches import Item
     from mlfunc_runtime.cost import Cost
 
 # Of a moving average: how much the newest batch counts.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.asyncloop import AsyncLoop
     from mlfunc_runtime.backlog import Backlog
-    from mlfunc_runtime.batcher import Run
+    from mlfunc_runtime.batches import Run
     from mlfunc_runtime.executor import Mailbox, Slot
     from mlfunc_runtime.loader import Predictor
     from mlfunc_runtime.messages import Request

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mlfunc_runtime.batcher import Item
+    from mlfunc_runtime.batches import Item
     from mlfunc_runtime.cost import Cost
 
 # How many of the oldest are looked at: enough to find company in size, few enough to be quick.

@@ -451,3 +451,22 @@ def test_a_batch_of_events_larger_than_a_batch_of_the_model_is_cut(serve: Serve)
     assert [each["data"] for each in reply.json()] == [2 * n for n in range(10)]
     sizes = sys.modules["predictor"].sizes
     assert (max(sizes), sum(sizes)) == (4, 10)
+
+
+def test_no_slot_stays_idle_while_something_waits_though_batches_were_quick(serve: Serve) -> None:
+    client = serve(
+        """
+        import threading
+        together = threading.Barrier(3, timeout=10)
+        class P:
+            def predict(self, n: int) -> int:
+                if n: together.wait()
+                return n
+        """,
+        serve={"slots": 3},
+    )
+    for _ in range(200):
+        client.post({"n": 0})
+    jobs = [gevent.spawn(client.post, {"n": n}) for n in (1, 2, 3)]  # in one turn of the hub
+    gevent.joinall(jobs)
+    assert [job.value.json() for job in jobs] == [1, 2, 3]

@@ -21,7 +21,7 @@ from mlfunc_runtime.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlfunc_runtime.batcher import Item, Run
+    from mlfunc_runtime.batches import Item, Run
 
 
 class Failed(Exception):

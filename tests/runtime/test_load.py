@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mlfunc_runtime.batcher import Item
+from mlfunc_runtime.batches import Item
 from mlfunc_runtime.cost import Cost
 from mlfunc_runtime.load import Load
 from mlfunc_runtime.messages import Request

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlfunc_runtime.batcher import Item
+from mlfunc_runtime.batches import Item
 from mlfunc_runtime.cost import Cost
 from mlfunc_runtime.load import Load
 from mlfunc_runtime.messages import Request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlfunc_runtime.batcher import Item
+from mlfunc_runtime.batches import Item
 from mlfunc_runtime.cost import Cost
 from mlfunc_runtime.messages import Request
 from mlfunc_runtime.waiting import Waiting, join

@@ -36,7 +36,7 @@ from mlfunc_runtime.isolation.wire import Arena, Channel, Uncrossable, check  # 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlfunc_runtime.batcher import Item, Run
+    from mlfunc_runtime.batches import Item, Run
     from mlfunc_runtime.loader import Predictor
     from mlfunc_runtime.settings import Settings
 

@@ -15,7 +15,7 @@ from mlfunc_runtime.isolation.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
-    from mlfunc_runtime.batcher import Run
+    from mlfunc_runtime.batches import Run
     from mlfunc_runtime.executor import Mailbox, Result, Slot
     from mlfunc_runtime.isolation.process import Process
     from mlfunc_runtime.isolation.supervised import Payload

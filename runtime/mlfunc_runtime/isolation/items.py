@@ -9,7 +9,7 @@ from mlfunc_runtime.isolation.process import Ended
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlfunc_runtime.batcher import Item
+    from mlfunc_runtime.batches import Item
     from mlfunc_runtime.isolation.process import Process
     from mlfunc_runtime.isolation.supervised import Supervised
 

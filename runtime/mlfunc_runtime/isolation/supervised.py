@@ -20,7 +20,7 @@ from mlfunc_runtime.streams import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlfunc_runtime.batcher import Item
+    from mlfunc_runtime.batches import Item
     from mlfunc_runtime.executor import Mailbox, Slot
     from mlfunc_runtime.loader import Predictor
     from mlfunc_runtime.settings import Settings
