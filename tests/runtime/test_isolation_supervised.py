@@ -201,9 +201,11 @@ def test_a_crash_is_in_the_log_once_with_the_requests_that_it_cost(start: Start)
     answers = together(lambda n: process.json(b'{"n": %d}' % n), range(5))
     failed = {problem["request_id"] for status, problem in answers if status == 500}
     process.stop()
-    (line,) = [line for line in process.lines if "exit code 3" in line["message"]]
-    assert len(failed) > 1
-    assert set(line["requests"]) == failed
+    # One line a crash, mostly one crash.
+    lines = [line for line in process.lines if "exit code 3" in line["message"]]
+    told = [request_id for line in lines for request_id in line["requests"]]
+    assert len(told) > len(lines)
+    assert sorted(told) == sorted(failed)
 
 
 def test_a_load_that_hangs_when_started_anew_is_ended_told_and_tried_again(
