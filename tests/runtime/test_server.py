@@ -417,3 +417,30 @@ def test_a_place_that_is_given_up_goes_to_who_had_to_wait(start: Start) -> None:
     with clients[7] as last:
         last.sendall(_request(b'{"n": 0}'))
         assert last.recv(65536).endswith(b"0.0")
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_a_client_that_leaves_frees_the_slot_of_its_stream(start: Start, accept: str) -> None:
+    process = start("""
+        import itertools, time
+        class P:
+            def predict(self, n: int, request):
+                for i in itertools.count():
+                    time.sleep(0.01)
+                    if i == 3: print("under way", flush=True)
+                    if n: return
+                    if request.cancelled:
+                        print("cancelled", flush=True)
+                    yield i
+    """)
+    body = b'{"n": 0}'
+    sent = _request(body).replace(b"Host: a", b"Host: a\r\nAccept: " + accept.encode())
+    assert process.child.stdout is not None
+    with socket.create_connection(("127.0.0.1", process.port)) as connection:
+        connection.sendall(sent)
+        assert process.child.stdout.readline() == "under way\n"
+    left = time.monotonic()
+    assert process.call(b'{"n": 1}', content_type="application/json").status == 200
+    assert time.monotonic() - left < 5
+    assert process.stop() == 0
+    assert set(process.others) <= {"cancelled"}
