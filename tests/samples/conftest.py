@@ -124,6 +124,19 @@ def python_of() -> Any:
     return python
 
 
+@pytest.fixture
+def passes(python_of: Any, tmp_path: Path) -> Any:
+    """Runs a file of checks that need a function's environment in it."""
+
+    def passes(folder: Path, checks: Path) -> None:
+        options = ["-q", "--noconftest", "-p", "no:cacheprovider", "-c", "/dev/null"]
+        command = [python_of(folder), "-m", "pytest", *options, str(checks)]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout
+
+    return passes
+
+
 @pytest.fixture(scope="session")
 def imported(python_of: Any) -> Any:
     """What a function's start imports until it is ready, as the interpreter itself tells it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,8 @@ CHECKS = Path(__file__).with_name("compiled_modules.py")
 SIMILARITY = Path(__file__).parents[2] / "samples" / "similarity"
 
 
-def test_compiled_modules_answer_as_eager_ones(python_of: Any, tmp_path: Path) -> None:
-    options = ["-q", "--noconftest", "-p", "no:cacheprovider", "-c", "/dev/null"]
-    ended = subprocess.run(
-        [python_of(SIMILARITY), "-m", "pytest", *options, str(CHECKS)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout
+def test_compiled_modules_answer_as_eager_ones(passes: Any) -> None:
+    passes(SIMILARITY, CHECKS)
 
 
 COMPILED = """
