@@ -95,9 +95,11 @@ class BadEvent(Problem):
 
 def mode(headers: Mapping[str, str]) -> Mode | None:
     """How the message carries its events, if it does. The names of headers are lower case."""
-    content_type = headers.get("content-type", "")[:29].lower()
-    if content_type.startswith("application/cloudevents"):
-        return "batch" if content_type == "application/cloudevents-batch" else "structured"
+    content_type = headers.get("content-type", "")
+    if content_type != "application/json":  # nearly all that are no events
+        content_type = content_type[:29].lower()
+        if content_type.startswith("application/cloudevents"):
+            return "batch" if content_type == "application/cloudevents-batch" else "structured"
     return None if _REQUIRED_HEADERS.isdisjoint(headers) else "binary"
 
 
