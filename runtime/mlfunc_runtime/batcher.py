@@ -243,9 +243,8 @@ class Batcher:
         return not failed or (failed < len(batch) and busy < _ONE_BY_ONE * foretold)
 
     def _finish(self, batch: list[Item], busy: float, *, answered: bool) -> None:
-        n, longest = len(batch), batches.longest(batch)
-        units = longest if n == 1 else sum(item.size for item in batch)
-        self._metrics.observe_batch(n, busy, units, n * longest)
+        padded = len(batch) * batches.longest(batch)
+        self._metrics.observe_batch(len(batch), busy, batches.units(batch), padded)
         if not answered:
             batches.answer(batch)
 

@@ -99,6 +99,11 @@ def failed(item: Item) -> bool:
     return isinstance(item.outcome, BaseException)
 
 
+def units(batch: Sequence[Item]) -> float:
+    """The sizes of all, added up."""
+    return batch[0].size if len(batch) == 1 else sum(item.size for item in batch)
+
+
 def longest(batch: Sequence[Item]) -> float:
     """The size of the largest."""
     return batch[0].size if len(batch) == 1 else max(item.size for item in batch)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
+from mlfunc_runtime import batches
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,8 +30,7 @@ class Load:
 
     def begin(self, batch: Sequence[Item], now: float, *, left: int) -> None:
         """A slot starts on a batch; `left` requests did not come into it, so it was a full one."""
-        n, units = len(batch), sum(item.size for item in batch)
-        longest = max(item.size for item in batch)
+        n, units, longest = len(batch), batches.units(batch), batches.longest(batch)
         self._running[batch[0]] = (now, self._cost.seconds(n, longest))
         self._mean += _NEWEST * (units / n - self._mean)
         if left:

@@ -54,6 +54,10 @@ class Waiting:
         """The next batch, and those that would not be done by their deadline."""
         late: list[Item] = []
         window = self._window(now, late)
+        if self.max_size == 1:
+            for item in window:
+                self._leave(item)
+            return window, late
         batch = join(window, self.cost, self.max_size)
         for _ in range(_TRIES):
             doomed = self._doomed(batch, now)
