@@ -121,7 +121,7 @@ class Function:
 
     def sent(self, request: Request, reply: Reply) -> None:
         """The reply is out, or the caller is gone."""
-        if self._pipeline is not None and request.admitted:
+        if self._pipeline is not None and request.entered:
             self._pipeline.sent(request, reply)
 
     def stop(

@@ -22,7 +22,7 @@ from mlfunc_runtime.around import Around
 from mlfunc_runtime.batcher import Batcher
 from mlfunc_runtime.deadlines import Deadlines
 from mlfunc_runtime.errors import Problem, text_of, user_traceback
-from mlfunc_runtime.messages import Gone, Reply
+from mlfunc_runtime.messages import CLIENT_GONE, Gone, Reply
 from mlfunc_runtime.redelivery import Redelivery
 from mlfunc_runtime.replies import function_failed, problem
 from mlfunc_runtime.streams import Stream
@@ -189,7 +189,7 @@ class Pipeline:
                 allowed = request.deadline - request.asked
                 return problem(Problem(504, f"no answer within {allowed:.3g} s"), request)
             case Gone():
-                return Reply(status=499)
+                return Reply(status=CLIENT_GONE)
             case Stopping():
                 stopping = Problem(503, _STOPPING, headers={"Retry-After": "1"})
                 return problem(stopping, request)
@@ -205,7 +205,7 @@ class Pipeline:
             return self._failed(error, request)
 
     def _enter(self, request: Request) -> None:
-        request.admitted = True
+        request.entered = True
         self._here[request] = getcurrent()
         self._places += request.places
         self.idle.clear()

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 from mlfunc_runtime import logs
 from mlfunc_runtime.errors import Problem, user_traceback
 from mlfunc_runtime.http import render
-from mlfunc_runtime.messages import Gone, Reply, Request, StreamBody
+from mlfunc_runtime.messages import CLIENT_GONE, Gone, Reply, Request, StreamBody
 from mlfunc_runtime.replies import problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlfunc_runtime.http.writer import Writer
-
-CLIENT_GONE = 499  # nginx's: no client ever sees it, metrics do
 
 
 class Routes(Protocol):
