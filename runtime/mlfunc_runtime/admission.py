@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from mlfunc_runtime.errors import Problem, SettingsError
-from mlfunc_runtime.settings import seconds
+from mlfunc_runtime.quantities import seconds
 
 if TYPE_CHECKING:
     from mlfunc_runtime.messages import Request

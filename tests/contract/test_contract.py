@@ -11,6 +11,7 @@ from typing import Any
 import mlfunc
 import mlfunc.function
 import mlfunc_runtime
+import mlfunc_runtime.quantities
 import mlfunc_runtime.settings
 import msgspec
 import pytest
@@ -63,13 +64,13 @@ def test_what_the_runtime_reads_of_mlfunc_yaml_the_command_line_checks() -> None
 
 @pytest.mark.parametrize("text", ["60s", "1.5s", "500ms", "2m", "1h", "30", 30, 0.5])
 def test_durations_are_read_alike(text: str | float) -> None:
-    runtime = mlfunc_runtime.settings.seconds(text, "key")
+    runtime = mlfunc_runtime.quantities.seconds(text, "key")
     assert mlfunc.function.seconds(text) == runtime
 
 
 @pytest.mark.parametrize("text", ["64MiB", "1GiB", "100k", "10 MiB", "1024", 1024])
 def test_sizes_are_read_alike(text: str | int) -> None:
-    assert mlfunc.function.size(text) == mlfunc_runtime.settings.size(text, "key")
+    assert mlfunc.function.size(text) == mlfunc_runtime.quantities.size(text, "key")
 
 
 def read_of(folder: str) -> str:
