@@ -42,8 +42,8 @@ EVENT_TYPE = "dev.mlfunc.hook.undone"
 _NAMESPACE = UUID("5d0d8f0a-6a34-5c19-9f2e-0d2a3c1b7e44")
 _AT_ONCE = 8
 _TRIES = 2
-_SECONDS = 2.0
-_LAST_WORDS = 1.0
+_SECONDS = 2.0  # for one try
+_LAST_WORDS = 1.0  # seconds for those that are cut off to be told of
 _log = logging.getLogger("mlfunc")
 
 

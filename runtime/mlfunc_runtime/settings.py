@@ -42,7 +42,9 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class HookLimits(msgspec.Struct, frozen=True):
-    """Bounds of `after_response`: at once, waiting or running in all, seconds for one; tries."""
+    """Bounds of `after_response`: how many run at once, or wait and run in all; how long one may
+    take; how often one that raised is tried again, and how soon.
+    """
 
     concurrency: Positive = 64
     backlog: Positive = 1000

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.executor import Mailbox
 
-_AHEAD = 16
+_AHEAD = 16  # items
 _log = logging.getLogger("mlfunc")
 
 
@@ -36,8 +36,9 @@ class Stream:
         self._room: SimpleQueue[bool] = SimpleQueue()
         self._changed = Event()
         self.running = True
-        self._ended = self._closed = False
-        self._given_up: float | None = None
+        self._ended = False  # the reader gets no more items
+        self._closed = False  # it wants none
+        self._given_up: float | None = None  # when, if nothing came for too long
         self._error: BaseException | None = None
         self._keep = False
         self.items: list[Any] = []

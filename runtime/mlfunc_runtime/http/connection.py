@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # One for all: what is received is parsed, or copied, before anybody else can receive.
 _buffer = bytearray(256 * 1024)
 _view = memoryview(_buffer)
-_SLICE = 4096
+_SLICE = 4096  # bytes that are parsed in one go, unless they are the body of one request
 
 
 class Connection:
