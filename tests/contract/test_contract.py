@@ -85,6 +85,16 @@ def test_the_architecture_names_every_variable_that_the_runtime_reads() -> None:
     assert {name for name in read if f"`{name}" not in page} == set()
 
 
+def test_the_architecture_names_every_module_of_the_runtime_once() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    section = page.partition("## The runtime")[2].partition("\n## ")[0]
+    named = re.findall(r"^    ([a-z_]+(?:\.py|/)) ", section, re.MULTILINE)
+    folder = ROOT / "runtime/mlfunc_runtime"
+    files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+    packages = [f"{path.parent.name}/" for path in folder.glob("*/__init__.py")]
+    assert sorted(named) == sorted([*files, *packages])
+
+
 def test_operating_md_names_every_variable_that_a_user_sets() -> None:
     page = (ROOT / "docs/operating.md").read_text()
     keys = leaves(mlfunc_runtime.settings.Serve, "MLFUNC_SERVE_")
