@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _TOLD = 100  # request ids in a log line
+# States in which nothing is predicted, and what callers hear.
 _UNREADY = {"starting": "the model is not loaded yet", "stopped": "the function has stopped"}
 
 
@@ -141,7 +142,7 @@ class Function:
         return Undone(in_flight, hooks, dead_lettered, unloaded)
 
     def dropped(self) -> dict[str, Any]:
-        """What is lost when the process ends now; of the requests whose hooks that are, some."""
+        """What is lost if the process ends now, with the first of the requests whose hooks are."""
         return {
             "in_flight": self.in_flight,
             "hooks": self.backlog.size,
@@ -170,12 +171,12 @@ class Function:
     def _make_processes(self) -> Group:
         from mlfunc_runtime.isolation.group import Group
 
-        group = Group(self.settings, self._slots, self._mailbox, self._served)
+        group = Group(self.settings, self._slots, self._mailbox, self._processes_changed)
         self.metrics.others.append(group.lines)
         return group
 
-    def _served(self, any_process: bool) -> None:
-        """Some slot's process has ended, or serves again."""
+    def _processes_changed(self, any_process: bool) -> None:
+        """A slot's process has ended, or serves again; `any_process`: at least one serves."""
         if self.state in ("ready", "restarting"):
             self.state = "ready" if any_process else "restarting"
         if self._pipeline is not None:

@@ -106,8 +106,9 @@ class Request:
         self.streams: list[Stream] = []
 
     def for_event(self, event: CloudEvent) -> Request:
-        """One event of a batch as a request of its own; what is to happen after the reply happens
-        with this one's.
+        """One event of a batch as a request of its own.
+
+        There is one reply for all, so they share what goes by it: hooks after it, streams, timings.
         """
         part = Request(
             headers=self.headers,

@@ -71,10 +71,10 @@ class Pipeline:
         self.idle = Event()
         self.idle.set()
         self.redelivery = Redelivery(settings.remember, metrics.redelivered)
-        # Requests without a complete reply, and the greenlets of those without any.
+        # Requests whose reply is not out; each with its greenlet until there is a reply to send.
         self._here: dict[Request, Any] = {}
         self._deadlines = Deadlines(self._here, TooLate)
-        self._places = 0
+        self._places = 0  # what they count as: `Request.places`, added up
         self._backlog = backlog
         self._metrics = metrics
         self._timeout = settings.timeout
@@ -113,7 +113,7 @@ class Pipeline:
             self._here[request] = None
 
     def widen(self, request: Request, places: int) -> None:
-        """A request turns out to be so many.
+        """Count a batch of events as so many requests.
 
         Raises:
             Problem: 503, there is no room for them.
@@ -157,7 +157,7 @@ class Pipeline:
         return undone
 
     def _throw(self, request: Request) -> None:
-        """On the hub itself: the request's greenlet waits for something, and now for no more."""
+        """On the hub itself, so that the request's greenlet is waiting for something: it stops."""
         waiting = self._here.get(request)
         if waiting is not None:
             waiting.throw(Stopping)
@@ -217,7 +217,7 @@ class Pipeline:
             self.idle.set()
 
     def _admit(self, deadline: float) -> None:
-        """Refuse at once what would wait too long; wait while hooks of earlier replies pile up."""
+        """Refuse at once what would wait too long; else wait for room in the backlog of hooks."""
         self._refuse_in_vain(deadline)
         if self._backlog.full:
             self._backlog.wait_for_room(max(0.001, deadline - time.perf_counter()))

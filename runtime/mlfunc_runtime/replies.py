@@ -58,8 +58,8 @@ def stream(
     source: Stream, request: Request, *, binary: bool, patience: float | None = None
 ) -> Reply:
     """A generator's items: chunks of bytes, or server-sent events; one JSON array for a client that
-    asks for JSON. `binary` decides where there are no items; `patience` is for how many seconds
-    there may be none.
+    asks for JSON. `binary` decides if there are no items; `patience` is how many seconds the next
+    one may take.
 
     Waits for the first item, so that what fails before it is an ordinary error reply.
     """
