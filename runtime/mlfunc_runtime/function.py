@@ -121,6 +121,10 @@ class Function:
         if self._pipeline is not None and request.entered:
             self._pipeline.sent(request, reply)
 
+    def drain(self) -> None:
+        """Be ready no more; what still comes is answered."""
+        self.state = "draining"
+
     def stop(
         self, deadline: float, last_reply: Callable[[float], object] = lambda _: None
     ) -> Undone:

@@ -105,7 +105,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def _stop(self) -> None:
         if self._stopping.is_set():
             self._stop_at_once()
-        self.function.state = "draining"
+        self.function.drain()
         self._stopping.set()
 
     def _stop_at_once(self) -> NoReturn:

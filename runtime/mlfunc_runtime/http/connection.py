@@ -237,7 +237,8 @@ class Connection:
             reply,
             incoming.request,
             keep=incoming.keep and not last,
-            begun=self._departure.streaming if incoming.modern else None,
+            chunked=incoming.modern,
+            streaming=self._departure.streaming,
         )
 
     def _sent(self, request: Request, reply: Reply) -> None:
