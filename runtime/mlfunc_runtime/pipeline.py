@@ -233,17 +233,18 @@ class Pipeline:
             raise
 
     def _failed(self, error: BaseException, request: Request) -> Reply:
-        fields = {"traceback": user_traceback(error)}
-        _log.error("%s: %s", type(error).__name__, text_of(error), extra={"fields": fields})
+        told = f"{type(error).__name__}: {text_of(error)}"
+        logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
         return problem(function_failed(), request)
 
 
 def _trace(request: Request, reply: Reply) -> None:
-    fields = {
-        "method": request.method,
-        "path": request.path,
-        "status": reply.status,
-        "seconds": round(time.perf_counter() - request.arrived, 6),
-        "request_id": request.id,
-    }
-    _log.debug("request", extra={"fields": fields})
+    logs.event(
+        "request",
+        level=logging.DEBUG,
+        method=request.method,
+        path=request.path,
+        status=reply.status,
+        seconds=round(time.perf_counter() - request.arrived, 6),
+        request_id=request.id,
+    )

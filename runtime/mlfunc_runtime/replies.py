@@ -8,7 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from mlfunc_runtime import codec
+from mlfunc_runtime import codec, logs
 from mlfunc_runtime.errors import Problem, text_of, user_traceback
 from mlfunc_runtime.messages import (
     BINARY,
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlfunc_runtime.streams import Stream
-
-_log = logging.getLogger("mlfunc")
 
 
 def function_failed() -> Problem:
@@ -134,9 +132,8 @@ def _as_event(item: Any) -> bytes:
 
 
 def _broke_off(error: Exception) -> None:
-    fields = {"traceback": user_traceback(error)}
-    told = "the stream broke off: %s: %s"
-    _log.error(told, type(error).__name__, text_of(error), extra={"fields": fields})
+    told = f"the stream broke off: {type(error).__name__}: {text_of(error)}"
+    logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
 
 
 def _error_event(error: Problem, request: Request) -> bytes:

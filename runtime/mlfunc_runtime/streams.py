@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
+from mlfunc_runtime import logs
 from mlfunc_runtime.errors import Problem, user_traceback
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from mlfunc_runtime.executor import Mailbox
 
 _AHEAD = 16  # items
-_log = logging.getLogger("mlfunc")
 
 
 class Stream:
@@ -118,7 +118,8 @@ class Stream:
     def _give_up(self, patience: float | None) -> None:
         self._given_up = time.monotonic()
         told = f"the stream brought nothing for {patience:.3g} s"
-        _log.error("%s: it ends, its slot is held until the generator comes back", told)
+        outlook = "it ends, its slot is held until the generator comes back"
+        logs.event(f"{told}: {outlook}", level=logging.ERROR)
         self.break_off(Problem(504, told))
 
     def _close_source(self) -> BaseException | None:
@@ -134,12 +135,11 @@ class Stream:
         self.running = False
         if self._given_up is not None:
             late = time.monotonic() - self._given_up
-            _log.warning("the generator that was given up came back %.3g s later", late)
+            told = f"the generator that was given up came back {late:.3g} s later"
+            logs.event(told, level=logging.WARNING)
         if self._closed and error is not None:
-            _log.error(
-                "the stream's generator raised after its reader had left",
-                extra={"fields": {"traceback": user_traceback(error)}},
-            )
+            told = "the stream's generator raised after its reader had left"
+            logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
         if not self._ended:
             self._error, self._ended = error, True
         self._changed.set()
