@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from mlfunc_runtime.errors import Problem, SettingsError
-from mlfunc_runtime.settings import seconds
+from mlfunc_runtime.quantities import seconds
 
 if TYPE_CHECKING:
     from mlfunc_runtime.messages import Request
@@ -23,8 +23,8 @@ class Refused(Problem):
 
 
 def deadline(request: Request, timeout: float) -> float:
-    """When the caller stops waiting: after `serve.timeout`, or sooner if it says so. It counts from
-    when it began to send; we, from when we could begin.
+    """When the caller stops waiting (time.perf_counter): after `serve.timeout`, or sooner if it
+    says so. Its limit counts from the head of its request, ours from when all of it was there.
 
     Raises:
         Problem: 400, the header is no duration.
@@ -37,8 +37,8 @@ def deadline(request: Request, timeout: float) -> float:
 
 
 def check_room(places: int, limit: int, predicted: float) -> None:
-    """The hard bound: each request that waits holds memory and a connection. Those that are here
-    take `places`, and are done after `predicted` seconds.
+    """The hard bound, for each request that waits holds memory and a connection: those that are
+    here take `places`, this one included. In `predicted` seconds there may be room again.
 
     Raises:
         Refused: more are here.
@@ -52,7 +52,7 @@ def check_wait(predicted: float, left: float) -> None:
     """Rather no at once than a wait in vain.
 
     Raises:
-        Refused: the prediction would come later than the caller waits, so much later.
+        Refused: `predicted`, seconds until the prediction would be there, is more than is `left`.
 
     """
     if predicted > left:

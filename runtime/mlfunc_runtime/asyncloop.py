@@ -10,6 +10,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from mlfunc_runtime import logs
 from mlfunc_runtime.errors import user_traceback
 from mlfunc_runtime.executor import Result
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.executor import Mailbox
 
-_log = logging.getLogger("mlfunc")
 _ENDS_THE_LOOP = (SystemExit, KeyboardInterrupt)
 
 
@@ -95,8 +95,8 @@ def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     except _ENDS_THE_LOOP as error:
-        fields = {"traceback": user_traceback(error)}
-        _log.error("a task raised %s", type(error).__name__, extra={"fields": fields})
+        told = f"a task raised {type(error).__name__}"
+        logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
 
 
 async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 _HOOK = "after_response"
 _STOPPED = "the function stopped before it was done"
-# A hook that is told to end may clean up; beyond that it is left behind.
+# A hook that is told to end may clean up for so many seconds; then it is left behind.
 _CLEAN_UP = 0.2
-_LONGEST_PAUSE = 3600.0
+_LONGEST_PAUSE = 3600.0  # seconds between two tries
 
 
 class GivenUp(NamedTuple):

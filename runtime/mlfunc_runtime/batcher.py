@@ -37,10 +37,10 @@ _LEARN_EVERY = 0.001
 # Of what was foretold: a batch that raised takes its time, and then that of each by itself.
 _ONE_BY_ONE = 1.5
 # The hub's timers may fire so much early: they count from when the hub last looked at the clock.
-_TIMER = 0.01
-# Seconds: of a batch that is over in no time, and of a wait that need not be foretold.
-_QUICK, _SOON = 0.0005, 0.01
-_NEWEST = 0.1
+_EARLY = 0.01
+_QUICK = 0.0005  # seconds of a batch for which it does not pay to wake a slot at once
+_SOON = 0.01  # seconds of a wait that is not worth foretelling
+_NEWEST = 0.1  # how much the newest batch counts in a moving average
 _LATE = "its turn came too late for its deadline"
 
 
@@ -64,7 +64,8 @@ class Batcher:
         works = {slot: partial(self._work, run) for slot, run in runs.items()}
         self._collators = _collators(runs, prepare, self._work) if prepare else []
         hands = {each.thread: each.hand_over for each in self._collators} or works
-        # What a thread does that is woken: it takes batches and hands each to who runs it.
+        # Who takes batches out of the queue, slots or the collators in front of them, and what each
+        # does when it is woken: it takes batches, and hands each to who runs it.
         self._serves = {taker: partial(self._serve, taker, hand) for taker, hand in hands.items()}
         self._mailbox = mailbox
         self._metrics = metrics
@@ -79,8 +80,8 @@ class Batcher:
         self._hub: Any = get_hub()
         # A moving average of what a batch takes, in seconds: slow until it is known to be quick.
         self._busy = 1.0
-        self._waking = False
-        self.coming = 0
+        self._waking = False  # a slot is to be woken at the end of this turn of the hub
+        self.coming = 0  # requests on their way to the queue: in before_predict
 
     @property
     def waiting(self) -> int:
@@ -89,9 +90,9 @@ class Batcher:
 
     def predicted_wait(self) -> float:
         """Seconds until a request that comes now would have its prediction; 0 while it would not
-        wait for long, or nothing was learned yet. `coming` requests are on their way to the queue.
+        wait for long, or nothing was learned yet.
 
-        How long it takes until a slot is ready again nobody knows: it does not count.
+        Slots whose process is started anew do not count: nobody knows how long that takes.
         """
         waiting = self._waiting
         ahead = waiting.count + self.coming
@@ -159,7 +160,7 @@ class Batcher:
         with self._lock:
             waited = self._waiting.forget(item)
         if waited:
-            late = time.perf_counter() > item.deadline - _TIMER
+            late = time.perf_counter() > item.deadline - _EARLY
             self._metrics.dropped["deadline" if late else "cancelled"] += 1
         return waited
 
@@ -229,7 +230,7 @@ class Batcher:
         now = time.perf_counter()
         busy = now - started
         with self._lock:
-            self._busy += _NEWEST * (now - started - self._busy)
+            self._busy += _NEWEST * (busy - self._busy)
             self._load.end(batch)
             if now - self._learned > _LEARN_EVERY and self._is_telling(batch, busy):
                 self._learned = now

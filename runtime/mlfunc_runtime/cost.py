@@ -12,17 +12,20 @@ from __future__ import annotations
 from math import sqrt
 from typing import cast
 
+# Batches that must have run before anything is decided by what they cost.
 _ENOUGH = 5
+# With each batch, what all before it count for becomes less by this factor.
 _FORGET = 0.99
 # When all that ran lately took much longer, or much less, than foretold, it is another model now.
 _DRIFTED = (0.67, 1.5)
 _AFTER_DRIFT = 0.02
 # Of what the data say, relative: a direction they say nothing about stays where it was.
 _INERTIA = 0.003
-_BEND_PRIOR = 5.0
+# The bend at a knot is an average of so many batches, at most, and of so many that it was 1 for.
 _BEND_MEMORY = 20.0
+_BEND_PRIOR = 5.0
 _BEND_LIMITS = (0.25, 4.0)
-_SWEEPS = 30
+_SWEEPS = 30  # of coordinate descent
 # Batches between two solutions, which take 30 us; while little is known, each one counts.
 _EACH = 8
 _Terms = tuple[float, float, float]

@@ -26,7 +26,7 @@ import orjson
 from gevent.event import Event
 from gevent.timeout import Timeout
 
-from mlfunc_runtime import codec
+from mlfunc_runtime import codec, logs
 from mlfunc_runtime.messages import Reply
 from mlfunc_runtime.protocols import cloudevents
 from mlfunc_runtime.stages import Stage
@@ -42,9 +42,8 @@ EVENT_TYPE = "dev.mlfunc.hook.undone"
 _NAMESPACE = UUID("5d0d8f0a-6a34-5c19-9f2e-0d2a3c1b7e44")
 _AT_ONCE = 8
 _TRIES = 2
-_SECONDS = 2.0
-_LAST_WORDS = 1.0
-_log = logging.getLogger("mlfunc")
+_SECONDS = 2.0  # for one try
+_LAST_WORDS = 1.0  # seconds for those that are cut off to be told of
 
 
 class DeadLetters:
@@ -97,9 +96,9 @@ class DeadLetters:
         fields = {"request_id": work.request.id, "payload": letter_id(work.request, hook)}
         if failure:
             told = f"{hook} is lost, the dead letters did not take it: {failure}"
-            _log.error(told, extra={"fields": fields})
+            logs.event(told, level=logging.ERROR, **fields)
         else:
-            _log.warning("%s is in the dead letters", hook, extra={"fields": fields})
+            logs.event(f"{hook} is in the dead letters", level=logging.WARNING, **fields)
         del self._sending[work]
         if not self._sending:
             self._idle.set()

@@ -47,7 +47,7 @@ class Deadlines:
             self._timer = None
 
     def _ring(self) -> None:
-        """On the hub itself: whoever is late waits for something, and now for no more."""
+        """On the hub itself, so that whoever is late is waiting for something: it stops."""
         self._clear()
         now = time.perf_counter()
         for request, waiting in list(self._here.items()):

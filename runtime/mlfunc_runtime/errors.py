@@ -3,8 +3,7 @@ startup error.
 
 Exception
 ├── Problem            a request is refused or failed; becomes application/problem+json
-└── StartupError       the function cannot start; becomes one line, the user's traceback and exit
-code 1
+└── StartupError       the function cannot start; becomes a log line and exit code 1
     └── SettingsError  mlfunc.yaml or an environment variable is wrong; exit code 2
 """
 

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from gevent import get_hub
 from gevent.event import Event
 
+from mlfunc_runtime import logs
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
-_log = logging.getLogger("mlfunc")
 
 
 class Mailbox:
@@ -110,8 +111,8 @@ class Slot:
                 call()
             except BaseException:
                 # The thread must live: whatever is given to the slot later would wait for ever.
-                fields = {"traceback": traceback.format_exc()}
-                _log.error("a call in %s raised", self.name, extra={"fields": fields})
+                told = f"a call in {self.name} raised"
+                logs.event(told, level=logging.ERROR, traceback=traceback.format_exc())
             self._clock = (self.busy_seconds, None)
 
 

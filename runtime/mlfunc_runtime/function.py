@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import logging
 import time
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from mlfunc_runtime import ending, loader, logs, protocols
+from mlfunc_runtime import ending, loader, logs, warmup
 from mlfunc_runtime.asyncloop import AsyncLoop
 from mlfunc_runtime.backlog import Backlog
 from mlfunc_runtime.context import Context
@@ -17,24 +15,23 @@ from mlfunc_runtime.deadletter import DeadLetters
 from mlfunc_runtime.ending import Undone
 from mlfunc_runtime.errors import Problem, StartupError, user_traceback
 from mlfunc_runtime.executor import Mailbox, Result, Slot, call_in
-from mlfunc_runtime.messages import Reply, Request
 from mlfunc_runtime.metrics import Metrics
 from mlfunc_runtime.pipeline import Pipeline
 from mlfunc_runtime.replies import problem
 from mlfunc_runtime.startup import Startup
-from mlfunc_runtime.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlfunc_runtime.isolation.group import Group
-    from mlfunc_runtime.loader import Example, Predictor
+    from mlfunc_runtime.loader import Predictor
+    from mlfunc_runtime.messages import Reply, Request
     from mlfunc_runtime.methods import Hook
     from mlfunc_runtime.settings import Settings
 
 T = TypeVar("T")
-_WARM_UP_ITEMS = 2
 _TOLD = 100  # request ids in a log line
+# States in which nothing is predicted, and what callers hear.
 _UNREADY = {"starting": "the model is not loaded yet", "stopped": "the function has stopped"}
 
 
@@ -97,7 +94,7 @@ class Function:
         self.startup.done("load")
         self._pipeline = self._make_pipeline(predictor)
         self._count_stages(self._pipeline)
-        self._warm_up(predictor)
+        self._warm_up(self._pipeline)
         self.startup.done("warmup")
         self._ready()
 
@@ -121,8 +118,12 @@ class Function:
 
     def sent(self, request: Request, reply: Reply) -> None:
         """The reply is out, or the caller is gone."""
-        if self._pipeline is not None and request.admitted:
+        if self._pipeline is not None and request.entered:
             self._pipeline.sent(request, reply)
+
+    def drain(self) -> None:
+        """Be ready no more; what still comes is answered."""
+        self.state = "draining"
 
     def stop(
         self, deadline: float, last_reply: Callable[[float], object] = lambda _: None
@@ -145,7 +146,7 @@ class Function:
         return Undone(in_flight, hooks, dead_lettered, unloaded)
 
     def dropped(self) -> dict[str, Any]:
-        """What is lost when the process ends now; of the requests whose hooks that are, some."""
+        """What is lost if the process ends now, with the first of the requests whose hooks are."""
         return {
             "in_flight": self.in_flight,
             "hooks": self.backlog.size,
@@ -174,12 +175,12 @@ class Function:
     def _make_processes(self) -> Group:
         from mlfunc_runtime.isolation.group import Group
 
-        group = Group(self.settings, self._slots, self._mailbox, self._served)
+        group = Group(self.settings, self._slots, self._mailbox, self._processes_changed)
         self.metrics.others.append(group.lines)
         return group
 
-    def _served(self, any_process: bool) -> None:
-        """Some slot's process has ended, or serves again."""
+    def _processes_changed(self, any_process: bool) -> None:
+        """A slot's process has ended, or serves again; `any_process`: at least one serves."""
         if self.state in ("ready", "restarting"):
             self.state = "ready" if any_process else "restarting"
         if self._pipeline is not None:
@@ -220,30 +221,12 @@ class Function:
         if inspect.iscoroutine(result):
             self._async_loop.run_blocking(result)
 
-    def _warm_up(self, predictor: Predictor) -> None:
-        """One prediction with `example`, the hooks around it included; one in each process."""
-        try:
-            if predictor.example is not None:
-                logs.event("warming up with `example`", phase="warming")
-                self._predict_example(predictor, predictor.example)
+    def _warm_up(self, pipeline: Pipeline) -> None:
+        """One prediction here, and one in each of the predictor's processes."""
+        with warmup.told_as_startup_error():
+            warmup.predict_example(pipeline)
             for settled in self._processes.settle() if self._processes is not None else ():
                 settled.get()
-        except StartupError:
-            raise
-        except Problem as refused:
-            if refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise StartupError(f"the warm-up with `example` failed: {refused}") from refused
-            hint = "`example` must be an input that before_predict and predict take"
-            raise StartupError(f"`example` was refused: {refused}", hint) from refused
-        except (Exception, SystemExit) as error:
-            told = f"the warm-up with `example` raised {type(error).__name__}: {error}"
-            raise StartupError(told) from error
-
-    def _predict_example(self, predictor: Predictor, example: Example) -> None:
-        assert self._pipeline is not None  # noqa: S101 - made just before
-        request = _example_request(example, needs_event=predictor.needs_event)
-        arguments = protocols.of(request).decode(request, predictor.wire)
-        _take_some(self._pipeline.run(request, arguments))
 
     def _ready(self) -> None:
         if self.state != "starting":  # it was told to stop in this very moment
@@ -292,22 +275,3 @@ def _unloaded(call: Result[None], deadline: float) -> bool:
         told = f"unload raised {type(error).__name__}: {error}"
         logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
     return True
-
-
-def _example_request(example: Example, *, needs_event: bool) -> Request:
-    headers = {"content-type": example.content_type}
-    if needs_event:
-        headers |= {
-            "ce-specversion": "1.0",
-            "ce-id": "warm-up",
-            "ce-source": "/mlfunc/warm-up",
-            "ce-type": "dev.mlfunc.warm-up",
-        }
-    return Request(example.body, headers)
-
-
-def _take_some(result: Any) -> None:
-    if isinstance(result, Stream):
-        for _ in itertools.islice(result, _WARM_UP_ITEMS):
-            pass
-        result.close()

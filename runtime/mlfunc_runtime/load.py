@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from mlfunc_runtime.batches import Item
     from mlfunc_runtime.cost import Cost
 
-# Of a moving average: how much the newest batch counts.
-_NEWEST = 0.1
+_NEWEST = 0.1  # how much the newest batch counts in a moving average
 
 
 class Load:
-    """What runs now, and what batches have been like. `slots` take batches now, one at least."""
+    """What runs now, and what batches have been like.
+
+    `slots` is how many take batches at present, one at least.
+    """
 
     def __init__(self, cost: Cost, max_size: int, slots: int) -> None:
         self.slots = slots

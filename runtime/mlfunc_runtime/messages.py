@@ -26,6 +26,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _REFUSED = re.compile(r"q=0(\.0*)?")
 STAGES = ("queue", "before", "predict", "after")
+CLIENT_GONE = 499  # nginx's status: no client ever sees it, metrics do
 
 
 class Gone(BaseException):
@@ -46,7 +47,6 @@ class Request:
     """
 
     __slots__ = (
-        "admitted",
         "arrived",
         "asked",
         "begun",
@@ -54,14 +54,15 @@ class Request:
         "cancelled",
         "data",
         "deadline",
+        "entered",
         "event",
         "headers",
         "id",
-        "kept",
         "method",
         "path",
         "places",
         "query",
+        "remembered",
         "state",
         "streams",
         "timings",
@@ -92,17 +93,22 @@ class Request:
         self.event: CloudEvent | None = None
         self.state: dict[str, Any] = {}
         self.cancelled = False
-        self.admitted = False
-        self.begun = False  # a slot has taken it: it is done to its end, hooks included
-        self.kept = False  # an event's answer is wanted without its client: for when it comes again
-        self.places = 1  # of those who may be here at once: a batch of events takes one for each
+        # The pipeline counts it: `sent` is to be called.
+        self.entered = False
+        # A slot has taken it: it is done to its end, hooks included, though its client leaves.
+        self.begun = False
+        # Its answer is kept for when the event comes again: nothing of it is cut short.
+        self.remembered = False
+        # How many of the requests that may be here at once it counts as: a batch, one per event.
+        self.places = 1
         self.timings = Timings()
         self.when_sent: list[Work] = []
         self.streams: list[Stream] = []
 
     def for_event(self, event: CloudEvent) -> Request:
-        """One event of a batch as a request of its own; what is to happen after the reply happens
-        with this one's.
+        """One event of a batch as a request of its own.
+
+        There is one reply for all, so they share what goes by it: hooks after it, streams, timings.
         """
         part = Request(
             headers=self.headers,

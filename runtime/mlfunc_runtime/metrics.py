@@ -11,7 +11,7 @@ import resource
 import time
 from bisect import bisect_left
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlfunc_runtime.messages import STAGES
 
@@ -112,38 +112,39 @@ class Metrics:
         return ("\n".join(self._lines()) + "\n").encode()
 
     def _lines(self) -> Iterator[str]:
-        yield from _head("mlfunc_requests_total", "counter", "Replies by status code.")
-        for code, count in sorted(self.requests.items()):
-            yield f'mlfunc_requests_total{{code="{code}"}} {count}'
-        yield from _head(
-            "mlfunc_request_seconds",
-            "histogram",
-            "From the request's arrival to the end of its reply.",
-        )
-        yield from self.request_seconds.lines("mlfunc_request_seconds")
-        yield from _head("mlfunc_stage_seconds", "histogram", "Time of a request in each stage.")
-        for stage, histogram in self.stage_seconds.items():
-            yield from histogram.lines("mlfunc_stage_seconds", f'stage="{stage}"')
-        yield from _head("mlfunc_batch_size", "histogram", "Requests in one call of predict.")
-        yield from self.batch_size.lines("mlfunc_batch_size")
-        yield from _head("mlfunc_batch_seconds", "histogram", "Time that one batch held its slot.")
-        yield from self.batch_seconds.lines("mlfunc_batch_seconds")
+        yield from self._requests()
+        yield from self._batches()
         yield from self._turned_away()
         yield from self._counters()
         yield from self._after_replies()
+        yield from self._stages()
         yield from self._gauges()
         for lines in self.others:
             yield from lines()
 
-    def _turned_away(self) -> Iterator[str]:
-        yield from _head("mlfunc_refused_total", "counter", "Requests refused with 503 on arrival.")
-        for reason, count in self.refused.items():
-            yield f'mlfunc_refused_total{{reason="{reason}"}} {count}'
-        yield from _head(
-            "mlfunc_dropped_total", "counter", "Requests that left the queue unserved."
+    def _requests(self) -> Iterator[str]:
+        codes = dict(sorted(self.requests.items()))
+        yield from labelled(
+            "mlfunc_requests_total", "counter", "Replies by status code.", "code", codes
         )
-        for reason, count in self.dropped.items():
-            yield f'mlfunc_dropped_total{{reason="{reason}"}} {count}'
+        text = "From the request's arrival to the end of its reply."
+        yield from _head("mlfunc_request_seconds", "histogram", text)
+        yield from self.request_seconds.lines("mlfunc_request_seconds")
+        yield from _head("mlfunc_stage_seconds", "histogram", "Time of a request in each stage.")
+        for stage, histogram in self.stage_seconds.items():
+            yield from histogram.lines("mlfunc_stage_seconds", f'stage="{stage}"')
+
+    def _batches(self) -> Iterator[str]:
+        yield from _head("mlfunc_batch_size", "histogram", "Requests in one call of predict.")
+        yield from self.batch_size.lines("mlfunc_batch_size")
+        yield from _head("mlfunc_batch_seconds", "histogram", "Time that one batch held its slot.")
+        yield from self.batch_seconds.lines("mlfunc_batch_seconds")
+
+    def _turned_away(self) -> Iterator[str]:
+        text = "Requests refused with 503 on arrival."
+        yield from labelled("mlfunc_refused_total", "counter", text, "reason", self.refused)
+        text = "Requests that left the queue unserved."
+        yield from labelled("mlfunc_dropped_total", "counter", text, "reason", self.dropped)
 
     def _counters(self) -> Iterator[str]:
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -177,20 +178,18 @@ class Metrics:
             "mlfunc_redelivered_total": ("Events that came again.", self.redelivered),
         }
         for name, (text, outcomes) in by_outcome.items():
-            yield from _head(name, "counter", text)
-            for outcome, count in outcomes.items():
-                yield f'{name}{{outcome="{outcome}"}} {count}'
+            yield from labelled(name, "counter", text, "outcome", outcomes)
+
+    def _stages(self) -> Iterator[str]:
         read = {stage: counts() for stage, counts in self.stages.items()}
         for index, state in enumerate(("running", "waiting")):
-            name = f"mlfunc_stage_{state}"
-            yield from _head(name, "gauge", f"Requests {state} in each stage.")
-            for stage, counts in read.items():
-                yield f'{name}{{stage="{stage}"}} {counts[index]}'
+            counts = {stage: both[index] for stage, both in read.items()}
+            text = f"Requests {state} in each stage."
+            yield from labelled(f"mlfunc_stage_{state}", "gauge", text, "stage", counts)
 
     def _gauges(self) -> Iterator[str]:
-        yield from _head("mlfunc_startup_seconds", "gauge", "The phases of this process's start.")
-        for phase, seconds in self.startup.items():
-            yield f'mlfunc_startup_seconds{{phase="{phase}"}} {seconds}'
+        text = "The phases of this process's start."
+        yield from labelled("mlfunc_startup_seconds", "gauge", text, "phase", self.startup)
         process: dict[str, Callable[[], float]] = {
             "process_resident_memory_bytes": _resident_bytes,
             "process_start_time_seconds": lambda: self._started,
@@ -214,8 +213,18 @@ _GAUGES = {
 
 
 def _head(name: str, kind: str, text: str) -> Iterator[str]:
+    """What comes before the samples of a metric."""
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {kind}"
+
+
+def labelled(
+    name: str, kind: str, text: str, label: str, values: Mapping[Any, float]
+) -> Iterator[str]:
+    """A metric with one sample for each value of its label."""
+    yield from _head(name, kind, text)
+    for of, value in values.items():
+        yield f'{name}{{{label}="{of}"}} {value}'
 
 
 def _resident_bytes() -> float:

@@ -22,7 +22,7 @@ from mlfunc_runtime.around import Around
 from mlfunc_runtime.batcher import Batcher
 from mlfunc_runtime.deadlines import Deadlines
 from mlfunc_runtime.errors import Problem, text_of, user_traceback
-from mlfunc_runtime.messages import Gone, Reply
+from mlfunc_runtime.messages import CLIENT_GONE, Gone, Reply
 from mlfunc_runtime.redelivery import Redelivery
 from mlfunc_runtime.replies import function_failed, problem
 from mlfunc_runtime.streams import Stream
@@ -71,10 +71,10 @@ class Pipeline:
         self.idle = Event()
         self.idle.set()
         self.redelivery = Redelivery(settings.remember, metrics.redelivered)
-        # Requests without a complete reply, and the greenlets of those without any.
+        # Requests whose reply is not out; each with its greenlet until there is a reply to send.
         self._here: dict[Request, Any] = {}
         self._deadlines = Deadlines(self._here, TooLate)
-        self._places = 0
+        self._places = 0  # what they count as: `Request.places`, added up
         self._backlog = backlog
         self._metrics = metrics
         self._timeout = settings.timeout
@@ -113,7 +113,7 @@ class Pipeline:
             self._here[request] = None
 
     def widen(self, request: Request, places: int) -> None:
-        """A request turns out to be so many.
+        """Count a batch of events as so many requests.
 
         Raises:
             Problem: 503, there is no room for them.
@@ -157,7 +157,7 @@ class Pipeline:
         return undone
 
     def _throw(self, request: Request) -> None:
-        """On the hub itself: the request's greenlet waits for something, and now for no more."""
+        """On the hub itself, so that the request's greenlet is waiting for something: it stops."""
         waiting = self._here.get(request)
         if waiting is not None:
             waiting.throw(Stopping)
@@ -189,7 +189,7 @@ class Pipeline:
                 allowed = request.deadline - request.asked
                 return problem(Problem(504, f"no answer within {allowed:.3g} s"), request)
             case Gone():
-                return Reply(status=499)
+                return Reply(status=CLIENT_GONE)
             case Stopping():
                 stopping = Problem(503, _STOPPING, headers={"Retry-After": "1"})
                 return problem(stopping, request)
@@ -205,7 +205,7 @@ class Pipeline:
             return self._failed(error, request)
 
     def _enter(self, request: Request) -> None:
-        request.admitted = True
+        request.entered = True
         self._here[request] = getcurrent()
         self._places += request.places
         self.idle.clear()
@@ -217,7 +217,7 @@ class Pipeline:
             self.idle.set()
 
     def _admit(self, deadline: float) -> None:
-        """Refuse at once what would wait too long; wait while hooks of earlier replies pile up."""
+        """Refuse at once what would wait too long; else wait for room in the backlog of hooks."""
         self._refuse_in_vain(deadline)
         if self._backlog.full:
             self._backlog.wait_for_room(max(0.001, deadline - time.perf_counter()))
@@ -233,17 +233,18 @@ class Pipeline:
             raise
 
     def _failed(self, error: BaseException, request: Request) -> Reply:
-        fields = {"traceback": user_traceback(error)}
-        _log.error("%s: %s", type(error).__name__, text_of(error), extra={"fields": fields})
+        told = f"{type(error).__name__}: {text_of(error)}"
+        logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
         return problem(function_failed(), request)
 
 
 def _trace(request: Request, reply: Reply) -> None:
-    fields = {
-        "method": request.method,
-        "path": request.path,
-        "status": reply.status,
-        "seconds": round(time.perf_counter() - request.arrived, 6),
-        "request_id": request.id,
-    }
-    _log.debug("request", extra={"fields": fields})
+    logs.event(
+        "request",
+        level=logging.DEBUG,
+        method=request.method,
+        path=request.path,
+        status=reply.status,
+        seconds=round(time.perf_counter() - request.arrived, 6),
+        request_id=request.id,
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.protocols.cloudevents import Message
 
-Key = tuple[str, str]
+Key = tuple[str, str]  # source and id
 _BYTES = 32 * 2**20
 # What an entry costs beside its texts: the tuples, strings and the place in the dict.
 _ENTRY = 1024

@@ -8,7 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from mlfunc_runtime import codec
+from mlfunc_runtime import codec, logs
 from mlfunc_runtime.errors import Problem, text_of, user_traceback
 from mlfunc_runtime.messages import (
     BINARY,
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlfunc_runtime.streams import Stream
-
-_log = logging.getLogger("mlfunc")
 
 
 def function_failed() -> Problem:
@@ -58,8 +56,8 @@ def stream(
     source: Stream, request: Request, *, binary: bool, patience: float | None = None
 ) -> Reply:
     """A generator's items: chunks of bytes, or server-sent events; one JSON array for a client that
-    asks for JSON. `binary` decides where there are no items; `patience` is for how many seconds
-    there may be none.
+    asks for JSON. `binary` decides if there are no items; `patience` is how many seconds the next
+    one may take.
 
     Waits for the first item, so that what fails before it is an ordinary error reply.
     """
@@ -134,9 +132,8 @@ def _as_event(item: Any) -> bytes:
 
 
 def _broke_off(error: Exception) -> None:
-    fields = {"traceback": user_traceback(error)}
-    told = "the stream broke off: %s: %s"
-    _log.error(told, type(error).__name__, text_of(error), extra={"fields": fields})
+    told = f"the stream broke off: {type(error).__name__}: {text_of(error)}"
+    logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
 
 
 def _error_event(error: Problem, request: Request) -> bytes:

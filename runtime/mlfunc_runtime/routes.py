@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.function import Function
 
-_LIVENESS, _READINESS = _HEALTH = ("/health/liveness", "/health/readiness")
+_LIVENESS = "/health/liveness"
+_HEALTH = (_LIVENESS, "/health/readiness")
 
 
 class Routes:

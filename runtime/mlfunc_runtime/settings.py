@@ -17,23 +17,11 @@ import msgspec
 import yaml
 
 from mlfunc_runtime.errors import SettingsError
+from mlfunc_runtime.quantities import Duration, Size, limit, seconds, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|k|M|G|)")
-_BYTES = {
-    "B": 1,
-    "": 1,
-    "KiB": 2**10,
-    "MiB": 2**20,
-    "GiB": 2**30,
-    "k": 10**3,
-    "M": 10**6,
-    "G": 10**9,
-}
 _PREFIX = "MLFUNC_SERVE_"
 # What Kubernetes adds to every container for a Service that is called mlfunc-serve.
 _SERVICE_LINK = re.compile(r"(SERVICE|PORT)(_|$)")
@@ -41,7 +29,6 @@ _SERVICE_LINK = re.compile(r"(SERVICE|PORT)(_|$)")
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Duration = str | int | float
 Isolation = Literal["thread", "process"]
 Compile = Literal["none", "trace", "inductor"]
 # Where a key of `serve` stands, and what fits there.
@@ -55,7 +42,9 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class HookLimits(msgspec.Struct, frozen=True):
-    """Bounds of `after_response`: at once, waiting or running in all, seconds for one; tries."""
+    """Bounds of `after_response`: how many run at once, or wait and run in all; how long one may
+    take; how often one that raised is tried again, and how soon.
+    """
 
     concurrency: Positive = 64
     backlog: Positive = 1000
@@ -67,7 +56,7 @@ class HookLimits(msgspec.Struct, frozen=True):
 class Process(msgspec.Struct, frozen=True):
     """Bounds of the predictor's own process: bytes in RAM, seconds for one call of `predict`."""
 
-    memory: str | int | None = None
+    memory: Size | None = None
     timeout: Duration = "2m"
 
 
@@ -80,7 +69,7 @@ class Serve(msgspec.Struct, frozen=True):
     timeout: Duration = "60s"
     chunk_timeout: Duration = "60s"
     drain: Duration = "30s"
-    max_body: str | int = "64MiB"
+    max_body: Size = "64MiB"
     isolation: Isolation = "thread"
     process: Process = Process()
     compile: Compile = "none"
@@ -168,31 +157,12 @@ def read(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def seconds(value: Duration, key: str) -> float:
-    """`60s`, `2m`, `500ms` or a number, as seconds."""
-    match = _DURATION.fullmatch(str(value).strip())
-    if match is None:
-        raise SettingsError(f"{key}: {value!r} is no duration", "write it like 60s, 2m or 500ms")
-    return float(match[1]) * _SECONDS[match[2]]
+def from_process() -> Settings:
+    """Read the settings of this very process."""
+    return read(os.environ)
 
 
-def _limit(value: Duration, key: str) -> float:
-    """A duration in which something can be done."""
-    limit = seconds(value, key)
-    if not limit:
-        raise SettingsError(f"{key}: {value!r} would let nothing be done", "give it more than 0")
-    return limit
-
-
-def size(value: str | int, key: str) -> int:
-    """`64MiB`, `1GiB` or a number, as bytes."""
-    match = _SIZE.fullmatch(str(value).strip())
-    if match is None:
-        raise SettingsError(f"{key}: {value!r} is no size", "write it like 64MiB or 1GiB")
-    return int(match[1]) * _BYTES[match[2]]
-
-
-def _memory(value: str | int | None) -> int | None:
+def _memory(value: Size | None) -> int | None:
     return None if value is None else size(value, "serve.process.memory")
 
 
@@ -210,17 +180,17 @@ def _settings(project: Project, folder: Path, environ: Mapping[str, str]) -> Set
         slots=serve.slots,
         batch=serve.batch.max_size,
         concurrency=serve.concurrency,
-        timeout=_limit(serve.timeout, "serve.timeout"),
-        chunk_timeout=_limit(serve.chunk_timeout, "serve.chunk_timeout"),
+        timeout=limit(serve.timeout, "serve.timeout"),
+        chunk_timeout=limit(serve.chunk_timeout, "serve.chunk_timeout"),
         drain=seconds(serve.drain, "serve.drain"),
         max_body=size(serve.max_body, "serve.max_body"),
         isolation=serve.isolation,
         process_memory=_memory(serve.process.memory),
-        process_timeout=_limit(serve.process.timeout, "serve.process.timeout"),
+        process_timeout=limit(serve.process.timeout, "serve.process.timeout"),
         compile=serve.compile,
         hook_concurrency=serve.hooks.concurrency,
         hook_backlog=serve.hooks.backlog,
-        hook_timeout=_limit(serve.hooks.timeout, "serve.hooks.timeout"),
+        hook_timeout=limit(serve.hooks.timeout, "serve.hooks.timeout"),
         hook_retries=serve.hooks.retries,
         hook_backoff=seconds(serve.hooks.backoff, "serve.hooks.backoff"),
         dead_letter=_dead_letter(project, environ),
@@ -341,8 +311,3 @@ def _convert(value: Any, kind: Any, where: str, *, strict: bool = True) -> Any:
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         hint = f"there are {', '.join(choices)}" if choices else ""
         raise SettingsError(f"{where}: {error}", hint) from None
-
-
-def from_process() -> Settings:
-    """Read the settings of this very process."""
-    return read(os.environ)

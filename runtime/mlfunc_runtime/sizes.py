@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     # Arguments of predict in, size and key out: requests share a batch if their keys are equal.
     Weigh = Callable[[Mapping[str, Any]], tuple[float, object]]
 
-_LEAST = 1e-3
+_LEAST = 1e-3  # so that nothing is divided by 0
 _PLAIN = frozenset((str, bytes, list))
 _SEQUENCES = (str, bytes, bytearray, memoryview, list, tuple)
 

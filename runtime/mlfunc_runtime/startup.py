@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 
-PHASES = ("spawn", "runtime", "import", "load", "warmup")
-
 
 class Startup:
     """Made at the first line of Python: what came before is `spawn`.

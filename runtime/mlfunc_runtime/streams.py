@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
+from mlfunc_runtime import logs
 from mlfunc_runtime.errors import Problem, user_traceback
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.executor import Mailbox
 
-_AHEAD = 16
-_log = logging.getLogger("mlfunc")
+_AHEAD = 16  # items
 
 
 class Stream:
@@ -36,8 +36,9 @@ class Stream:
         self._room: SimpleQueue[bool] = SimpleQueue()
         self._changed = Event()
         self.running = True
-        self._ended = self._closed = False
-        self._given_up: float | None = None
+        self._ended = False  # the reader gets no more items
+        self._closed = False  # it wants none
+        self._given_up: float | None = None  # when, if nothing came for too long
         self._error: BaseException | None = None
         self._keep = False
         self.items: list[Any] = []
@@ -117,7 +118,8 @@ class Stream:
     def _give_up(self, patience: float | None) -> None:
         self._given_up = time.monotonic()
         told = f"the stream brought nothing for {patience:.3g} s"
-        _log.error("%s: it ends, its slot is held until the generator comes back", told)
+        outlook = "it ends, its slot is held until the generator comes back"
+        logs.event(f"{told}: {outlook}", level=logging.ERROR)
         self.break_off(Problem(504, told))
 
     def _close_source(self) -> BaseException | None:
@@ -133,12 +135,11 @@ class Stream:
         self.running = False
         if self._given_up is not None:
             late = time.monotonic() - self._given_up
-            _log.warning("the generator that was given up came back %.3g s later", late)
+            told = f"the generator that was given up came back {late:.3g} s later"
+            logs.event(told, level=logging.WARNING)
         if self._closed and error is not None:
-            _log.error(
-                "the stream's generator raised after its reader had left",
-                extra={"fields": {"traceback": user_traceback(error)}},
-            )
+            told = "the stream's generator raised after its reader had left"
+            logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
         if not self._ended:
             self._error, self._ended = error, True
         self._changed.set()

@@ -82,7 +82,7 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.function.state = "draining"
+        self.function.drain()
         self.function.stop(time.monotonic() + self.function.settings.drain)
 
     @property

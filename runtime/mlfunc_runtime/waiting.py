@@ -22,6 +22,7 @@ _WINDOW = 64
 _HOP = 50e-6
 # A batch is formed anew so often, each time without those it would make late.
 _TRIES = 3
+# The queue is swept when it holds more given up items than live ones, and this many.
 _SPARSE = 64
 
 

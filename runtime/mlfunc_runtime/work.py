@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlfunc_runtime import logs
 from mlfunc_runtime.errors import user_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlfunc_runtime.messages import Request
-
-_log = logging.getLogger("mlfunc")
 
 
 class Work:
@@ -51,4 +49,4 @@ def tell(level: int, message: str, work: Work, ended: Ended) -> None:
         fields["event_id"] = work.request.event.get_id()
     if ended.error is not None:
         fields["traceback"] = user_traceback(ended.error)
-    _log.log(level, message, extra={"fields": fields})
+    logs.event(message, level=level, **fields)

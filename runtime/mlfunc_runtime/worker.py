@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from mlfunc_runtime.http.exchange import Routes as AnyRoutes
 
 UNDONE = 3
-# The last words may take a second or two beyond the deadline.
+# Seconds beyond `serve.drain` after which the process ends, whatever holds it up: the last log
+# lines may take a second or two of them.
 _TOO_LONG = 5.0
 
 
@@ -47,7 +48,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     exit_code = 0
 
     def serves(self, function: Function) -> None:
-        """What to serve; to be called before `init_process`."""
+        """Serve `function`; to be called before `init_process`."""
         self._stopping = Event()
         self.function = function
         limits = Limits(max_body=function.settings.max_body)
@@ -104,7 +105,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def _stop(self) -> None:
         if self._stopping.is_set():
             self._stop_at_once()
-        self.function.state = "draining"
+        self.function.drain()
         self._stopping.set()
 
     def _stop_at_once(self) -> NoReturn:
@@ -123,11 +124,12 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         )
 
     def _drain(self, server: _Listener) -> None:
-        """Requests, hooks and what has to be told of them, within `serve.drain`. Metrics can be
-        read to the end.
+        """Answer requests, run hooks, and tell what was not done, all within `serve.drain`.
+
+        Metrics can be read to the end.
         """
         function = self.function
-        if self.exit_code:
+        if self.exit_code:  # it never started
             return
         deadline = time.monotonic() + function.settings.drain
         # A hook that computes for ever holds up the hub and its timers, but not a thread.

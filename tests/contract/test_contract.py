@@ -11,6 +11,7 @@ from typing import Any
 import mlfunc
 import mlfunc.function
 import mlfunc_runtime
+import mlfunc_runtime.quantities
 import mlfunc_runtime.settings
 import msgspec
 import pytest
@@ -63,13 +64,13 @@ def test_what_the_runtime_reads_of_mlfunc_yaml_the_command_line_checks() -> None
 
 @pytest.mark.parametrize("text", ["60s", "1.5s", "500ms", "2m", "1h", "30", 30, 0.5])
 def test_durations_are_read_alike(text: str | float) -> None:
-    runtime = mlfunc_runtime.settings.seconds(text, "key")
+    runtime = mlfunc_runtime.quantities.seconds(text, "key")
     assert mlfunc.function.seconds(text) == runtime
 
 
 @pytest.mark.parametrize("text", ["64MiB", "1GiB", "100k", "10 MiB", "1024", 1024])
 def test_sizes_are_read_alike(text: str | int) -> None:
-    assert mlfunc.function.size(text) == mlfunc_runtime.settings.size(text, "key")
+    assert mlfunc.function.size(text) == mlfunc_runtime.quantities.size(text, "key")
 
 
 def read_of(folder: str) -> str:
@@ -82,6 +83,16 @@ def test_the_architecture_names_every_variable_that_the_runtime_reads() -> None:
     read = set(re.findall(r'"(MLFUNC_[A-Z_]+|PORT|K_[A-Z]+)"', read_of("runtime/mlfunc_runtime")))
     assert {"MLFUNC_SERVE_", "MLFUNC_DEAD_LETTER", "PORT"} <= read
     assert {name for name in read if f"`{name}" not in page} == set()
+
+
+def test_the_architecture_names_every_module_of_the_runtime_once() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    section = page.partition("## The runtime")[2].partition("\n## ")[0]
+    named = re.findall(r"^    ([a-z_]+(?:\.py|/)) ", section, re.MULTILINE)
+    folder = ROOT / "runtime/mlfunc_runtime"
+    files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+    packages = [f"{path.parent.name}/" for path in folder.glob("*/__init__.py")]
+    assert sorted(named) == sorted([*files, *packages])
 
 
 def test_operating_md_names_every_variable_that_a_user_sets() -> None:

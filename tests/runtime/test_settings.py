@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from mlfunc_runtime import settings
 from mlfunc_runtime.errors import SettingsError
 
@@ -120,12 +118,6 @@ def test_a_file_that_is_wrong_is_told_in_one_line(tmp_path: Path, text: str, tol
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="does not exist"):
         read(tmp_path / "mlfunc.yaml")
-
-
-@given(st.integers(0, 10**6), st.sampled_from(["ms", "s", "m", "h", ""]))
-def test_durations_are_seconds(number: int, unit: str) -> None:
-    factor = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}[unit]
-    assert settings.seconds(f"{number}{unit}", "x") == pytest.approx(number * factor)
 
 
 def test_variables_of_a_kubernetes_service_are_not_settings(project: Path) -> None:

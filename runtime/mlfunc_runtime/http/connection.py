@@ -16,7 +16,7 @@ from mlfunc_runtime.http.fields import identify
 from mlfunc_runtime.http.parser import Parser
 from mlfunc_runtime.http.patience import Patience, linger
 from mlfunc_runtime.http.writer import Writer
-from mlfunc_runtime.messages import Gone, Reply, Request, StreamBody
+from mlfunc_runtime.messages import CLIENT_GONE, Gone, Reply, Request, StreamBody
 from mlfunc_runtime.patching import hub
 from mlfunc_runtime.replies import problem
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # One for all: what is received is parsed, or copied, before anybody else can receive.
 _buffer = bytearray(256 * 1024)
 _view = memoryview(_buffer)
-_SLICE = 4096
+_SLICE = 4096  # bytes that are parsed in one go, unless they are the body of one request
 
 
 class Connection:
@@ -52,9 +52,13 @@ class Connection:
         self._departure = Departure(self._hub.loop, sock, self._writer, self._lost)
         self._patience = Patience(self._hub.loop, self._parser, limits, self._tired)
         self._reader: Any = self._hub.loop.io(sock.fileno(), 1)
-        self._ahead = bytearray()
-        self._waiting = self._over = self._gone = self._modern = self._sending = False
+        self._ahead = bytearray()  # received while a request was under way
+        self._waiting = False  # the greenlet waits for the next request
+        self._over = False  # the client sends no more; it may read still
+        self._gone = False  # it does neither
         self._under_way: Request | None = None
+        self._sending = False  # the reply to it
+        self._modern = False  # it came with HTTP/1.1
         self.since = self._hub.loop.now()
 
     @property
@@ -177,18 +181,18 @@ class Connection:
         if not self._ahead:
             self._parser.ends()
         if self._under_way is not None:
-            self._doubt()
+            self._ask_if_gone()
         self._wake()
 
-    def _doubt(self) -> None:
-        """The client sends no more: it may have left."""
+    def _ask_if_gone(self) -> None:
+        """The client sends no more while its request is under way: it may have left."""
         if self._modern:
             self._departure.begin()
 
     def _lost(self) -> None:
         """On the hub: the client is gone.
 
-        What waits on its behalf is ended; what has begun goes on, and a flag tells it.
+        What waits on its behalf is ended; what a slot has begun goes on, and `cancelled` tells it.
         """
         self._reader.stop()
         self._departure.end()
@@ -197,7 +201,7 @@ class Connection:
         if request is None:
             self._wake()
             return
-        if not request.kept:
+        if not request.remembered:
             request.cancelled = True
             request.close_streams()
         if self._sending or not request.begun:
@@ -210,7 +214,7 @@ class Connection:
         try:
             self._modern = incoming.modern
             if self._over:
-                self._doubt()
+                self._ask_if_gone()
             reply = exchange.answer(self._routes, request)
             self._sending = True
             keep = self._send(reply, incoming)
@@ -233,14 +237,15 @@ class Connection:
             reply,
             incoming.request,
             keep=incoming.keep and not last,
-            begun=self._departure.streaming if incoming.modern else None,
+            chunked=incoming.modern,
+            streaming=self._departure.streaming,
         )
 
     def _sent(self, request: Request, reply: Reply) -> None:
         if isinstance(reply.body, StreamBody):
             reply.body.close()
         if self._gone:
-            reply = Reply(status=exchange.CLIENT_GONE)
+            reply = Reply(status=CLIENT_GONE)
         self._routes.sent(request, reply)
 
     def _refuse(self) -> None:

@@ -10,28 +10,28 @@ from gevent.event import Event
 if TYPE_CHECKING:
     from mlfunc_runtime.http.connection import Connection
 
-# A client whose next request is on its way is not cut off; its reply tells that it was the last.
+# Seconds before idle connections are closed at the end: a request that is on its way then is still
+# answered, and its reply says that it was the last.
 _LAST_WORDS = 0.2
-# To close one takes some 0.05 ms; ten thousand that were left at once are no reason for a stop.
+# So many are closed in one go: each takes 0.05 ms, and ten thousand would hold up the hub.
 _AT_ONCE = 100
 
 
 class Limits(NamedTuple):
-    """Bytes and seconds.
-
-    `idle`: Knative's queue-proxy keeps idle connections for 90 s; a server that closes first makes
-    it answer 502 now and then.
-
-    `slow`: a head must be there after so long, and a body bring `rate` bytes in each second of it.
-    `send`: so long a peer may read nothing. `linger`: so long what is refused is still read.
-    """
+    """What a client may do. Bytes and seconds."""
 
     max_body: int = 64 * 2**20
+    # Knative's queue-proxy keeps idle connections for 90 s; a server that closes first makes it
+    # answer 502 now and then.
     idle: float = 120.0
+    # A head must be there after so long, and a body bring `rate` bytes in each second of it.
     slow: float = 10.0
     rate: int = 1024
+    # So long it may read nothing of its reply.
     send: float = 30.0
+    # So long what is refused is still read.
     linger: float = 2.0
+    # Of further requests so much is read ahead while one is under way.
     pipelined: int = 65536
 
 

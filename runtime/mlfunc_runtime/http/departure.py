@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from mlfunc_runtime.http.writer import Writer
 
-# A reply that is nearly ready goes out without a probe before it.
+# Seconds before the byte is sent, so that a reply that is nearly ready goes out without it; and the
+# longest time between two looks at the socket after it.
 _GRACE, _LONGEST = 0.02, 0.5
 
 

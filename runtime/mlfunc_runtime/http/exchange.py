@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 from mlfunc_runtime import logs
 from mlfunc_runtime.errors import Problem, user_traceback
 from mlfunc_runtime.http import render
-from mlfunc_runtime.messages import Gone, Reply, Request, StreamBody
+from mlfunc_runtime.messages import CLIENT_GONE, Gone, Reply, Request, StreamBody
 from mlfunc_runtime.replies import problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlfunc_runtime.http.writer import Writer
-
-CLIENT_GONE = 499  # nginx's: no client ever sees it, metrics do
 
 
 class Routes(Protocol):
@@ -45,11 +43,18 @@ def answer(routes: Routes, request: Request) -> Reply:
 
 
 def send(
-    writer: Writer, reply: Reply, request: Request, *, keep: bool, begun: Callable[[], None] | None
+    writer: Writer,
+    reply: Reply,
+    request: Request,
+    *,
+    keep: bool,
+    chunked: bool,
+    streaming: Callable[[], None],
 ) -> bool:
     """Send a reply; whether the connection can be kept.
 
-    `begun` is called when the head of a chunked reply is out; None: the client knows no chunks.
+    A stream is sent in chunks if the client knows them (`chunked`); `streaming` is called when the
+    head of such a reply is out.
 
     Raises:
         Gone: the client is not there any more.
@@ -57,11 +62,10 @@ def send(
     """
     body = reply.body
     if isinstance(body, StreamBody) and request.method != "HEAD":
-        chunked = begun is not None
         keep = keep and chunked
         writer.write(render.head(reply, request, keep=keep, chunked=chunked))
-        if begun is not None:
-            begun()
+        if chunked:
+            streaming()
         return _stream(writer, body, chunked=chunked) and keep
     writer.write(render.whole(reply, request, keep=keep))
     return keep

@@ -11,6 +11,7 @@ from mlfunc_runtime.errors import Problem
 HEAD_LIMIT = 65536
 _FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+# A second one of these is refused: joined with a comma it would mean something else.
 ONCE = frozenset(("content-type", "host", "expect"))
 _NOT_IN_TRAILERS = frozenset(
     ("authorization", "content-length", "host", "te", "trailer", "transfer-encoding")
@@ -40,9 +41,9 @@ _SPELLED = [
     "ce-time",
     "ce-type",
 ]
-# Decoding and lowering a name costs more than looking it up.
+# As they are sent -> in lower case. Decoding and lowering a name costs more than looking it up.
 NAMES = {spelled.encode(): name.lower() for name in _SPELLED for spelled in (name, name.lower())}
-# llhttp reads RTSP and ICE, too.
+# Methods that llhttp knows, which are not HTTP's: it reads RTSP and ICE, too.
 _RTSP = (
     "ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SETUP SET_PARAMETER TEARDOWN"
 )
@@ -59,6 +60,7 @@ def identify(given: str | None) -> str:
 
 
 def check_trailer(name: str) -> None:
+    """Refuse a trailer that would have changed how the request was read."""
     if name in _NOT_IN_TRAILERS:
         raise Problem(400, f"{name} cannot be in the trailers", field=name)
 
@@ -78,6 +80,7 @@ def excerpt(data: bytes) -> str:
 
 
 def blamed(told: str) -> str | None:
+    """The field that a message of llhttp is about."""
     for name in ("Content-Length", "Transfer-Encoding"):
         if name in told:
             return name

@@ -7,9 +7,9 @@ from _socket import SHUT_WR
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
-from gevent.timeout import Timeout
 
 from mlfunc_runtime.errors import Problem
+from mlfunc_runtime.patching.hub import limit
 
 if TYPE_CHECKING:
     from _socket import socket
@@ -68,8 +68,7 @@ def linger(sock: socket, seconds: float) -> None:
     """
     left = _LINGER_BYTES
     watcher = get_hub().loop.io(sock.fileno(), 1)
-    quiet: Any = False  # Timeout's word for: end the block, raise nothing
-    with contextlib.suppress(OSError), contextlib.closing(watcher), Timeout(seconds, quiet):
+    with contextlib.suppress(OSError), contextlib.closing(watcher), limit(seconds):
         sock.shutdown(SHUT_WR)
         while left > 0 and (size := _receive(sock, watcher)):
             left -= size

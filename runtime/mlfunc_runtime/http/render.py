@@ -61,7 +61,7 @@ def head(reply: Reply, request: Request, *, keep: bool, chunked: bool = False) -
             if name == "Content-Type" or name.lower() not in _OURS
         ]
     )
-    timings = f"Server-Timing: {request.timings.header()}\r\n" if request.admitted else ""
+    timings = f"Server-Timing: {request.timings.header()}\r\n" if request.entered else ""
     line = _LINES.get(reply.status) or f"HTTP/1.1 {reply.status} Status\r\n"
     return (
         f"{line}{fields}X-Request-Id: {request.id}\r\n{timings}{_clock.line()}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlfunc_runtime.executor import call_in
 from mlfunc_runtime.isolation.supervised import Supervised
 from mlfunc_runtime.isolation.watch import Watch
+from mlfunc_runtime.metrics import labelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -94,16 +95,13 @@ class Group:
     def lines(self) -> Iterator[str]:
         """Their metrics."""
         name = "mlfunc_process_restarts_total"
-        yield f"# HELP {name} Processes of the predictor that ended and were replaced."
-        yield f"# TYPE {name} counter"
-        for reason, count in sorted(self._restarts.items()):
-            yield f'{name}{{reason="{reason}"}} {count}'
+        text = "Processes of the predictor that ended and were replaced."
+        yield from labelled(name, "counter", text, "reason", dict(sorted(self._restarts.items())))
+        processes = [each.process for each in self._slots]
+        resident = [float(process.resident()) if process else 0.0 for process in processes]
         name = "mlfunc_process_resident_memory_bytes"
-        yield f"# HELP {name} Memory in RAM of the predictor's processes."
-        yield f"# TYPE {name} gauge"
-        for number, each in enumerate(self._slots):
-            process = each.process
-            yield f'{name}{{slot="{number}"}} {float(process.resident() if process else 0)}'
+        text = "Memory in RAM of the predictor's processes."
+        yield from labelled(name, "gauge", text, "slot", dict(enumerate(resident)))
 
     # Called by slots, in their threads.
 

@@ -10,6 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlfunc_runtime import logs
 from mlfunc_runtime.errors import Problem, StartupError, user_traceback
 from mlfunc_runtime.isolation.crossing import Opened, lifted
 from mlfunc_runtime.isolation.items import Items
@@ -33,7 +34,6 @@ _LONGEST_PAUSE = 30.0
 # any case.
 _SLOWER = 10
 _LEAST_PATIENCE = 60.0
-_log = logging.getLogger("mlfunc")
 
 
 class Group(Protocol):
@@ -146,9 +146,13 @@ class Supervised:
     def lose(self, ended: Ended, requests: Sequence[str]) -> None:
         """Tell why the process has ended, and start another when the present call is over."""
         if not self._stopping.is_set():
-            reason, output = ended.ending.reason, ended.told_traceback
-            fields = {"reason": reason, "requests": list(requests), "output": output}
-            _log.error("%s: %s", self.slot.name, ended, extra={"fields": fields})
+            logs.event(
+                f"{self.slot.name}: {ended}",
+                level=logging.ERROR,
+                reason=ended.ending.reason,
+                requests=list(requests),
+                output=ended.told_traceback,
+            )
         self._forget(ended.ending)
         self.slot.run(self.revive)
 
@@ -244,17 +248,17 @@ class Supervised:
         except Exception as error:
             self._not_restarted(error)
             return
-        fields = {"pid": process.pid, "seconds": round(time.monotonic() - began, 3)}
-        told = "%s: the predictor's process was started anew"
-        _log.warning(told, self.slot.name, extra={"fields": fields})
+        took = round(time.monotonic() - began, 3)
+        told = f"{self.slot.name}: the predictor's process was started anew"
+        logs.event(told, level=logging.WARNING, pid=process.pid, seconds=took)
         self.slot.ready = True
         self._group.back()
 
     def _not_restarted(self, error: Exception) -> None:
         told = f"the predictor's process could not be started anew: {error}"
         if not self._stopping.is_set():
-            fields = {"traceback": user_traceback(error)}
-            _log.error("%s: %s", self.slot.name, told, extra={"fields": fields})
+            trace = user_traceback(error)
+            logs.event(f"{self.slot.name}: {told}", level=logging.ERROR, traceback=trace)
         self._forget(Ending("load", told))
 
     def _forget(self, ending: Ending) -> None:

@@ -25,7 +25,7 @@ class Run(Protocol):
     redelivery: Redelivery
 
     def widen(self, request: Request, places: int) -> None:
-        """A request turns out to be so many."""
+        """Count a batch of events as so many requests."""
         ...
 
     def run(self, request: Request, arguments: dict[str, Any]) -> Any:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def answer(request: Request, pipeline: Run) -> Reply:
     """Decode, run, encode: one event, or all events of a batch side by side."""
-    request.kept = pipeline.settings.remember > 0
+    request.remembered = pipeline.settings.remember > 0
     if cloudevents.mode(request.headers) == "batch":
         return _answer_batch(request, pipeline)
     message = _run(request, pipeline, structured=request.accepts(cloudevents.STRUCTURED_TYPE))
@@ -111,6 +111,8 @@ def _run(request: Request, pipeline: Run, *, structured: bool) -> Message | None
 def _predict(request: Request, pipeline: Run, key: Key, structured: bool) -> Message | None:
     """Encoded at once: what cannot be encoded has failed, is not remembered, and leaves no hook to
     run, for it comes again.
+
+    Its hooks are gathered in a list of its own: the events of a batch share the other one.
     """
     hooks, request.when_sent = request.when_sent, []
     try:
