@@ -33,7 +33,7 @@ class Load:
     def begin(self, batch: Sequence[Item], now: float, *, left: int) -> None:
         """A slot starts on a batch; `left` requests did not come into it, so it was a full one."""
         n, units, longest = len(batch), batches.units(batch), batches.longest(batch)
-        self._running[batch[0]] = (now, self._cost.seconds(n, longest))
+        self._running[batch[0]] = (now, self._cost.foretold(n, longest))
         self._mean += _NEWEST * (units / n - self._mean)
         if left:
             self._full += _NEWEST * (n - self._full)
@@ -53,9 +53,8 @@ class Load:
             return 0.0
         size = (units + self._mean * (ahead + 1 - waiting)) / (ahead + 1)
         n = round(min(self._full, ahead + 1)) or 1
-        # Nobody is refused for what a batch may cost that is larger than all that ran.
-        known = min(n, self._cost.largest or n)
-        batch = self._cost.seconds(known, size * (self._padding if known > 1 else 1.0))
+        padded = min(n, self._cost.largest or n) > 1
+        batch = self._cost.foretold(n, size * (self._padding if padded else 1.0))
         before = self._left(now) + (ceil((ahead + 1) / n) - 1) * batch
         return before / self.slots + batch
 

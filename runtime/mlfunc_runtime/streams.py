@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.event import Event
 
 from mlfunc_runtime import logs
+from mlfunc_runtime.calls import as_outcome
 from mlfunc_runtime.errors import Problem, user_traceback
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Stream:
         except StopIteration:
             pass
         except BaseException as raised:
-            error = raised
+            error = as_outcome(raised)
         finally:
             error = self._close_source() or error
         self._mailbox.post(lambda: self._end(error))
@@ -128,7 +129,7 @@ class Stream:
             if close is not None:
                 close()
         except BaseException as raised:
-            return raised
+            return as_outcome(raised)
         return None
 
     def _end(self, error: BaseException | None) -> None:

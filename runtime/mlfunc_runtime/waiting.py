@@ -92,7 +92,7 @@ class Waiting:
         """
         if self.count == 1 or not self.cost.known:
             return 0.0
-        return self.cost.seconds(1, item.size)
+        return self.cost.foretold(1, item.size)
 
     def _doomed(self, batch: Sequence[Item], now: float) -> list[Item]:
         """Those whom their own batch makes late. Others take their places, if there are others:
@@ -100,7 +100,7 @@ class Waiting:
         """
         if self.count == len(batch) or not self.cost.known:
             return []
-        end = now + self.cost.seconds(len(batch), max(item.size for item in batch))
+        end = now + self.cost.foretold(len(batch), max(item.size for item in batch))
         return [item for item in batch if item.deadline < end]
 
     def _drop(self, items: Sequence[Item], late: list[Item]) -> None:

@@ -214,3 +214,22 @@ def test_nobody_is_refused_for_what_full_batches_may_cost_before_one_ran(
     if failing:  # it runs one by one, and takes as long as nine
         assert sorted(at_once(client, [0, -1, 1, 2, 3, 4, 5, 6])) == [200] * 7 + [500]
     assert at_once(client, list(range(64))) == [200] * 64
+
+
+def test_nobody_is_refused_for_what_a_larger_request_may_cost_than_any_that_ran(
+    serve: Serve,
+) -> None:
+    """A model that truncates its input takes no longer for a text of a megabyte."""
+    client = serve("""
+        import time
+        class P:
+            def predict(self, text: str) -> int:
+                time.sleep(0.01 * min(len(text), 30))
+                return len(text)
+    """)
+    for length in range(1, 8):
+        client.post({"text": "x" * length})
+    texts = ["x" * 10**6, "x" * 10**6, "x", "x"]
+    jobs = [gevent.spawn(client.post, {"text": text}) for text in texts]
+    gevent.joinall(jobs)
+    assert [job.value.status for job in jobs] == [200] * 4

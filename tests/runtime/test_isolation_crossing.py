@@ -301,3 +301,38 @@ def test_a_batch_in_a_process_hears_which_of_its_requests_nobody_waits_for(start
     answers = together(call, range(3))
     assert answers[1][0] == 504
     assert [answers[0], answers[2]] == [(200, False), (200, False)]
+
+
+def test_a_generator_that_is_closed_knows_that_nobody_waits(start: Start) -> None:
+    process = start(
+        """
+        class P:
+            def predict(self, request, n: int):
+                try:
+                    for i in range(n): yield "x" * 10000
+                finally:
+                    print("cancelled", request.cancelled, flush=True)
+        """,
+        **isolated(),
+    )
+    reply = process.call(b'{"n": 100000}', content_type="application/json")
+    reply.read(10)
+    reply.close()
+    process.connections[-1].close()
+    assert process.child.stdout is not None
+    assert process.child.stdout.readline() == "cancelled True\n"
+
+
+def test_what_an_async_hook_raises_is_told_under_its_name(start: Start) -> None:
+    process = start(
+        """
+        class P:
+            def predict(self, n: int) -> int: return n
+            async def after_response(self, result): raise SystemExit(1)
+        """,
+        **isolated(),
+    )
+    process.call(b'{"n": 1}', content_type="application/json").read()
+    process.stop()
+    (error,) = [line["message"] for line in process.lines if line["level"] == "error"]
+    assert "after_response raised SystemExit" in error

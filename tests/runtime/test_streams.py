@@ -116,6 +116,23 @@ def test_a_failure_in_the_middle_ends_the_stream_with_a_problem(serve: Serve) ->
     assert "secret" not in data
 
 
+@pytest.mark.parametrize("raised", ["SystemExit(1)", "KeyboardInterrupt()", "GeneratorExit()"])
+def test_a_generator_that_raises_what_would_end_a_process_ends_its_stream_alone(
+    start: Start, raised: str
+) -> None:
+    process = start(f"""
+        class P:
+            def predict(self, n: int):
+                yield {{}}
+                if n:
+                    raise {raised}
+    """)
+    broken = process.call(b'{"n": 1}', content_type="application/json").read()
+    assert b"event: error" in broken
+    whole = process.call(b'{"n": 0}', content_type="application/json").read()
+    assert whole.endswith(b"event: end\ndata: {}\n\n")
+
+
 def test_a_generator_returned_by_a_plain_predict_streams_too(serve: Serve) -> None:
     client = serve("""
         class P:

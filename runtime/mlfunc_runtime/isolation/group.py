@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections import Counter
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlfunc_runtime.executor import call_in
 from mlfunc_runtime.isolation.supervised import Supervised
@@ -15,6 +15,7 @@ from mlfunc_runtime.metrics import labelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from types import CoroutineType
 
     from mlfunc_runtime.batches import Run
     from mlfunc_runtime.executor import Mailbox, Result, Slot
@@ -143,7 +144,11 @@ def _hinted(hook: Hook) -> Hook:
         except AttributeError as error:
             _add_hint(error, hook)
             raise
-        return _hinted_coroutine(result, hook) if inspect.iscoroutine(result) else result
+        if not inspect.iscoroutine(result):
+            return result
+        hinted = cast("CoroutineType[Any, Any, Any]", _hinted_coroutine(result, hook))
+        hinted.__name__ = result.__name__  # as errors tell it
+        return hinted
 
     return dataclasses.replace(hook, call=call)
 

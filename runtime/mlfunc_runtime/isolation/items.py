@@ -23,11 +23,13 @@ class Items:
         process: Process,
         batch: Sequence[Item],
         answer: Callable[[], Any],
+        tell: Callable[[], object] | None,
     ) -> None:
         self._slot = slot
         self._process = process
         self._batch = batch
         self._answer = answer
+        self._tell = tell
         self._ended = False
 
     def __iter__(self) -> Items:
@@ -45,6 +47,8 @@ class Items:
         """Close the generator. Raises what it raises."""
         if not self._ended:
             self._ended = True
+            if self._tell is not None:  # what the generator does at last may depend on who waits
+                self._tell()
             self._call("close")
 
     def update(self, states: Sequence[dict[str, Any]]) -> None:

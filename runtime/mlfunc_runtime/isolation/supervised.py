@@ -209,7 +209,7 @@ class Supervised:
         except Uncrossable as error:
             told = f"what predict is given cannot cross to its process: {error}"
             raise Uncrossable(told) from error
-        items = Items(self, process, batch, partial(self._answer, process, tick))
+        items = Items(self, process, batch, partial(self._answer, process, tick), tick)
         outcomes, states = self._answer(process, tick)
         items.update(states)
         return [
