@@ -40,13 +40,24 @@ class Cost:
     Identification, 2nd edition, section 11.2 (forgetting).
     """
 
-    __slots__ = ("_bends", "_drift", "_hefts", "_sums", "largest", "longest", "observed", "terms")
+    __slots__ = (
+        "_bends",
+        "_drift",
+        "_hefts",
+        "_sums",
+        "largest",
+        "longest",
+        "most",
+        "observed",
+        "terms",
+    )
 
     def __init__(self) -> None:
         self.terms: _Terms = (0.0, 0.0, 0.0)
         self.observed = 0
         self.largest = 0  # how many requests the largest batch had
         self.longest = 0.0  # size of the largest request of all
+        self.most = 0.0  # units of the batch that had the most
         self._drift = 1.0
         self._sums: _Sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         self._bends = [1.0, 1.0]
@@ -65,7 +76,8 @@ class Cost:
         """The same, of what is larger than all that ran as of the largest: nobody is refused for
         what it may cost, or it would never be learned.
         """
-        return self.seconds(min(n, self.largest or n), min(longest, self.longest or longest))
+        n = min(n, self.largest or n)
+        return self.seconds(n, min(longest, self.longest or longest, self.most / n or longest))
 
     def bend(self, n: int) -> float:
         """Between powers of two, where it is learned, it is interpolated: it has no steps."""
@@ -86,6 +98,7 @@ class Cost:
         self.observed += 1
         self.largest = max(self.largest, n)
         self.longest = max(self.longest, longest)
+        self.most = max(self.most, n * longest)
         if self.observed < _EACH or not self.observed % _EACH:
             self.terms = self._solve()
         self._learn_bend(n, seconds / max(self._straight(n, longest), 1e-9))

@@ -117,3 +117,12 @@ def test_whatever_it_sees_costs_stay_finite_and_never_negative(
         assert all(term >= 0 and isfinite(term) for term in cost.terms)
     for n in range(1, 130):
         assert 0 <= cost.seconds(n, 10.0) < float("inf")
+
+
+def test_nothing_is_foretold_to_cost_more_than_the_largest_of_what_ran() -> None:
+    cost = Cost()
+    for n, longest in [(1, 10.0), (8, 10.0), (1, 1000.0), (4, 10.0), (1, 20.0)] * 4:
+        cost.observe(n, longest, 0.001 * n * longest)
+    assert cost.foretold(1, 1e9) == cost.seconds(1, 1000.0)
+    assert cost.foretold(64, 5.0) == cost.seconds(8, 5.0)
+    assert cost.foretold(8, 1000.0) == cost.seconds(8, 1000.0 / 8)
