@@ -9,14 +9,13 @@ gunicorn's request and response objects took the larger part of a small request'
 from __future__ import annotations
 
 import _socket
+import _thread
 import dataclasses
 import errno
 import functools
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -29,6 +28,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from mlfunc_runtime import logs
 from mlfunc_runtime.http.connection import Connection
 from mlfunc_runtime.http.connections import Connections, Limits
+from mlfunc_runtime.patching import hub
 from mlfunc_runtime.routes import MetricsRoutes, Routes
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def serves(self, function: Function) -> None:
         """Serve `function`; to be called before `init_process`."""
         self._stopping = Event()
+        self._asked_to_stop = False
         self.function = function
         limits = Limits(max_body=function.settings.max_body)
         # Those of the port for metrics are not waited for in the end.
@@ -63,9 +64,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         ]
 
     def init_signals(self) -> None:
-        """A second signal ends the process at once."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            gevent.signal_handler(number, self._stop)
+        """GeventWorker's hook."""
+        hub.catch_signals(self._signalled)
 
     def notify(self) -> None:
         """There is no master to notify."""
@@ -102,11 +102,24 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             self.exit_code = logs.failed(error)
             self._stopping.set()
 
-    def _stop(self) -> None:
-        if self._stopping.is_set():
+    def _signalled(self, *_: object) -> None:
+        """In the middle of whatever the hub's thread does. A second signal ends the process at
+        once.
+        """
+        if self._asked_to_stop:
             self._stop_at_once()
+        self._asked_to_stop = True
+        _thread.start_new_thread(self._stop_in_time, ())
+        hub.call_soon(self._stop)
+
+    def _stop(self) -> None:
         self.function.drain()
         self._stopping.set()
+
+    def _stop_in_time(self) -> None:
+        """In a thread: a hook that computes for ever holds up the hub and its timers."""
+        time.sleep(self.function.settings.drain + _TOO_LONG)
+        self._stop_at_once()
 
     def _stop_at_once(self) -> NoReturn:
         self.function.end_processes()
@@ -132,10 +145,6 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         if self.exit_code:  # it never started
             return
         deadline = time.monotonic() + function.settings.drain
-        # A hook that computes for ever holds up the hub and its timers, but not a thread.
-        guard = threading.Timer(function.settings.drain + _TOO_LONG, self._stop_at_once)
-        guard.daemon = True
-        guard.start()
         logs.event(
             "draining", phase="draining", in_flight=function.in_flight, hooks=function.backlog.size
         )

@@ -378,21 +378,28 @@ def test_metrics_tell_of_the_backlog_while_it_drains(start: Start, unused_port: 
     assert process.stop() == 3
 
 
-def test_the_deadline_ends_a_function_whose_hook_holds_up_everything(start: Start) -> None:
-    process = start(
-        """
-        import time
-        class P:
-            def predict(self, n: int) -> int: return n
-            def after_response(self, result):
-                time.sleep(0.5)
-                while True: pass
-        """,
-        serve={"drain": "1s"},
-    )
+HOLDS_UP_EVERYTHING = """
+    class P:
+        def predict(self, n: int) -> int: return n
+        def after_response(self, result):
+            print("computing", flush=True)
+            while True: pass
+"""
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_time_or_a_second_signal_ends_a_function_whose_hook_holds_up_everything(
+    start: Start, signals: int
+) -> None:
+    process = start(HOLDS_UP_EVERYTHING, serve={"drain": "1s" if signals == 1 else "1h"})
     process.call(b'{"n": 0}', content_type="application/json", x_request_id="r7").read()
+    assert process.child.stdout is not None
+    assert process.child.stdout.readline() == "computing\n"
     asked = time.monotonic()
-    assert process.stop() == 3
+    for _ in range(signals):
+        process.child.send_signal(signal.SIGTERM)
+        time.sleep(0.2)  # two signals at once are one
+    assert process.wait() == 3
     assert time.monotonic() - asked < 30
     last = process.lines[-1]
     assert (last["phase"], last["hooks"], last["request_ids"]) == ("stopped", 1, ["r7"])

@@ -42,7 +42,9 @@ def test_unload_runs_in_each_process_at_the_end(start: Start) -> None:
         class P:
             async def load(self): self.loaded = True
             def predict(self, n: int): return n
-            async def unload(self): print("unloaded", os.getpid(), self.loaded, flush=True)
+            async def unload(self):
+                # In one write: two processes share this output.
+                print(f"unloaded {os.getpid()} {self.loaded}\\n", end="", flush=True)
         """,
         **isolated(slots=2),
     )

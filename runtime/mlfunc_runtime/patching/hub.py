@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _hub: Any = None
 _thread: int | None = None
 _wakeable: Any = None
+_handler: Callable[..., object] | None = None
+_usual: dict[int, Any] = {}
 _CAUGHT = (signal.SIGTERM, signal.SIGINT)
 _masks: dict[int, set[int]] = {}
 
@@ -34,9 +36,21 @@ def leave() -> None:
     _thread = None
 
 
+def catch_signals(handler: Callable[..., object]) -> None:
+    """Have Python call `handler` for a signal that asks the process to end.
+
+    Unlike gevent's handlers, it interrupts also what computes on the hub.
+    """
+    global _handler
+    _handler = handler
+    for number in _CAUGHT:
+        _usual[number] = signal.getsignal(number)
+        signal.signal(number, handler)
+
+
 def hold_signals() -> None:
-    """Before a fork: the hub's loop catches signals below Python, and in the child nobody would
-    hear of them. A pool that ends its workers at once would wait for them for ever.
+    """Before a fork: they wait until the child has handlers of its own. A child that got its
+    parent's would never end: `multiprocessing.Pool.terminate` would wait for it for ever.
     """
     _masks[get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _CAUGHT)
 
@@ -47,9 +61,10 @@ def release_signals() -> None:
 
 
 def own_signals() -> None:
-    """After a fork, in the child: they do what Python code has set, and by default end it."""
-    for number in _CAUGHT:
-        signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
+    """After a fork, in the child: signals do what they did before ours were caught."""
+    for number, usual in _usual.items():
+        if signal.getsignal(number) is _handler:
+            signal.signal(number, usual or signal.SIG_DFL)
     release_signals()
 
 
