@@ -206,9 +206,10 @@ class Pipeline:
 
     def _enter(self, request: Request) -> None:
         request.entered = True
+        if not self._here:
+            self.idle.clear()
         self._here[request] = getcurrent()
         self._places += request.places
-        self.idle.clear()
 
     def _leave(self, request: Request) -> None:
         del self._here[request]

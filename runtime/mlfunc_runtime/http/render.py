@@ -34,38 +34,49 @@ _KEEP = "Connection: keep-alive\r\n"
 _CLOSE = "Connection: close\r\n"
 
 
-class Clock:
-    """The Date header, made once a second."""
+class Openings:
+    """What replies begin with: the status, their own fields, Date and Connection. Nearly all are
+    alike but for the time, so those with no other field than Content-Type are made once a second.
+    """
 
     def __init__(self) -> None:
         self._second = 0
-        self._line = ""
+        self._date = ""
+        self._made: dict[tuple[int, str, bool], str] = {}
 
-    def line(self) -> str:
-        """The header line of now."""
+    def of(self, reply: Reply, *, keep: bool) -> str:
+        """The opening of a reply that is sent now."""
+        self._look_at_the_clock()
+        content_type = reply.headers.get("Content-Type") if len(reply.headers) == 1 else None
+        if content_type is None:
+            return self._make(reply, keep=keep)
+        key = (reply.status, content_type, keep)
+        opening = self._made.get(key)
+        if opening is None:
+            opening = self._made[key] = self._make(reply, keep=keep)
+        return opening
+
+    def _look_at_the_clock(self) -> None:
         now = int(time.time())
         if now != self._second:
-            self._second, self._line = now, f"Date: {formatdate(now, usegmt=True)}\r\n"
-        return self._line
+            self._second, self._date = now, f"Date: {formatdate(now, usegmt=True)}\r\n"
+            self._made.clear()
+
+    def _make(self, reply: Reply, *, keep: bool) -> str:
+        line = _LINES.get(reply.status) or f"HTTP/1.1 {reply.status} Status\r\n"
+        told = [f"{k}: {v}\r\n" for k, v in reply.headers.items() if k.lower() not in _OURS]
+        return f"{line}{''.join(told)}{self._date}{_KEEP if keep else _CLOSE}"
 
 
-_clock = Clock()
+_openings = Openings()
 
 
 def head(reply: Reply, request: Request, *, keep: bool, chunked: bool = False) -> bytes:
     """Status line and fields, the empty line included."""
-    fields = "".join(
-        [
-            f"{name}: {value}\r\n"
-            for name, value in reply.headers.items()
-            if name == "Content-Type" or name.lower() not in _OURS
-        ]
-    )
     timings = f"Server-Timing: {request.timings.header()}\r\n" if request.entered else ""
-    line = _LINES.get(reply.status) or f"HTTP/1.1 {reply.status} Status\r\n"
     return (
-        f"{line}{fields}X-Request-Id: {request.id}\r\n{timings}{_clock.line()}"
-        f"{_KEEP if keep else _CLOSE}{_framing(reply, chunked=chunked)}\r\n"
+        f"{_openings.of(reply, keep=keep)}X-Request-Id: {request.id}\r\n"
+        f"{timings}{_framing(reply, chunked=chunked)}\r\n"
     ).encode("latin-1")
 
 
