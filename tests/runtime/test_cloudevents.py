@@ -581,7 +581,6 @@ def test_the_caller_chooses_the_json_encoder() -> None:
 
     assert encode_binary(event({3, 1}), encode_json)[1] == b"[1, 3]"
     assert json.loads(encode_structured(event({3, 1}), encode_json)[1])["data"] == [1, 3]
-    assert json.loads(encode_batch([event({3, 1})], encode_json)[1])[0]["data"] == [1, 3]
 
 
 def test_encoding_leaves_the_event_as_it_was() -> None:
@@ -599,7 +598,7 @@ def test_encoding_leaves_the_event_as_it_was() -> None:
 
 def test_a_batch_keeps_its_order_and_its_types() -> None:
     sent = [event([1], id="a"), event(b"\xff", id="b", datacontenttype="image/png")]
-    headers, body = encode_batch(sent)
+    headers, body = encode_batch(encode_structured(each)[1] for each in sent)
 
     decoded = decode(dict(headers), body)
 
@@ -778,7 +777,7 @@ def test_what_we_write_we_read_in_every_mode(attributes: dict[str, Any], data: A
     assert content(got_binary[0]) == (attributes, None if data == b"" else data)
     headers, body = encode_structured(sent)
     assert content(decode(dict(headers), body)[0]) == content(sent)
-    headers, body = encode_batch([sent, sent])
+    headers, body = encode_batch([body, body])
     assert [content(one) for one in decode(dict(headers), body)] == [content(sent)] * 2
 
 

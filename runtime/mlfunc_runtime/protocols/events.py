@@ -70,7 +70,7 @@ def _answer_batch(request: Request, pipeline: Run) -> Reply:
     bodies = [message[1] for message in outcomes if message is not None]
     if not bodies:
         return Reply(status=204)
-    return Reply(b"[" + b",".join(bodies) + b"]", content_type=cloudevents.BATCH_TYPE)
+    return _reply(cloudevents.encode_batch(bodies))
 
 
 def _run_all(requests: list[Request], pipeline: Run) -> list[Message | None]:
