@@ -4,7 +4,8 @@
     ├── UsageError         2  a wrong option or a broken mlfunc.yaml
     ├── FunctionFailed     3  the function did not start, replied with an error, or its tests failed
     ├── EnvironmentFailed  4  the function's own environment could not be made
-    └── NotFound           5  there is no such function, template or file, or nothing answers there
+    ├── NotFound           5  there is no such function, template or file, or nothing answers there
+    └── RegistryFailed     6  a registry refused, could not be reached, or broke off
 
 An interrupted command exits with 130, as shells expect.
 """
@@ -50,3 +51,9 @@ class NotFound(MlfuncError):
     """What was asked for does not exist or does not answer."""
 
     exit_code = 5
+
+
+class RegistryFailed(MlfuncError):
+    """A registry of images refused, could not be reached, or broke off."""
+
+    exit_code = 6

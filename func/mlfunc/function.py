@@ -95,6 +95,10 @@ Url = Annotated[
     str, Meta(pattern=r"^https?://[^\s/]\S*$", examples=["http://sink.default.svc/path"])
 ]
 AcceleratorType = Literal["cpu", "nvidia", "amd", "neuron", "tpu"]
+# How the image is named: the address of a registry, perhaps with http:// for one without TLS.
+Registry = Annotated[Text, Meta(examples=["registry.example.com/team"])]
+Platform = Literal["linux/amd64", "linux/arm64"]
+Delivery = Literal["auto", "baked", "volume", "pvc", "stream"]
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,6 +111,24 @@ class Accelerator(Settings, frozen=True):
     type: AcceleratorType
     count: Positive = 1
     product: Annotated[Text, Meta(examples=["NVIDIA-L4"])] | None = None
+
+
+class Model(Settings, frozen=True):
+    """A model whose address alone does not say it all."""
+
+    uri: ModelUri
+    delivery: Annotated[Delivery, Meta(description="how it gets to where it is loaded")] = "auto"
+    files: Annotated[
+        list[Text], Meta(description="patterns of those to take", examples=[["*.safetensors"]])
+    ] = []
+
+
+class Build(Settings, frozen=True):
+    """How the image is built."""
+
+    base: Annotated[Text | None, Meta(examples=["docker.io/library/python:3.11-slim"])] = None
+    platform: Platform = "linux/amd64"
+    compression: Literal["zstd", "gzip"] = "zstd"
 
 
 class Batch(Settings, frozen=True):
@@ -255,10 +277,11 @@ class Function(Settings, frozen=True):
     name: Name
     predictor: PredictorPath = "predictor.py:Predictor"
     python: PythonVersion | None = None
-    registry: Text | None = None
-    image: Text | None = None
+    registry: Registry | None = None
+    image: Annotated[Text, Meta(examples=["registry.example.com/team/similarity:v1"])] | None = None
+    build: Build = Build()
     namespace: Name = "default"
-    models: dict[ModelName, ModelUri] = {}
+    models: dict[ModelName, ModelUri | Model] = {}
     accelerator: AcceleratorType | Accelerator = "cpu"
     serve: Serve = Serve()
     scale: Scale = Scale()
@@ -277,9 +300,24 @@ class Function(Settings, frozen=True):
         return self.events.reply_type or f"dev.mlfunc.{self.name}.result"
 
     @property
+    def all_models(self) -> dict[str, Model]:
+        """The models, however they were written."""
+        return {
+            name: model if isinstance(model, Model) else Model(model)
+            for name, model in self.models.items()
+        }
+
+    @property
     def local_models(self) -> dict[str, str]:
         """The models that are files here, by their paths."""
-        return {name: uri for name, uri in self.models.items() if "://" not in uri}
+        uris = {name: model.uri for name, model in self.all_models.items()}
+        return {name: uri for name, uri in uris.items() if "://" not in uri}
+
+    @property
+    def accelerator_type(self) -> AcceleratorType:
+        """What it computes on, in one word."""
+        accelerator = self.accelerator
+        return accelerator.type if isinstance(accelerator, Accelerator) else accelerator
 
     @property
     def plain_env(self) -> dict[str, str]:
