@@ -38,9 +38,11 @@ class Blob(Protocol):
     @property
     def descriptor(self) -> Descriptor:
         """What it is."""
+        ...
 
     def read(self, offset: int = 0) -> Iterator[bytes]:
         """Its bytes from `offset` on, in pieces of at most 1 MiB."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

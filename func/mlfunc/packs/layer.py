@@ -64,12 +64,15 @@ class Pack(Protocol):
 
     def detect(self, project: Project) -> Detection | None:
         """What it takes part with; None: the project does not need it."""
+        ...
 
     def layers(self, project: Project) -> tuple[Layer, ...]:
         """Its layers, bottom first. Pure but for reading the project: nothing is made yet."""
+        ...
 
     def launch(self, project: Project) -> Launch:
         """What it adds to the start."""
+        ...
 
 
 def place(pack_id: str, folder: str) -> str:
