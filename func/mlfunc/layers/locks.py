@@ -48,6 +48,15 @@ def locked(
 
 
 @contextlib.contextmanager
+def locked_briefly(path: Path) -> Iterator[None]:
+    """Hold a lock for what takes no time: others stand still until it is done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def scratch(top: Path) -> Iterator[Path]:
     """An empty folder below `top` until the block ends; those of programs that died go first."""
     top.mkdir(parents=True, exist_ok=True)
