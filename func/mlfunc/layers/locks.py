@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.05
 _LOCK = ".lock"
 
 
