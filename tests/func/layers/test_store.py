@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from mlfunc.errors import MlfuncError, UsageError
+from mlfunc.errors import UsageError
 from mlfunc.layers import store
 from mlfunc.layers.tree import File, Tree
 
@@ -93,7 +93,7 @@ def test_a_layer_that_comes_out_different_is_an_error_once(tmp_path):
         made = first.obtain("key", lambda: TREE, "zstd")
     with store.opened(tmp_path) as second:
         second.prune(0)
-        with pytest.raises(MlfuncError, match="was made again, and is"):
+        with pytest.raises(store.Different, match="was made again, and is"):
             second.open("key", made, lambda: OTHER)
         again = second.obtain("key", never, "zstd")
         assert second.open("key", again, never).descriptor == again.descriptor != made.descriptor
