@@ -9,16 +9,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import os
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.errors import MlfuncError, NotFound, UsageError
-from mlfunc.oci import content, platforms
+from mlfunc.oci import archive, content, platforms
 from mlfunc.oci.content import Bytes, Descriptor, Image, Source
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ _INDEX = "index.json"
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _TAG = "org.opencontainers.image.ref.name"
 _NAME = "io.containerd.image.name"  # containerd's import reads the whole name here
-_EPOCH = 315532801  # when all in an archive was changed: the second that layers have, too
 _PIECE = 1 << 20
 _PREFIXES = ("oci:", "oci-archive:")
 
@@ -89,7 +86,7 @@ def read(place: Place, platform: str) -> Image:
         UsageError: it is no layout.
 
     """
-    find = _in_archive(place.path) if place.path.is_file() else _in_folder(place.path)
+    find = archive.find(place.path) if place.path.is_file() else _in_folder(place.path)
     here = _Layout(place, find)
     top = here.load(platforms.choose(here.entries(), platform, str(place)))
     manifest = platforms.manifest_for(top, platform, str(place), here.load)
@@ -164,19 +161,19 @@ def _index(image: Image, name: Reference, before: list[dict[str, Any]]) -> dict[
 
 
 def _write_archive(image: Image, path: Path, name: Reference, report: Progress) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT) as tar:
-            _add(tar, _MARK, _VERSION)
-            for source in _all(image):
-                pieces = _Reader(_checked(source, report))
-                tar.addfile(_entry(_blob_path(source), source.descriptor.size), pieces)
-            _add(tar, "manifest.json", _json(_for_docker(image, name)))
-            _add(tar, _INDEX, _json(_index(image, name, [])))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    def members() -> Iterator[archive.Member]:
+        yield _small(_MARK, _VERSION)
+        for source in _all(image):
+            pieces = _checked(source, report)
+            yield archive.Member(_blob_path(source), source.descriptor.size, pieces)
+        yield _small("manifest.json", _json(_for_docker(image, name)))
+        yield _small(_INDEX, _json(_index(image, name, [])))
+
+    archive.write(path, members())
+
+
+def _small(name: str, data: bytes) -> archive.Member:
+    return archive.Member(name, len(data), iter((data,)))
 
 
 def _for_docker(image: Image, name: Reference) -> list[dict[str, Any]]:
@@ -185,34 +182,6 @@ def _for_docker(image: Image, name: Reference) -> list[dict[str, Any]]:
     config = "blobs/" + image.config.descriptor.digest.replace(":", "/")
     layers = [_blob_path(source) for source in image.layers]
     return [{"Config": config, "RepoTags": [tag], "Layers": layers}]
-
-
-def _add(tar: tarfile.TarFile, path: str, data: bytes) -> None:
-    tar.addfile(_entry(path, len(data)), io.BytesIO(data))
-
-
-def _entry(path: str, size: int) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(path)
-    info.size, info.mtime, info.mode = size, _EPOCH, 0o644
-    return info
-
-
-class _Reader(io.RawIOBase):
-    """Pieces as the file that tarfile wants."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """So many bytes, or what is left."""
-        parts, wanted = [self._rest], size - len(self._rest)
-        while wanted > 0 and (piece := next(self._pieces, b"")):
-            parts.append(piece)
-            wanted -= len(piece)
-        data = b"".join(parts)
-        self._rest = data[size:]
-        return data[:size]
 
 
 def _all(image: Image) -> list[Source]:
@@ -306,15 +275,3 @@ def _in_folder(path: Path) -> Callable[[str], tuple[Path, int, int] | None]:
         return (file, 0, file.stat().st_size) if file.is_file() else None
 
     return find
-
-
-def _in_archive(path: Path) -> Callable[[str], tuple[Path, int, int] | None]:
-    """Files of an archive by their place in it: nothing is unpacked."""
-    try:
-        with tarfile.open(path, "r:") as tar:
-            members = {member.name.removeprefix("./"): member for member in tar if member.isfile()}
-    except tarfile.TarError as error:
-        raise UsageError(f"{path} is no archive of an OCI layout: {error}") from error
-    return lambda name: (
-        (path, member.offset_data, member.size) if (member := members.get(name)) else None
-    )

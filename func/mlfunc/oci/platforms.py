@@ -25,7 +25,7 @@ _AS_OCI = {
 
 def descriptor(entry: dict[str, Any]) -> Descriptor:
     """One of a manifest. Docker's types become those of OCI: the bytes are the same."""
-    kind = entry["mediaType"]
+    kind: str = entry["mediaType"]
     return Descriptor(
         _AS_OCI.get(kind, kind), entry["digest"], entry["size"], entry.get("annotations") or {}
     )

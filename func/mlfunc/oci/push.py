@@ -12,15 +12,16 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
 from mlfunc.oci.registry import Remote
-from mlfunc.oci.upload import Unkept, Upload
+from mlfunc.oci.sessions import Unkept
+from mlfunc.oci.upload import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mlfunc.oci.content import Image, Source
     from mlfunc.oci.reference import Reference
+    from mlfunc.oci.sessions import Sessions
     from mlfunc.oci.transport import Access
-    from mlfunc.oci.upload import Sessions
 
     Status = Literal["reused", "mounted", "uploaded"]
     Progress = Callable[[str, int, int], None]

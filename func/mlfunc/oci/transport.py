@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 from urllib3.exceptions import SSLError as TlsError
+from urllib3.util import parse_url
 
 from mlfunc import __version__
 from mlfunc.errors import RegistryFailed
@@ -28,7 +29,7 @@ from mlfunc.oci.reference import registry_host
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    Body = Callable[[], Iterable[bytes | memoryview]]
+    Body = Callable[[], Iterable[bytes]]
 
 _SEND_SECONDS = 30  # to connect, and to hand the network one piece of a body
 _READ_SECONDS = 300  # registries on object stores copy a blob before they answer
@@ -223,7 +224,7 @@ def _pool_manager(through: str, tls: ssl.SSLContext | None) -> urllib3.PoolManag
     options: dict[str, Any] = {"ssl_context": tls, "maxsize": 8}
     if not through:
         return urllib3.PoolManager(**options)
-    parts = urllib3.util.parse_url(through if "://" in through else f"http://{through}")
+    parts = parse_url(through if "://" in through else f"http://{through}")
     headers = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
     return urllib3.ProxyManager(parts.url, proxy_headers=headers, **options)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from mlfunc.errors import MlfuncError, RegistryFailed
@@ -23,46 +23,12 @@ if TYPE_CHECKING:
 
     from mlfunc.oci.content import Blob
     from mlfunc.oci.registry import Remote
+    from mlfunc.oci.sessions import Sessions
     from mlfunc.oci.transport import Reply
 
 CHUNK = 64 << 20  # also the longest blob that is sent in one request
 _PIECE = 256 << 10  # what one write to the network may hold: each has to pass within a timeout
 _FATAL = {401, 403, 413, 429}  # beginning anew would end the same
-
-
-class Sessions(Protocol):
-    """Where uploads that are under way can be gone on with, kept beyond the end of a program."""
-
-    def get(self, registry: str, repository: str, digest: str) -> str | None:
-        """The address of an unfinished upload."""
-        ...
-
-    def put(self, registry: str, repository: str, digest: str, location: str) -> None:
-        """Keep it; there is one for a blob."""
-        ...
-
-    def forget(self, registry: str, repository: str, digest: str) -> None:
-        """It is finished, or of no use."""
-        ...
-
-
-@dataclass
-class Unkept:
-    """Sessions that end with the program."""
-
-    locations: dict[tuple[str, str, str], str] = field(default_factory=dict)
-
-    def get(self, registry: str, repository: str, digest: str) -> str | None:
-        """The address of an unfinished upload."""
-        return self.locations.get((registry, repository, digest))
-
-    def put(self, registry: str, repository: str, digest: str, location: str) -> None:
-        """Keep it."""
-        self.locations[registry, repository, digest] = location
-
-    def forget(self, registry: str, repository: str, digest: str) -> None:
-        """Let it go."""
-        self.locations.pop((registry, repository, digest), None)
 
 
 class Stopped(Exception):
@@ -195,7 +161,7 @@ class Upload:
             method, url, headers, lambda: self._pieces(offset, length), again=False
         )
 
-    def _pieces(self, offset: int, length: int) -> Iterator[memoryview]:
+    def _pieces(self, offset: int, length: int) -> Iterator[bytes]:
         """The blob's bytes, exactly so many, in small pieces."""
         end = offset + length
         try:
@@ -203,7 +169,7 @@ class Upload:
                 for start in range(0, min(len(data), end - offset), _PIECE):
                     if self.stop.is_set():
                         raise Stopped
-                    piece = memoryview(data)[start : min(start + _PIECE, end - offset)]
+                    piece = data[start : min(start + _PIECE, end - offset)]
                     yield piece
                     self.sent += len(piece)
                     self.report(offset + start + len(piece))
