@@ -39,10 +39,16 @@ def read(
         with response:
             if response.status not in {200, 206}:
                 raise refusal(response.status)
-            yield from _skip(response.stream(PIECE), offset if response.status == 200 else 0)
+            yield from _skip(_pieces(response), offset if response.status == 200 else 0)
             response.release_conn()
     except urllib3.exceptions.HTTPError as error:
         raise Broken(str(error)) from error
+
+
+def _pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    # As they come: of a piece that is waited for, nothing would be left when the connection breaks.
+    while piece := response.read1(PIECE):
+        yield piece
 
 
 @functools.cache

@@ -20,9 +20,9 @@ from threading import Event, Lock
 from typing import IO, TYPE_CHECKING
 
 from mlfunc import paths
-from mlfunc.errors import MlfuncError, UsageError
+from mlfunc.errors import MlfuncError
 from mlfunc.lock import ModelFile
-from mlfunc.models.source import PIECE, Broken, Item
+from mlfunc.models.source import PIECE, Broken, Item, check
 from mlfunc.models.sources import FETCHED, scheme
 from mlfunc.proc import Cancellation, Cancelled
 
@@ -165,6 +165,7 @@ def fetch(
     files = [file for file in pin.files if only is None or file.path in only]
     missing = [file for file in files if not (folder / file.path).is_file()]
     if missing:
+        check([file.path for file in missing])
         meter = Meter(name, sum(f.size for f in missing), report, cancellation or Cancellation())
         source = FETCHED[scheme(pin.uri)](pin.uri)
         transfer = Transfer(source, pin.uri, pin.revision or "", meter)
@@ -182,8 +183,6 @@ def place(pin: ModelPin) -> Path:
 def _link(files: Sequence[ModelFile], folder: Path) -> None:
     for file in files:
         path = folder / file.path
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"a model's file may not be called {file.path}", "leave it out")
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.link(blob(file.sha256), path)

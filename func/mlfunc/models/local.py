@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlfunc.errors import NotFound, UsageError
@@ -11,6 +9,7 @@ from mlfunc.models.source import Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def items(name: str, path: Path) -> tuple[Item, ...]:
@@ -37,12 +36,11 @@ def root(path: Path) -> Path:
 def _walk(root: Path, folder: Path, above: tuple[Path, ...]) -> Iterator[Item]:
     # Links are followed, for the cache of the Hugging Face Hub is made of them; not in circles.
     seen = (*above, folder.resolve())
-    for entry in os.scandir(folder):
-        path = Path(entry.path)
-        if entry.is_dir() and path.resolve() not in seen:
+    for path in folder.iterdir():
+        if path.is_file():
+            yield Item(path.relative_to(root).as_posix(), path.stat().st_size)
+        elif path.is_dir() and path.resolve() not in seen:
             yield from _walk(root, path, seen)
-        elif entry.is_file():
-            yield Item(path.relative_to(root).as_posix(), entry.stat().st_size)
-        elif not entry.is_dir():
-            what = "leads nowhere" if entry.is_symlink() else "is no file"
-            raise UsageError(f"{path} {what}", "remove it, or name others with `files:`")
+        elif not path.is_dir() and not path.name.startswith("."):
+            what = "leads nowhere" if path.is_symlink() else "is no file"
+            raise UsageError(f"{path} {what}", "remove it: it cannot be in an image")

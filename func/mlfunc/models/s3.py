@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CREDENTIALS_HINT = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 _DENIED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
+_PAGE = 1000
 _MISSING = {"NoSuchBucket", "NoSuchKey", "404", "NotFound"}
 
 
@@ -61,7 +62,7 @@ class Bucket:
     def _objects(self) -> Iterator[dict[str, Any]]:
         """One object, where the address is its key; else those below it."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix
+            Bucket=self._bucket, Prefix=self._prefix, PaginationConfig={"PageSize": _PAGE}
         )
         below = f"{self._prefix}/" if self._prefix else ""
         for page in pages:
@@ -119,4 +120,5 @@ def _client() -> Any:
     except ImportError as error:
         message = "models by s3:// need boto3"
         raise MlfuncError(message, "pip install 'mlfunc[s3]'") from error
-    return boto3.client("s3")
+    # A session of its own: the default one keeps credentials, and is none for several threads.
+    return boto3.session.Session().client("s3")

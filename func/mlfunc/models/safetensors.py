@@ -92,7 +92,9 @@ def _length(start: bytes, size: int) -> int:
     return length
 
 
-def _header(fields: dict[str, Any], start: int) -> Header:
+def _header(fields: Any, start: int) -> Header:
+    if not isinstance(fields, dict):
+        raise TypeError("its header is no mapping")
     metadata = fields.pop(_METADATA, None) or {}
     tensors = (
         Tensor(name, of["dtype"], tuple(of["shape"]), *map(int, of["data_offsets"]))

@@ -6,10 +6,10 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mlfunc.errors import NotFound
+from mlfunc.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 PIECE = 2**20
 
@@ -71,7 +71,20 @@ def wanted(name: str, items: Sequence[Item], patterns: Sequence[str]) -> tuple[I
         named = f"no file that is named by {', '.join(patterns)}" if patterns else "no files"
         there = ", ".join(item.path for item in items[:5]) or "nothing"
         raise NotFound(f"model {name} has {named}", f"there is {there}")
+    check([item.path for item in chosen])
     return tuple(sorted(chosen, key=lambda item: item.path))
+
+
+def check(paths: Iterable[str]) -> None:
+    """Whether files of a model may be called so: they are to lie in its folder.
+
+    Raises:
+        UsageError: one may not.
+
+    """
+    for path in paths:
+        if {"", ".", ".."} & {*path.split("/")} or "\\" in path or "\0" in path:
+            raise UsageError(f"a model's file may not be called {path!r}", "leave it out")
 
 
 def _is_wanted(path: str, patterns: Sequence[str]) -> bool:
