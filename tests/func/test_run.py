@@ -43,7 +43,7 @@ class Greeter:
     example = {"name": "Ada"}
 
     def load(self, context) -> None:
-        self.greeting = (context.models["default"] / "greeting.txt").read_text()
+        self.greeting = (context.model("default") / "greeting.txt").read_text()
 
     def predict(self, name: str) -> str:
         return f"{self.greeting} {name}"
@@ -173,7 +173,7 @@ def test_a_model_of_a_hub_is_fetched_pinned_and_found(
     with hub() as there:
         commit = there.add("org/tiny", {"greeting.txt": b"Moin"})
         monkeypatch.setenv("HF_ENDPOINT", there.endpoint)
-        with served(greeter) as running:
+        with served(greeter, "--no-reload") as running:
             answer = ask(running.url())
             code, _ = running.end()
 
