@@ -143,7 +143,7 @@ def test_a_warm_up_that_fails_ends_the_start(write: Write) -> None:
     [
         ({}, "there is no model 'default'"),
         ({"default": "./weights"}, "model 'default' is not at"),
-        ({"default": "hf://org/name"}, "there is no model 'default'"),
+        ({"default": "hf://org/name"}, "model 'default' (hf://org/name) has no path here"),
     ],
 )
 def test_a_model_that_is_not_there_is_named(
