@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import marshal
 import os
-import shutil
 from pathlib import Path
 
 import mlfunc_runtime
@@ -62,7 +61,7 @@ def test_it_is_what_the_runtime_would_have_kept(tmp_path: Path) -> None:
 def test_the_runtime_reads_it_elsewhere_and_with_other_times(tmp_path: Path) -> None:
     baked = tables.bake(make(tmp_path / "staged", ["bert"]), RUNTIME)
     assert baked is not None
-    image = shutil.move(tmp_path / "staged", tmp_path / "image")
+    image = (tmp_path / "staged").rename(tmp_path / "image")
     for path in image.rglob("*"):
         os.utime(path, (315532801, 315532801))
     cache = tmp_path / "cache"
