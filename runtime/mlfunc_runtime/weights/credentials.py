@@ -5,6 +5,7 @@ Not the profiles of a person's machine, and not a node's own role, which is no f
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -68,7 +69,10 @@ def _of_web_identity(environ: Mapping[str, str]) -> Credentials | None:
         "RoleSessionName": environ.get("AWS_ROLE_SESSION_NAME") or "mlfunc",
         "WebIdentityToken": Path(path).read_text(encoding="utf-8").strip(),
     }
-    told = _read(f"{_sts(environ)}/?{urlencode(asked)}", {})
+    with contextlib.closing(Connections()) as connections:
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = connections.post(f"{_sts(environ)}/", kind, urlencode(asked).encode())
+        told = answer.read().decode()
     found = dict(re.findall(r"<(AccessKeyId|SecretAccessKey|SessionToken)>([^<]+)<", told))
     return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], role)
 
@@ -87,16 +91,9 @@ def _of_agent(environ: Mapping[str, str]) -> Credentials | None:
     path = environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
     token = environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
     token = Path(path).read_text(encoding="utf-8").strip() if path else token
-    found = json.loads(_read(url, {"Authorization": token} if token else {}))
+    with contextlib.closing(Connections()) as connections:
+        _, answer = connections.get(url, {"Authorization": token} if token else {})
+        found = json.loads(answer.read())
     return Credentials(
         found["AccessKeyId"], found["SecretAccessKey"], found.get("Token", ""), "the pod's agent"
     )
-
-
-def _read(url: str, headers: dict[str, str]) -> str:
-    connections = Connections()
-    try:
-        _, response = connections.get(url, headers)
-        return response.read().decode()
-    finally:
-        connections.close()

@@ -183,7 +183,7 @@ def _pieces(job: Job, done: int, connections: Connections) -> Iterator[int]:
         job.arriving.write(buffer[:count], offset)
         offset += count
         yield count
-    if not response.isclosed():
+    if not response.isclosed():  # it has more, which nobody reads
         connections.close()
 
 

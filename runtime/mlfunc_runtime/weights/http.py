@@ -1,4 +1,4 @@
-"""A GET that follows redirects, on connections that are kept, in one native thread."""
+"""HTTP that follows redirects, on connections that are kept, in one native thread."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ class Connections:
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, str], _Connection] = {}
+        self._answer: http.client.HTTPResponse | None = None
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> http.client.HTTPResponse:
+        """The answer, with 200. Raises as `get` does."""
+        return self._checked(url, self._ask("POST", url, headers, body))
 
     def get(self, url: str, headers: Mapping[str, str]) -> tuple[str, http.client.HTTPResponse]:
         """The answer, with 200 or 206, and where it came from. Credentials stay at their origin.
@@ -49,7 +54,7 @@ class Connections:
         """
         kept = dict(headers)
         for _ in range(_REDIRECTS):
-            response = self._ask(url, kept)
+            response = self._ask("GET", url, kept)
             target = response.getheader("Location")
             if response.status not in _MOVED or not target:
                 return url, self._checked(url, response)
@@ -61,12 +66,16 @@ class Connections:
         raise Broken(f"{urlsplit(url).netloc} redirects in circles")
 
     def close(self) -> None:
-        """Close all: also where an answer was not read to its end."""
+        """Close all, and an answer that was not read to its end."""
+        if self._answer is not None:
+            self._answer.close()
         for connection in self._open.values():
             connection.close()
         self._open.clear()
 
-    def _ask(self, url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+    def _ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> http.client.HTTPResponse:
         parts = urlsplit(url)
         proxy = _proxy(parts)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -75,8 +84,9 @@ class Connections:
             path, told = url, {**told, **_greeting(proxy)}
         try:
             connection = self._connection(parts, proxy)
-            connection.request("GET", path, headers=told)
-            return connection.getresponse()
+            connection.request(method, path, body, told)
+            self._answer = connection.getresponse()
+            return self._answer
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Broken(f"{parts.netloc}: {type(error).__name__}: {error}") from error

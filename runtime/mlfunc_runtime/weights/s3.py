@@ -45,14 +45,10 @@ class Bucket:
         home = refused.headers.get("x-amz-bucket-region", self._region)
         if home != self._region:
             return f"the bucket is in another region: set AWS_REGION to {home}"
-        if refused.status in _DENIED and self._credentials is None:
-            return f"no credentials were found: {credentials.PLACES}"
+        if refused.status in _DENIED and self._credentials is not None:
+            return f"the credentials of {self._credentials.of} may not read it"
         if refused.status in _DENIED:
-            return (
-                f"credentials of {self._credentials.of} may not read it"
-                if self._credentials
-                else ""
-            )
+            return f"no credentials were found: {credentials.PLACES}"
         return "see whether its bucket and prefix are still there"
 
     def _key(self, path: str) -> str:

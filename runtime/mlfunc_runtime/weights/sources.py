@@ -55,7 +55,9 @@ class Addresses:
         """The next request for a file."""
         if url := self._led_to.get(file.path):
             return Asked(url, {}, led_to=True)
-        return Asked(file.url, {}) if file.url else Asked(*self.source.request(file.path))
+        if file.url and file.url.startswith(("http://", "https://")):
+            return Asked(file.url, {})
+        return Asked(*self.source.request(file.path))
 
     def led(self, file: File, asked: Asked, url: str) -> None:
         """The answer came from `url`."""
