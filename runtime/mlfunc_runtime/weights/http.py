@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import urllib.request
 from base64 import b64encode
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from mlfunc_runtime.errors import StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +90,9 @@ class Connections:
             connection.request(method, path, body, told)
             self._answer = connection.getresponse()
             return self._answer
+        except ssl.SSLCertVerificationError as error:
+            why = f"the certificate of {parts.netloc} is not trusted: {error.verify_message}"
+            raise StartupError(why, "name the file of its authority in SSL_CERT_FILE") from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Broken(f"{parts.netloc}: {type(error).__name__}: {error}") from error
