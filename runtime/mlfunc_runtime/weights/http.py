@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SILENT_SECONDS = 30.0
 _REDIRECTS = 5
 _MOVED = (301, 302, 303, 307, 308)
+_OF_THE_NODE = "169.254."  # link-local: where agents hand out credentials
 _FOR_ALL = ("Range", "Accept-Encoding")
 _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _Connection = http.client.HTTPConnection
@@ -135,8 +136,9 @@ def _greeting(proxy: SplitResult) -> dict[str, str]:
 
 
 def _proxy(parts: SplitResult) -> SplitResult | None:
-    """HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as everywhere."""
-    if urllib.request.proxy_bypass(parts.hostname or ""):
+    """HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as everywhere; none for the node's own addresses."""
+    host = parts.hostname or ""
+    if host.startswith(_OF_THE_NODE) or urllib.request.proxy_bypass(host):
         return None
     url = urllib.request.getproxies().get(parts.scheme)
     return urlsplit(url if "://" in url else f"http://{url}") if url else None
