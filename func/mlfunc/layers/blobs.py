@@ -1,0 +1,104 @@
+"""Blobs kept in a folder, named by what is in them; those used least recently go first."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from mlfunc.layers import locks, reading
+from mlfunc.layers.tree import Range
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mlfunc.oci.content import Descriptor
+
+
+@dataclass(frozen=True)
+class FileBlob:
+    """A blob that is a file here."""
+
+    descriptor: Descriptor
+    path: Path
+
+    def read(self, offset: int = 0) -> Iterator[bytes]:
+        """Its bytes from `offset` on, in pieces of at most 1 MiB."""
+        return reading.read((Range(self.path, 0, self.descriptor.size),), offset)
+
+
+class Blobs:
+    """A folder of blobs. What this program has made or found there stays until `close`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held: list[BinaryIO] = []
+
+    def scratch(self) -> contextlib.AbstractContextManager[Path]:
+        """An empty folder for what is being made, beside the blobs, until the block ends."""
+        return locks.scratch(self.folder.with_name("scratch"))
+
+    def keep(self, file: Path, digest: str) -> None:
+        """Take a finished file in, by its name: nobody ever finds half of it there."""
+        path = self._path(digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            # One that is there stays, for those who hold it.
+            if not path.is_file() or path.stat().st_size != file.stat().st_size:
+                file.replace(path)
+            self._hold(path)
+
+    def find(self, descriptor: Descriptor) -> FileBlob | None:
+        """A blob, if all of it is here."""
+        path = self._path(descriptor.digest)
+        if not self._hold(path) or path.stat().st_size != descriptor.size:
+            return None
+        os.utime(path)
+        return FileBlob(descriptor, path)
+
+    def prune(self, limit: int) -> int:
+        """Remove those used least recently until the rest has at most `limit` bytes.
+
+        What programs that run now have made or found stays. Returns how many bytes went.
+        """
+        with self._alone():
+            by_use = sorted(self._all(), key=lambda found: found[1].st_mtime_ns)
+            excess = sum(facts.st_size for _, facts in by_use) - limit
+            removed = 0
+            for path, facts in by_use:
+                if removed < excess and _remove(path):
+                    removed += facts.st_size
+        return removed
+
+    def close(self) -> None:
+        """Let others remove what was held."""
+        while self._held:
+            self._held.pop().close()
+
+    def _hold(self, path: Path) -> bool:
+        file = locks.lock_shared(path)
+        if file is not None:
+            self._held.append(file)
+        return file is not None
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        """While a name comes or goes: what is removed is what was looked at."""
+        return locks.locked_briefly(self.folder / ".lock")
+
+    def _path(self, digest: str) -> Path:
+        algorithm, _, name = digest.partition(":")
+        return self.folder / algorithm / name
+
+    def _all(self) -> Iterator[tuple[Path, os.stat_result]]:
+        return ((path, path.stat()) for path in self.folder.glob("*/*"))
+
+
+def _remove(path: Path) -> bool:
+    file = locks.lock_alone(path)
+    if file is None:
+        return False
+    with file:
+        path.unlink()
+    return True

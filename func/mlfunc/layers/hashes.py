@@ -1,0 +1,86 @@
+"""Digests of files, remembered while the files stay as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from mlfunc.errors import MlfuncError
+from mlfunc.layers import reading
+from mlfunc.layers.tree import Range
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from mlfunc.layers.database import Database
+
+# A file that changes twice within one tick of its file system's clock looks as after the first;
+# 2 s is the longest tick that is in use, that of FAT. As git's racy entries.
+_TICK_NS = 2_000_000_000
+_THREADS = 8
+
+
+class Hashes:
+    """The SHA-256 of files, looked up by what `stat` says of them, and else worked out."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, path: Path) -> str:
+        """Of one file, in hexadecimal.
+
+        Raises:
+            MlfuncError: it cannot be read, or changed meanwhile.
+
+        """
+        try:
+            before = path.stat()
+            return self._known(before) or self._worked_out(path, before)
+        except OSError as error:
+            raise MlfuncError(f"{path} cannot be read: {error.strerror}") from error
+
+    def of_all(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """Of many files at once, in threads.
+
+        Raises:
+            MlfuncError: one cannot be read, or changed meanwhile.
+
+        """
+        each = list(paths)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return dict(zip(each, pool.map(self.of, each), strict=True))
+
+    def _known(self, facts: os.stat_result) -> str | None:
+        query = "SELECT sha256 FROM files WHERE file = ? AND stamp = ?"
+        found = self._database.rows(query, _file(facts), _stamp(facts))
+        return found[0][0] if found else None
+
+    def _worked_out(self, path: Path, before: os.stat_result) -> str:
+        began = time.time_ns()
+        sha256 = _sha256(path, before.st_size)
+        after = path.stat()
+        if _stamp(after) != _stamp(before):
+            raise reading.changed(path)
+        if max(after.st_mtime_ns, after.st_ctime_ns) < began - _TICK_NS:
+            query = "INSERT OR REPLACE INTO files VALUES (?, ?, ?)"
+            self._database.rows(query, _file(after), _stamp(after), sha256)
+        return sha256
+
+
+def _sha256(path: Path, size: int) -> str:
+    digest = hashlib.sha256()
+    for piece in reading.read((Range(path, 0, size),)):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _file(facts: os.stat_result) -> str:
+    return f"{facts.st_dev}:{facts.st_ino}"
+
+
+def _stamp(facts: os.stat_result) -> str:
+    return f"{facts.st_size}:{facts.st_mtime_ns}:{facts.st_ctime_ns}"
