@@ -4,13 +4,12 @@
     models/blobs/ID.part      one that is on its way; it goes on where it was, after any end
     models/KEY/PATH           a model as its loader wants it: hard links to blobs
 
-A lock on the part keeps two commands from fetching the same file at once.
+Two commands never fetch the same file at once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -21,13 +20,14 @@ from typing import IO, TYPE_CHECKING
 
 from mlfunc import paths
 from mlfunc.errors import MlfuncError
+from mlfunc.layers.locks import locked
 from mlfunc.lock import ModelFile
 from mlfunc.models.source import PIECE, Broken, Item, check
 from mlfunc.models.sources import FETCHED, scheme
 from mlfunc.proc import Cancellation, Cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from mlfunc.lock import ModelPin
@@ -98,16 +98,21 @@ class Transfer:
         if _is_here(item):
             self.meter.add(item.size)
             return ModelFile(item.path, item.size, item.sha256 or "")
-        with _held(_part(self.uri, self.revision, item)) as (part, file):
+        part = self._part(item)
+        with locked(part.with_suffix(".lock"), cancellation=self.meter.cancellation):
             if _is_here(item):
                 # Another command brought it while we waited.
-                part.unlink()
                 return ModelFile(item.path, item.size, item.sha256 or "")
-            sha256 = self._fill(file, item)
-            file.flush()
+            with part.open("a+b") as file:
+                file.seek(0)
+                sha256 = self._fill(file, item)
             part.chmod(_READ_ONLY)
             part.replace(blob(sha256))
         return ModelFile(item.path, item.size, sha256)
+
+    def _part(self, item: Item) -> Path:
+        said = f"{self.uri}\0{self.revision}\0{item.path}"
+        return _blobs() / f"{item.sha256 or hashlib.sha256(said.encode()).hexdigest()}.part"
 
     def _fill(self, file: IO[bytes], item: Item) -> str:
         """Get what is missing of a file; its hash."""
@@ -195,24 +200,6 @@ def _blobs() -> Path:
 def _is_here(item: Item) -> bool:
     # Only what is complete and verified has the name of its hash.
     return item.sha256 is not None and blob(item.sha256).is_file()
-
-
-def _part(uri: str, revision: str, item: Item) -> Path:
-    identity = item.sha256 or hashlib.sha256(f"{uri}\0{revision}\0{item.path}".encode()).hexdigest()
-    return _blobs() / f"{identity}.part"
-
-
-@contextlib.contextmanager
-def _held(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """The part, open and locked; the one before us may have moved it away meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                file.seek(0)
-                yield path, file
-                return
 
 
 def _check_room(size: int) -> None:

@@ -18,7 +18,7 @@ from mlfunc.models.sources import FETCHED, scheme
 from mlfunc.proc import Cancellation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from mlfunc.function import Model
@@ -33,7 +33,7 @@ class Asked:
     model: Model
     folder: Path
     previous: ModelPin | None
-    sha256_of: Callable[[Path], str]
+    sha256_of: Callable[[Iterable[Path]], Mapping[Path, str]]
     report: Callable[[str], None] = lambda _: None
     cancellation: Cancellation = field(default_factory=Cancellation)
 
@@ -64,7 +64,8 @@ def _pin_local(asked: Asked) -> ModelPin:
     path = asked.folder / asked.model.uri
     items = wanted(asked.name, local.items(asked.name, path), asked.model.files)
     root = local.root(path)
-    files = [ModelFile(item.path, item.size, asked.sha256_of(root / item.path)) for item in items]
+    hashes = asked.sha256_of(root / item.path for item in items)
+    files = [ModelFile(item.path, item.size, hashes[root / item.path]) for item in items]
     return _pinned(asked, None, files, lambda file: root / file)
 
 

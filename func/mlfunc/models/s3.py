@@ -116,9 +116,9 @@ def url(uri: str, path: str) -> str:
 
 def _client() -> Any:
     try:
-        import boto3
+        from boto3.session import Session
     except ImportError as error:
         message = "models by s3:// need boto3"
         raise MlfuncError(message, "pip install 'mlfunc[s3]'") from error
     # A session of its own: the default one keeps credentials, and is none for several threads.
-    return boto3.session.Session().client("s3")
+    return Session().client("s3")

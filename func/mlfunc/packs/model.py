@@ -207,7 +207,7 @@ def _identity(shard: Shard) -> Any:
 
 def _make(each: Weights, shard: Shard) -> Tree:
     entries = _whole(each, shard) if isinstance(shard, Whole) else _parted(each, shard)
-    return Tree(tuple(sorted(entries, key=lambda entry: entry.path)))
+    return Tree(tuple(entries))
 
 
 def _whole(each: Weights, shard: Whole) -> Iterator[File]:

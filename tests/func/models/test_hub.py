@@ -256,13 +256,12 @@ def test_a_cancelled_fetch_ends_with_the_next_piece(there: Hub, pinned: Pinned) 
     stop = Cancellation()
     said: list[str] = []
 
+    def report(text: str) -> None:
+        said.append(text)
+        stop.cancel()
+
     with pytest.raises(Cancelled):
-        fetch(
-            "default",
-            pin,
-            cancellation=stop,
-            report=lambda text: (said.append(text), stop.cancel()),
-        )
+        fetch("default", pin, cancellation=stop, report=report)
 
     assert 0 < len(said) <= 2
 

@@ -177,7 +177,7 @@ def test_a_store_that_does_not_answer_is_told_by_the_models_address(
 def test_without_boto3_it_says_what_to_install(
     pinned: Pinned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
+    monkeypatch.setitem(sys.modules, "boto3.session", None)
 
     with pytest.raises(MlfuncError) as caught:
         pinned("s3://models/bert")

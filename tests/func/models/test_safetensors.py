@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from typing import TYPE_CHECKING, Any
@@ -72,9 +73,7 @@ def test_each_part_says_what_the_whole_says_of_itself(file: Path, tmp_path: Path
 def headers(draw: st.DrawFn) -> Header:
     sizes = draw(st.lists(st.integers(0, 100), max_size=50))
     at = [sum(sizes[:n]) for n in range(len(sizes) + 1)]
-    tensors = [
-        Tensor(f"t{n}", "U8", (size,), at[n], at[n + 1]) for n, size in enumerate(sizes)
-    ]
+    tensors = [Tensor(f"t{n}", "U8", (size,), at[n], at[n + 1]) for n, size in enumerate(sizes)]
     return Header(tuple(tensors), {}, 8)
 
 
@@ -85,7 +84,7 @@ def test_parts_follow_on_each_other_and_cover_every_byte_once(header: Header, co
     full = [part for part in parts if part.length]
     assert len(parts) == count
     assert sum(part.length for part in full) == header.size
-    for before, after in zip(full, full[1:], strict=False):
+    for before, after in itertools.pairwise(full):
         assert before.offset + before.length == after.offset
     assert [t for part in parts for t in part.tensors] == list(header.tensors)
 
@@ -98,9 +97,7 @@ def test_every_tensor_stays_aligned_as_it_was(header: Header, count: int) -> Non
 
 
 @given(headers(), st.integers(1, 12))
-def test_a_part_is_no_larger_than_its_share_and_its_largest_run(
-    header: Header, count: int
-) -> None:
+def test_a_part_is_no_larger_than_its_share_and_its_largest_run(header: Header, count: int) -> None:
     largest = max((t.end - t.begin for t in header.tensors), default=0)
     # Runs of tensors that end on no border of 8 bytes are kept together.
     run = 8 * (largest + 1) + largest
