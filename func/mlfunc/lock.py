@@ -51,6 +51,9 @@ class ModelPin(Struct, frozen=True, omit_defaults=True):
     uri: str
     revision: str | None = None
     files: list[ModelFile] = []
+    patterns: list[str] = []  # of `files:` in mlfunc.yaml
+    partable: list[str] = []  # files that their loader also takes in parts, with an index
+    at: str | None = None  # of oci://: the model's folder in its image; files are its layers
 
     @property
     def size(self) -> int:

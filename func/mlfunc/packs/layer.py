@@ -29,6 +29,9 @@ class Layer:
     make: Callable[[], Tree]
     size: int | None = None  # of its content in bytes, where that is known before it is made
     raw: bool = False  # weights: not compressed, not kept, read again from where they lie
+    # What the key was made from, as short digests under the names that people know:
+    # {"predictor.py": "9f86d081"}. It tells why a layer is made anew; nothing else reads it.
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
