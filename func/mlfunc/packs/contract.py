@@ -161,7 +161,8 @@ def _metadata(description: Path) -> dict[str, Any]:
     if not description.is_file():
         return {}
     found: dict[str, Any] = tomllib.loads(description.read_text(encoding="utf-8"))
-    return found.get("metadata", {})
+    metadata: dict[str, Any] = found.get("metadata", {})
+    return metadata
 
 
 def _add_to_app(layers: Iterable[Layer], folder: Path) -> None:
@@ -194,7 +195,7 @@ def _write_launch(target: Path, launch: Launch) -> None:
 
 
 def _tidy(project: Project, pack_id: str) -> None:
-    """Take out of the app's folder, which is the lifecycle's copy, what has no place in its layer."""
+    """Take out of the app's folder, the lifecycle's copy, what has no place in its layer."""
     if pack_id == "mlfunc/model":
         gone = [project.folder / uri for uri in project.function.local_models.values()]
     elif pack_id == app.ID:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlfunc.oci.reference import Reference
     from mlfunc.project import Project
 
+PackId = Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
 PREFIX = "/layers"
 WORKSPACE = "/workspace"
 
@@ -68,7 +69,10 @@ class Detection:
 class Pack(Protocol):
     """One buildpack: a module with these names; `mlfunc.packs.table` has them in order."""
 
-    ID: Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
+    @property
+    def ID(self) -> PackId:
+        """Its id."""
+        ...
 
     def detect(self, project: Project) -> Detection | None:
         """What it takes part with; None: the project does not need it."""

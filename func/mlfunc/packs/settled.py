@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from mlfunc.layers.store import Store
+from mlfunc.layers.store import opened
 from mlfunc.models import pinning
 from mlfunc.wheels import resolve
 
@@ -41,13 +41,13 @@ def settle(pack_id: str, project: Project) -> Lock:
 
 
 def _pin(project: Project, name: str) -> ModelPin:
-    with Store.open() as store:
+    with opened() as store:
         return pinning.pin(
             pinning.Asked(
                 name=name,
                 model=project.function.all_models[name],
                 folder=project.folder,
                 previous=project.lock.models.get(name),
-                sha256_of=store.hashes.of,
+                sha256_of=store.hashes.of_all,
             )
         )
