@@ -100,7 +100,7 @@ def describe(folder: Path, function: Function) -> Spec:
     """
     uv = find_uv()
     requirements = folder / "requirements.txt"
-    text = _requirement_text(requirements) if requirements.is_file() else ""
+    text = requirement_text(requirements) if requirements.is_file() else ""
     python = _python(function.python, has_uv=uv is not None)
     wanted = (*runtime_requirement(), "pytest")
     if text:
@@ -254,7 +254,7 @@ def _python(wanted: str | None, *, has_uv: bool) -> str:
     return found
 
 
-def _requirement_text(path: Path, above: tuple[Path, ...] = ()) -> str:
+def requirement_text(path: Path, above: tuple[Path, ...] = ()) -> str:
     """What a requirements file says with those it includes, one after the other: no comments."""
     # Whatever encoding it is in, it is the installer's to judge.
     text = path.read_text(encoding="utf-8", errors="surrogateescape")
@@ -263,7 +263,7 @@ def _requirement_text(path: Path, above: tuple[Path, ...] = ()) -> str:
     files = (file for file in included if file.is_file() and file.resolve() not in seen)
     lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
     own = "\n".join(line for line in lines if line)
-    return "\n".join([own, *(_requirement_text(file, seen) for file in files)])
+    return "\n".join([own, *(requirement_text(file, seen) for file in files)])
 
 
 def _is_bound_to_folder(text: str) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlfunc.oci.reference import Reference
     from mlfunc.project import Project
 
+PackId = Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
 PREFIX = "/layers"
 WORKSPACE = "/workspace"
 
@@ -34,6 +35,9 @@ class Layer:
     # digest of its content, and its blob.
     taken: Callable[[Reference | None], tuple[str, Source]] | None = None
     raw: bool = False  # weights: not compressed, not kept, read again from where they lie
+    # What the key was made from, as short digests under the names that people know:
+    # {"predictor.py": "9f86d081"}. It tells why a layer is made anew; nothing else reads it.
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,10 @@ class Detection:
 class Pack(Protocol):
     """One buildpack: a module with these names; `mlfunc.packs.table` has them in order."""
 
-    ID: Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
+    @property
+    def ID(self) -> PackId:
+        """Its id."""
+        ...
 
     def detect(self, project: Project) -> Detection | None:
         """What it takes part with; None: the project does not need it."""

@@ -1,0 +1,104 @@
+"""The app buildpack: the function's own files, the runtime that serves it, how it is started."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mlfunc import environment, function, ignore, leaks
+from mlfunc.layers import reading
+from mlfunc.layers.tree import File, Folder, Link, Tree, merge, scan
+from mlfunc.packs.layer import WORKSPACE, Detection, Launch, Layer, Process, place
+from mlfunc.wheels import bytecode
+
+if TYPE_CHECKING:
+    from mlfunc.layers.tree import Entry
+    from mlfunc.project import Project
+
+ID: Literal["mlfunc/app"] = "mlfunc/app"
+# A change of how these layers are made gives them new keys.
+_VERSION = 1
+_PYTHON = place("mlfunc/python", "deps") + "/bin/python"
+# Whoever the container runs as may be no user of the image: what asks for a home or a name finds
+# the one folder that can be written to, and a name.
+_ENV = {
+    "MLFUNC_FUNCTION": f"{WORKSPACE}/{function.FILE}",
+    "HOME": "/tmp",  # noqa: S108 - in the container
+    "USER": "function",
+    "LOGNAME": "function",
+}
+
+
+def detect(project: Project) -> Detection | None:  # noqa: ARG001 - a pack's signature
+    """Every function has an app."""
+    return Detection(requires=("python-deps",))
+
+
+def layers(project: Project) -> tuple[Layer, ...]:
+    """The runtime, where it comes from a checkout and is no package of the lock; the app."""
+    option, source = (*environment.runtime_requirement(), "")[:2]
+    runtime = (_runtime(project, Path(source)),) if option == "-e" else ()
+    return (*runtime, _app(project))
+
+
+def launch(project: Project) -> Launch:  # noqa: ARG001 - a pack's signature
+    """It is served by the runtime."""
+    web = Process("web", (_PYTHON, "-m", "mlfunc_runtime"), default=True)
+    return Launch(env=_ENV, processes=(web,))
+
+
+def files(project: Project) -> Tree:
+    """The function's own files, in their place."""
+    skip = ignore.rules(project.folder, project.function.local_models.values())
+    return scan(project.folder, WORKSPACE.strip("/"), skip=skip)
+
+
+def _app(project: Project) -> Layer:
+    return _layer("app", files(project), project.target.python)
+
+
+def _runtime(project: Project, checkout: Path) -> Layer:
+    python = project.target.python
+    at = place(ID, "runtime").strip("/") + f"/lib/python{python}/site-packages/mlfunc_runtime"
+    return _layer(
+        "runtime", scan(checkout / "mlfunc_runtime", at, skip=ignore.rules(checkout)), python
+    )
+
+
+def _layer(name: Literal["app", "runtime"], tree: Tree, python: str) -> Layer:
+    inputs = {_shown(entry.path): _digest(entry) for entry in tree.entries}
+    whole = json.dumps([_VERSION, name, python, inputs])
+    return Layer(
+        name=name,
+        folder=name,
+        key=hashlib.sha256(whole.encode()).hexdigest(),
+        make=functools.partial(_make, tree, python),
+        size=tree.size,
+        inputs={path: digest[:8] for path, digest in inputs.items()},
+    )
+
+
+def _make(tree: Tree, python: str) -> Tree:
+    leaks.check(tree)
+    return merge([tree, bytecode.of(tree, python)])
+
+
+def _shown(path: str) -> str:
+    return path.removeprefix(WORKSPACE.strip("/") + "/")
+
+
+def _digest(entry: Entry) -> str:
+    """Of all that the layer has of it."""
+    match entry:
+        case File(pieces=pieces, executable=executable):
+            content = hashlib.sha256(b"x" if executable else b"-")
+            for piece in reading.read(pieces):
+                content.update(piece)
+            return content.hexdigest()
+        case Link(target=target):
+            return f"-> {target}"
+        case Folder():
+            return "folder"

@@ -1,0 +1,94 @@
+"""What uv says when it fails, as errors that say what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mlfunc.accelerators import TORCH_INDEX
+from mlfunc.errors import EnvironmentFailed, MlfuncError, UsageError
+from mlfunc.wheels.requirements import without_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlfunc.accelerators import Accelerator, Index
+    from mlfunc.lock import Wheel
+    from mlfunc.project import Target
+
+_NO_WHEEL = re.compile(r"Wheels are required for `(?P<name>[^`]+)`")
+_OTHER_WHEELS = re.compile(r"(?:we only found wheels|Wheels are available) for `(?P<name>[^`]+)`")
+_FETCH = re.compile(r"Failed to fetch: `?(?P<url>https?://[^\s`]+)`?")
+_DENIED = re.compile(r"\b(?:401|403) (?:Unauthorized|Forbidden)|authentication")
+_WHY = re.compile(r"(?:Because|cause:) (?P<why>.+?)(?:\n\n|\Z)", re.DOTALL)
+_NOISE = re.compile(r"^(?:error: |\s*cause: |warning: .*\n)", re.MULTILINE)
+_VENDOR = "put a wheel of it into wheels/: pip wheel --no-deps -w wheels"
+
+
+def no_uv() -> EnvironmentFailed:
+    """Without uv, nothing is resolved for another machine."""
+    return EnvironmentFailed("uv is not installed, and a build needs it", "pip install uv")
+
+
+def of(said: str, row: Accelerator, routed: Iterable[str] = ()) -> MlfuncError:
+    """What a run of uv that failed comes down to."""
+    evidence = _NOISE.sub("", said).strip()
+    text = " ".join(said.split())
+    if fetch := _FETCH.search(text):
+        return _unreachable(fetch["url"], text, row.indexes, evidence)
+    if found := _NO_WHEEL.search(text):
+        return _no_wheel(found["name"], evidence)
+    if found := _OTHER_WHEELS.search(text):
+        return _other_wheels(found["name"], evidence, row, routed)
+    message = "the function's packages cannot be resolved"
+    return UsageError(message, "correct requirements.txt", evidence=evidence)
+
+
+def of_install(said: str) -> MlfuncError:
+    """What a run of uv that was to install locked wheels comes down to."""
+    evidence = _NOISE.sub("", said).strip()
+    if fetch := _FETCH.search(" ".join(said.split())):
+        return _unreachable(fetch["url"], said, (), evidence)
+    message = "the packages of mlfunc.lock cannot be installed"
+    hint = "where an index has changed, resolve anew: mlfunc build --upgrade"
+    return EnvironmentFailed(message, hint, evidence=evidence)
+
+
+def foreign(packages: Iterable[Wheel], target: Target, row: Accelerator) -> UsageError:
+    """Packages that have no place beside the accelerator, whatever index they came from."""
+    names = [f"{package.name} {package.version}" for package in packages]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    message = f"a function with `accelerator: {target.accelerator}` cannot carry {shown}"
+    indexes = [without_user(index.url) for index in row.indexes if "torch" in index.packages]
+    where = f"torch was looked for in {indexes[0]}; " if indexes else ""
+    hint = f"{where}remove what needs it, set {TORCH_INDEX} to an index, or change `accelerator:`"
+    return UsageError(message, hint)
+
+
+def _unreachable(url: str, text: str, indexes: Iterable[Index], evidence: str) -> EnvironmentFailed:
+    address = without_user(url)
+    own = next((i for i in indexes if address.startswith(without_user(i.url))), None)
+    variable = TORCH_INDEX if own is not None and "torch" in own.packages else "UV_DEFAULT_INDEX"
+    if _DENIED.search(text):
+        message = f"the package index refused {address}"
+        hint = f"give user and password in ~/.netrc, or in {variable}=https://USER:PASSWORD@..."
+    else:
+        message = f"the package index does not answer: {address}"
+        hint = f"check the network, or name a mirror: {variable}=URL"
+    return EnvironmentFailed(message, hint, evidence=evidence)
+
+
+def _no_wheel(name: str, evidence: str) -> UsageError:
+    message = f"{name} comes only as source, and a build for another machine needs wheels"
+    return UsageError(
+        message, f"ask for a version that has one, or {_VENDOR} {name}", evidence=evidence
+    )
+
+
+def _other_wheels(name: str, evidence: str, row: Accelerator, routed: Iterable[str]) -> UsageError:
+    where = [without_user(i.url) for i in row.indexes if name in i.packages and name in routed]
+    place = f" in {where[0]}" if where else ""
+    message = f"{name} has no wheel for this Python and platform{place}"
+    variable = f"; or name another index: {TORCH_INDEX}=URL" if where else ""
+    hint = f"ask for a version that has one, or set `python:` in mlfunc.yaml{variable}"
+    return UsageError(message, hint, evidence=evidence)

@@ -1,0 +1,80 @@
+"""pylock.toml (PEP 751): what uv and we hand each other. What is kept is mlfunc.lock."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from mlfunc.errors import UsageError
+from mlfunc.lock import Wheel
+from mlfunc.wheels.requirements import without_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_HEAD = 'lock-version = "1.0"\ncreated-by = "mlfunc"\n'
+
+
+def read(text: str) -> list[Wheel]:
+    """The wheels in it, by name.
+
+    Raises:
+        UsageError: a package is no wheel.
+
+    """
+    packages = tomllib.loads(text).get("packages", [])
+    return sorted((_wheel(package) for package in packages), key=lambda wheel: wheel.name)
+
+
+def write(wheels: Iterable[Wheel], where: Callable[[Wheel], str]) -> str:
+    """A file that installs these; `where` says the URL of each, or its path."""
+    return "\n".join([_HEAD, *(_entry(wheel, where(wheel)) for wheel in wheels)])
+
+
+def preferences(wheels: Iterable[Wheel]) -> str:
+    """A file that tells a resolver which versions to keep where it can."""
+    entries = (
+        f"[[packages]]\nname = {_quoted(w.name)}\nversion = {_quoted(w.version)}\n" for w in wheels
+    )
+    return "\n".join([_HEAD, *entries])
+
+
+def _wheel(package: dict[str, Any]) -> Wheel:
+    name = package["name"]
+    files = package.get("wheels") or [package.get("archive")]
+    address = files[0] and (files[0].get("url") or files[0].get("path"))
+    if not address or not unquote(address).endswith(".whl"):
+        message = f"{name} is no wheel, and an image is made of wheels"
+        raise UsageError(message, f"pip wheel --no-deps -w wheels {name}: wheels/ is looked into")
+    file = files[0]
+    return Wheel(
+        name=name,
+        version=package.get("version") or _version(address),
+        file=_file(address),
+        sha256=file["hashes"]["sha256"],
+        size=file.get("size"),
+        url=without_user(address) if address.startswith(("http://", "https://")) else None,
+    )
+
+
+def _file(address: str) -> str:
+    return PurePosixPath(unquote(urlsplit(address).path)).name
+
+
+def _version(address: str) -> str:
+    return _file(address).split("-")[1]
+
+
+def _entry(wheel: Wheel, where: str) -> str:
+    kind = "url" if "://" in where else "path"
+    source = f"{{ {kind} = {_quoted(where)}, hashes = {{ sha256 = {_quoted(wheel.sha256)} }} }}"
+    lines = ("[[packages]]", f"name = {_quoted(wheel.name)}", f"version = {_quoted(wheel.version)}")
+    return "\n".join([*lines, f"wheels = [{source}]\n"])
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML."""
+    escaped = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return '"' + "".join(escaped) + '"'

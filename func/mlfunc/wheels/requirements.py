@@ -1,0 +1,187 @@
+"""What a project asks for in packages, read without asking anybody: files, indexes, folders.
+
+The files themselves are the installer's to judge. Here they are read for what they are known by,
+for what cannot go into an image, and for where they say that packages are.
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from mlfunc import accelerators, environment
+from mlfunc.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mlfunc.lock import Wheel
+    from mlfunc.project import Target
+
+FILES = ("requirements.txt", "pyproject.toml")
+FOLDER = "wheels"  # of a project: packages of its own
+
+_VERSION = "1"  # of what the digest is made from
+_SETTINGS = (
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "UV_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_NO_INDEX",
+    "UV_INDEX_STRATEGY",
+    "UV_PRERELEASE",
+    "UV_RESOLUTION",
+    "UV_EXCLUDE_NEWER",
+    accelerators.TORCH_INDEX,
+)
+_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_NAME = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?=\s*(?:$|[\[<>=!~;@ ]))", re.MULTILINE)
+_EDITABLE = re.compile(r"^(?:-e|--editable)[ =].*$", re.MULTILINE)
+_CHECKOUT = re.compile(r"^.*\b(?:git|hg|svn|bzr)\+\w+:.*$", re.MULTILINE)
+_OPTION = re.compile(r"^(-i|--index-url|--extra-index-url|-f|--find-links)[ =]+(\S+)", re.MULTILINE)
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_WHEEL = re.compile(r"^(?!https?:)(?:file://)?(\S+\.whl)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """All that packages are resolved from.
+
+    `files` are the project's own and `vendored` its folder of wheels; `runtime` is what
+    mlfunc_runtime adds. `folders` are where wheels may lie here, and `variables` those of uv that
+    say where packages are, whether a file of the project or the user's settings said it.
+    """
+
+    files: tuple[Path, ...]
+    vendored: Path
+    text: str
+    runtime: tuple[str, ...]
+    folders: tuple[Path, ...]
+    variables: Mapping[str, str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The packages that are asked for by name."""
+        return frozenset(normalise(match[1]) for match in _NAME.finditer(self.text))
+
+    def digest(self, target: Target, glibc: str, environ: Mapping[str, str]) -> str:
+        """What it is known by, on any machine: no folder of one and no password is part of it."""
+        variables = environment.uv_variables(environ)
+        settings = {name: _USER.sub("", variables.get(name, "")) for name in _SETTINGS}
+        vendored = [wheel.name for wheel in sorted(self.vendored.glob("*.whl"))]
+        runtime = [Path(line).name if "/" in line else line for line in self.runtime]
+        parts = [
+            _VERSION,
+            target.name,
+            glibc,
+            _USER.sub("", self.text),
+            runtime,
+            vendored,
+            settings,
+        ]
+        return "sha256:" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def read(folder: Path, environ: Mapping[str, str] = os.environ) -> Requirements:
+    """What the project in a folder asks for, with what the runtime adds.
+
+    Raises:
+        UsageError: it asks for what cannot go into an image.
+
+    """
+    files = tuple(path for name in FILES if (path := folder / name).is_file())[:1]
+    text = "\n".join(environment.requirement_text(path) for path in files)
+    check(text)
+    folders = _folders(folder, text, environ)
+    return Requirements(
+        files, folder / FOLDER, text, _runtime(), folders, _variables(text, folders, environ)
+    )
+
+
+def check(text: str) -> None:
+    """Whether all that is asked for can be a wheel for another machine.
+
+    Raises:
+        UsageError: an editable folder or a checkout is asked for.
+
+    """
+    if found := _EDITABLE.search(text) or _CHECKOUT.search(text):
+        line = _USER.sub("", found[0])
+        message = f"an image is made of wheels, and requirements.txt asks for `{line}`"
+        hint = (
+            f"build one: pip wheel --no-deps -w {FOLDER} PACKAGE; name it in requirements.txt: "
+            f"wheels in {FOLDER}/ are found"
+        )
+        raise UsageError(message, hint)
+
+
+def locate(wheel: Wheel, folders: Iterable[Path]) -> Path | None:
+    """The file of a wheel in one of these folders."""
+    return next((path for folder in folders if (path := folder / wheel.file).is_file()), None)
+
+
+def normalise(name: str) -> str:
+    """A package's name as indexes have it: PEP 503."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def without_user(url: str) -> str:
+    """An address without the user and the password in it."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _runtime() -> tuple[str, ...]:
+    """What the runtime needs. A checkout of it is no wheel: it comes with the app."""
+    asked = environment.runtime_requirement()
+    if asked[0] != "-e":
+        return asked
+    setup = configparser.ConfigParser(inline_comment_prefixes=None)
+    setup.read(Path(asked[1]) / "setup.cfg", encoding="utf-8")
+    lines = setup.get("options", "install_requires", fallback="").splitlines()
+    needs = (line.partition(" #")[0].strip() for line in lines)
+    return tuple(line for line in needs if line)
+
+
+def _folders(folder: Path, text: str, environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where wheels may lie: the project's own folder first."""
+    variables = environment.uv_variables(environ)
+    given = [Path(where).absolute() for where in _split(variables.get("UV_FIND_LINKS", ""))]
+    options = [match[2] for match in _OPTION.finditer(text) if match[1] in {"-f", "--find-links"}]
+    files = [Path(match[1]).parent for match in _WHEEL.finditer(text)]
+    runtime = [Path(line).parent for line in _runtime() if line.endswith(".whl")]
+    listed = (*given, *(folder / where for where in (*options, *files)), *runtime)
+    found = (path.absolute() for path in listed if path.is_dir())
+    own = folder.absolute() / FOLDER
+    return tuple(dict.fromkeys((*((own,) if own.is_dir() else ()), *found)))
+
+
+def _variables(text: str, folders: tuple[Path, ...], environ: Mapping[str, str]) -> dict[str, str]:
+    """Where packages are, as variables of uv: arguments can be read by others."""
+    given = environment.uv_variables(environ)
+    options = [(match[1], _filled(match[2], environ)) for match in _OPTION.finditer(text)]
+    default = [url for option, url in options if option in {"-i", "--index-url"}]
+    more = [url for option, url in options if option == "--extra-index-url"]
+    links = [*map(str, folders), *given.get("UV_FIND_LINKS", "").split(",")]
+    found = {
+        "UV_DEFAULT_INDEX": default[-1] if default else "",
+        "UV_INDEX": " ".join([*more, *given.get("UV_INDEX", "").split()]),
+        "UV_FIND_LINKS": ",".join(dict.fromkeys(link for link in links if link)),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _filled(text: str, environ: Mapping[str, str]) -> str:
+    """With the variables that stand in it, as pip and uv have it."""
+    return _VARIABLE.sub(lambda match: environ.get(match[1], match[0]), text)
+
+
+def _split(value: str) -> list[str]:
+    return [part.removeprefix("file://") for part in value.split(",") if part]
