@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -11,6 +10,7 @@ from mlfunc.layers import locks, reading
 from mlfunc.layers.tree import Range
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -33,30 +33,28 @@ class Blobs:
     """A folder of blobs. What this program has made or found there stays until `close`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._held: dict[str, BinaryIO] = {}
+        self.folder = folder
+        self._held: list[BinaryIO] = []
 
     def scratch(self) -> contextlib.AbstractContextManager[Path]:
         """An empty folder for what is being made, beside the blobs, until the block ends."""
-        return locks.scratch(self._folder.with_name("scratch"))
+        return locks.scratch(self.folder.with_name("scratch"))
 
     def keep(self, file: Path, digest: str) -> None:
         """Take a finished file in, by its name: nobody ever finds half of it there."""
         path = self._path(digest)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The lock goes with the file: there is no moment in which another may remove it.
-        lock = locks.lock_shared(file)
-        file.replace(path)
-        if lock is not None:
-            self._held[digest] = lock
+        with self._alone():
+            # One that is there stays, for those who hold it.
+            if not path.is_file() or path.stat().st_size != file.stat().st_size:
+                file.replace(path)
+            self._hold(path)
 
     def find(self, descriptor: Descriptor) -> FileBlob | None:
         """A blob, if all of it is here."""
         path = self._path(descriptor.digest)
-        file = self._held.get(descriptor.digest) or locks.lock_shared(path)
-        if file is None or os.fstat(file.fileno()).st_size != descriptor.size:
+        if not self._hold(path) or path.stat().st_size != descriptor.size:
             return None
-        self._held[descriptor.digest] = file
         os.utime(path)
         return FileBlob(descriptor, path)
 
@@ -65,28 +63,36 @@ class Blobs:
 
         What programs that run now have made or found stays. Returns how many bytes went.
         """
-        by_use = sorted(self._all(), key=lambda found: found[1].st_mtime_ns)
-        excess = sum(facts.st_size for _, facts in by_use) - limit
-        removed = 0
-        for path, facts in by_use:
-            if removed < excess and _remove(path):
-                removed += facts.st_size
+        with self._alone():
+            by_use = sorted(self._all(), key=lambda found: found[1].st_mtime_ns)
+            excess = sum(facts.st_size for _, facts in by_use) - limit
+            removed = 0
+            for path, facts in by_use:
+                if removed < excess and _remove(path):
+                    removed += facts.st_size
         return removed
 
     def close(self) -> None:
         """Let others remove what was held."""
-        for file in self._held.values():
-            file.close()
-        self._held.clear()
+        while self._held:
+            self._held.pop().close()
+
+    def _hold(self, path: Path) -> bool:
+        file = locks.lock_shared(path)
+        if file is not None:
+            self._held.append(file)
+        return file is not None
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        """While a name comes or goes: what is removed is what was looked at."""
+        return locks.locked_briefly(self.folder / ".lock")
 
     def _path(self, digest: str) -> Path:
         algorithm, _, name = digest.partition(":")
-        return self._folder / algorithm / name
+        return self.folder / algorithm / name
 
     def _all(self) -> Iterator[tuple[Path, os.stat_result]]:
-        for path in self._folder.glob("*/*"):
-            with contextlib.suppress(FileNotFoundError):
-                yield path, path.stat()
+        return ((path, path.stat()) for path in self.folder.glob("*/*"))
 
 
 def _remove(path: Path) -> bool:

@@ -84,7 +84,7 @@ class Database:
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     # One at a time: two that find it broken must not set aside what the other has made since.
-    with locks.locked(path.with_suffix(".lock")):
+    with locks.locked_briefly(path.with_suffix(".lock")):
         try:
             return _connect(path)
         except sqlite3.DatabaseError as error:

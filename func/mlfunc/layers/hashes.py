@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from mlfunc.errors import MlfuncError
+from mlfunc.layers import reading
+from mlfunc.layers.tree import Range
 
 if TYPE_CHECKING:
     import os
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 # A file that changes twice within one tick of its file system's clock looks as after the first;
 # 2 s is the longest tick that is in use, that of FAT. As git's racy entries.
 _TICK_NS = 2_000_000_000
-_BUFFER = 1 << 20
 _THREADS = 8
 
 
@@ -60,23 +61,20 @@ class Hashes:
 
     def _worked_out(self, path: Path, before: os.stat_result) -> str:
         began = time.time_ns()
-        sha256 = _read(path)
+        sha256 = _sha256(path, before.st_size)
         after = path.stat()
         if _stamp(after) != _stamp(before):
-            message = f"{path} changed while it was read"
-            raise MlfuncError(message, "try again when nothing writes to it")
+            raise reading.changed(path)
         if max(after.st_mtime_ns, after.st_ctime_ns) < began - _TICK_NS:
             query = "INSERT OR REPLACE INTO files VALUES (?, ?, ?)"
             self._database.rows(query, _file(after), _stamp(after), sha256)
         return sha256
 
 
-def _read(path: Path) -> str:
+def _sha256(path: Path, size: int) -> str:
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(_BUFFER))
-    with path.open("rb", buffering=0) as file:
-        while size := file.readinto(buffer):
-            digest.update(buffer[:size])
+    for piece in reading.read((Range(path, 0, size),)):
+        digest.update(piece)
     return digest.hexdigest()
 
 

@@ -11,20 +11,20 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from mlfunc.errors import MlfuncError
 from mlfunc.layers import tar
 from mlfunc.oci.content import LAYER, LAYER_GZIP, LAYER_ZSTD, Descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
     from mlfunc.layers.blobs import Blobs
     from mlfunc.layers.tar import Tar
     from mlfunc.layers.tree import Tree
-    from mlfunc.oci.content import Blob
 
 Compression = Literal["none", "zstd", "gzip"]
-MEDIA_TYPES: dict[Compression, str] = {"none": LAYER, "zstd": LAYER_ZSTD, "gzip": LAYER_GZIP}
+MEDIA_TYPES: Mapping[Compression, str] = {"none": LAYER, "zstd": LAYER_ZSTD, "gzip": LAYER_GZIP}
 _ZSTD_LEVEL = 3
 _GZIP_LEVEL = 6
 # A gzip header without name and time: RFC 1952, and zlib's deflateInit2 on windowBits.
@@ -55,46 +55,29 @@ def make(
     `progress` gets the bytes of the archive that were added each time; what it raises ends this.
 
     Raises:
-        MlfuncError: a file cannot be read, or changed meanwhile.
+        MlfuncError: a file cannot be read, or changed meanwhile, or there is no room.
 
     """
     archive = tar.archive(tree)
     if compression == "none":
         return _hashed(archive, progress)
-    with blobs.scratch() as folder:
-        path = folder / "blob"
-        with path.open("wb") as file:
-            made = _compressed(archive, compression, file, progress)
-        blobs.keep(path, made.descriptor.digest)
+    try:
+        with blobs.scratch() as folder:
+            path = folder / "blob"
+            with path.open("wb") as file:
+                made = _compressed(archive, compression, file, progress)
+            blobs.keep(path, made.descriptor.digest)
+    except OSError as error:
+        message = f"a layer could not be kept in {blobs.folder}: {error.strerror}"
+        raise MlfuncError(
+            message, "make room there, or set MLFUNC_HOME to another folder"
+        ) from error
     return made
 
 
-def reopen(made: Made, tree: Callable[[], Tree], blobs: Blobs) -> Blob:
-    """The bytes of a layer: those kept, else those of the tree, made again.
-
-    Raises:
-        MlfuncError: a file cannot be read, or changed meanwhile.
-        Different: the tree gives another layer than it did.
-
-    """
-    if kept := blobs.find(made.descriptor):
-        return kept
-    if made.descriptor.media_type == LAYER:
-        return tar.TarBlob(made.descriptor, tar.archive(tree()))
-    kinds = {media_type: compression for compression, media_type in MEDIA_TYPES.items()}
-    again = make(tree(), kinds[made.descriptor.media_type], blobs)
-    kept = blobs.find(made.descriptor)
-    if kept is None:
-        raise Different(again)
-    return kept
-
-
-class Different(Exception):
-    """What was made again is not what it was: another zstandard made it, or its files changed."""
-
-    def __init__(self, made: Made) -> None:
-        super().__init__(f"made again, it is {made.descriptor.digest}")
-        self.made = made
+def compression_of(made: Made) -> Compression:
+    """How its blob is compressed."""
+    return next(kind for kind, name in MEDIA_TYPES.items() if name == made.descriptor.media_type)
 
 
 def _hashed(archive: Tar, progress: Callable[[int], None]) -> Made:

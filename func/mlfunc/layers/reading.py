@@ -26,6 +26,11 @@ def read(pieces: Iterable[bytes | Range], offset: int = 0) -> Iterator[bytes]:
     return _gathered(_parts(pieces, offset))
 
 
+def changed(path: Path) -> MlfuncError:
+    """What to say of a file that was not the same at the end of a read."""
+    return MlfuncError(f"{path} changed while it was read", "build again when nothing writes to it")
+
+
 def _parts(pieces: Iterable[bytes | Range], skipped: int) -> Iterator[bytes]:
     for piece in pieces:
         length = len(piece) if isinstance(piece, bytes) else piece.length
@@ -54,11 +59,11 @@ def _file_parts(path: Path, offset: int, left: int) -> Iterator[bytes]:
             while left:
                 data = file.read(min(left, PIECE))
                 if not data:
-                    raise _changed(path)
+                    raise changed(path)
                 left -= len(data)
                 yield data
             if _stamp(file.fileno()) != before:
-                raise _changed(path)
+                raise changed(path)
     except OSError as error:
         raise MlfuncError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -80,7 +85,3 @@ def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
 def _stamp(file: int) -> tuple[int, int]:
     facts = os.fstat(file)
     return facts.st_size, facts.st_mtime_ns
-
-
-def _changed(path: Path) -> MlfuncError:
-    return MlfuncError(f"{path} changed while it was read", "build again when nothing writes to it")

@@ -1,31 +1,32 @@
 """What builds on this machine have made and learnt, so that the next one need not.
 
-made, remember       key of a layer -> its digests
-blobs                the compressed layers themselves
-hashes               digests of files here
-sessions, origins    uploads that broke off; repositories that have a blob already
-facts, images        what was read from base images; what was built last
+    obtain, open        key of a layer -> its digests, made if need be; these -> its bytes
+    blobs, hashes       the compressed layers themselves; digests of files here
+    sessions, origins   uploads that broke off; repositories that have a blob already
+    bases, images       what was found out of base images; what was built last
+
+All of it is a cache: without, a build takes longer and gives the same.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlfunc import paths
-from mlfunc.errors import UsageError
+from mlfunc.errors import MlfuncError, UsageError
 from mlfunc.layers import locks
 from mlfunc.layers.blobs import Blobs
 from mlfunc.layers.database import Database
 from mlfunc.layers.hashes import Hashes
-from mlfunc.layers.making import MEDIA_TYPES, Made, make
-from mlfunc.oci.content import Descriptor
+from mlfunc.layers.making import MEDIA_TYPES, Made, compression_of, make
+from mlfunc.layers.records import Bases, Images, Origins, Sessions
+from mlfunc.layers.tar import TarBlob, archive
+from mlfunc.oci.content import LAYER, Descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from mlfunc.layers.making import Compression
     from mlfunc.layers.tree import Tree
+    from mlfunc.oci.content import Blob
     from mlfunc.proc import Cancellation
 
 _LIMIT = "MLFUNC_CACHE_SIZE"
@@ -40,38 +42,6 @@ _DEFAULT_LIMIT = "20GB"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kMGT]?)B?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _FORGOTTEN_AFTER = 180 * 24 * 3600.0
-
-
-@dataclass(frozen=True)
-class Built:
-    """An image that was built: its manifest and config as bytes, and the plan it came from."""
-
-    manifest: bytes
-    config: bytes
-    plan: bytes
-
-
-class Sessions:
-    """Uploads that broke off: where a registry goes on with them."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def get(self, registry: str, repository: str, digest: str) -> str | None:
-        """The location of an upload that was begun."""
-        query = "SELECT location FROM sessions WHERE (registry, repository, digest) = (?, ?, ?)"
-        found = self._database.rows(query, registry, repository, digest)
-        return found[0][0] if found else None
-
-    def put(self, registry: str, repository: str, digest: str, location: str) -> None:
-        """Remember where one goes on."""
-        query = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)"
-        self._database.rows(query, registry, repository, digest, location)
-
-    def forget(self, registry: str, repository: str, digest: str) -> None:
-        """It is done, or the registry no longer knows it."""
-        query = "DELETE FROM sessions WHERE (registry, repository, digest) = (?, ?, ?)"
-        self._database.rows(query, registry, repository, digest)
 
 
 class Store:
@@ -83,6 +53,9 @@ class Store:
         self.blobs = Blobs(folder / "blobs")
         self.hashes = Hashes(self._database)
         self.sessions = Sessions(self._database)
+        self.origins = Origins(self._database)
+        self.bases = Bases(self._database)
+        self.images = Images(self._database)
 
     def close(self) -> None:
         """Let go of all that is held."""
@@ -141,47 +114,24 @@ class Store:
             self.remember(key, made)
             return made
 
-    def origins(self, registry: str, digest: str) -> tuple[str, ...]:
-        """Repositories of a registry that are known to have a blob."""
-        query = "SELECT repository FROM origins WHERE (registry, digest) = (?, ?)"
-        return tuple(name for (name,) in self._database.rows(query, registry, digest))
+    def open(self, key: str, made: Made, tree: Callable[[], Tree]) -> Blob:
+        """The bytes of a layer: those kept, else those of the tree, which is asked for only then.
 
-    def saw(self, registry: str, repository: str, *digests: str) -> None:
-        """Remember that a repository has these blobs."""
-        rows = [(registry, digest, repository) for digest in digests]
-        self._database.many("INSERT OR IGNORE INTO origins VALUES (?, ?, ?)", rows)
+        Raises:
+            MlfuncError: a file cannot be read, or changed meanwhile; the layer came out different.
 
-    def missed(self, registry: str, repository: str, digest: str) -> None:
-        """It does not have it any more."""
-        query = "DELETE FROM origins WHERE (registry, repository, digest) = (?, ?, ?)"
-        self._database.rows(query, registry, repository, digest)
-
-    def facts(self, digest: str) -> dict[str, Any] | None:
-        """What was found out of a base image, by the digest of its manifest."""
-        found = self._database.rows("SELECT facts FROM bases WHERE digest = ?", digest)
-        return json.loads(found[0][0]) if found else None
-
-    def remember_facts(self, digest: str, facts: Mapping[str, Any]) -> None:
-        """Keep it."""
-        query = "INSERT OR REPLACE INTO bases VALUES (?, ?)"
-        self._database.rows(query, digest, json.dumps(facts))
-
-    def image(self, name: str) -> Built | None:
-        """What was built last under a name."""
-        query = "SELECT manifest, config, plan FROM images WHERE name = ?"
-        found = self._database.rows(query, name)
-        return Built(*found[0]) if found else None
-
-    def images(self) -> tuple[str, ...]:
-        """The names of what was built here, latest first."""
-        query = "SELECT name FROM images ORDER BY built DESC"
-        return tuple(name for (name,) in self._database.rows(query))
-
-    def remember_image(self, name: str, built: Built) -> None:
-        """Keep it."""
-        query = "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)"
-        values = (name, built.manifest, built.config, built.plan, time.time())
-        self._database.rows(query, *values)
+        """
+        if kept := self.blobs.find(made.descriptor):
+            return kept
+        if made.descriptor.media_type == LAYER:
+            return TarBlob(made.descriptor, archive(tree()))
+        again = make(tree(), compression_of(made), self.blobs)
+        if found := self.blobs.find(made.descriptor):
+            return found
+        # Known from now on as what it is: the next build does not stop here.
+        self.remember(key, again)
+        message = f"layer {made.descriptor.digest} was made again, and is {again.descriptor.digest}"
+        raise MlfuncError(message, "build again: what it is made of, or with, has changed")
 
     def prune(self, limit: int) -> int:
         """Keep at most `limit` bytes of blobs, and forget layers that nobody has asked for lately.

@@ -7,7 +7,7 @@ what the ustar format has no room for stands in PAX headers.
 from __future__ import annotations
 
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlfunc.layers import reading
@@ -28,7 +28,7 @@ _BLOCK = 512
 class Tar:
     """An archive as its segments; `size` in bytes."""
 
-    segments: tuple[bytes | Range, ...]
+    segments: tuple[bytes | Range, ...] = field(repr=False)
     size: int
 
     def read(self, offset: int = 0) -> Iterator[bytes]:

@@ -1,8 +1,10 @@
 """A tree: what a layer will hold, as data. It is streamed into a tar or written to a folder.
 
-scan    a folder here -> Tree
-merge   trees -> one Tree;  part: one -> two
-write   Tree -> a folder here, for a lifecycle that makes the layer itself
+    scan         a folder here -> Tree
+    merge, part  trees -> one;  one -> two
+    write        Tree -> a folder here, for a lifecycle that makes the layer itself
+
+No file is opened before its bytes are wanted.
 """
 
 from __future__ import annotations

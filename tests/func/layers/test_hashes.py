@@ -1,0 +1,105 @@
+"""Digests of files: looked up while a file is as it was, and never when that is not sure."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+
+import pytest
+from mlfunc.errors import MlfuncError
+from mlfunc.layers import hashes, reading
+from mlfunc.layers.database import Database
+
+
+@pytest.fixture
+def known(tmp_path):
+    database = Database(tmp_path / "store.db")
+    yield hashes.Hashes(database)
+    database.close()
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The paths of files that were read."""
+    paths = []
+    real = reading.read
+
+    def noting(pieces, offset=0):
+        paths.extend(piece.path.name for piece in pieces)
+        return real(pieces, offset)
+
+    monkeypatch.setattr(reading, "read", noting)
+    return paths
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """The clock, an hour on: what a test writes was written long ago."""
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + 3600 * 10**9)
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.usefixtures("later")
+def test_a_file_is_read_once(tmp_path, known, read):
+    path = tmp_path / "weights"
+    path.write_bytes(b"1234")
+    assert known.of(path) == known.of(path) == sha256(b"1234")
+    assert read == ["weights"]
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize(
+    "change", ["bytes of another size", "bytes of the same size and time", "another file"]
+)
+def test_a_file_that_changed_is_read_again(tmp_path, known, change):
+    path = tmp_path / "weights"
+    path.write_bytes(b"1234")
+    facts = path.stat()
+    known.of(path)
+    new = b"12345" if change == "bytes of another size" else b"4321"
+    if change == "another file":
+        path = tmp_path / "other"
+    path.write_bytes(new)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert known.of(path) == sha256(new)
+
+
+def test_a_file_that_was_written_just_now_is_not_trusted(tmp_path, known, read):
+    """Its next change may fall into the same tick of the clock, and not be seen."""
+    path = tmp_path / "weights"
+    path.write_bytes(b"1234")
+    known.of(path)
+    known.of(path)
+    assert read == ["weights"] * 2
+
+
+def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, known, monkeypatch):
+    path = tmp_path / "weights"
+    path.write_bytes(b"1234")
+    real = reading.read
+
+    def disturbed(pieces, offset=0):
+        yield from real(pieces, offset)
+        path.write_bytes(b"12345")
+
+    monkeypatch.setattr(reading, "read", disturbed)
+    with pytest.raises(MlfuncError, match="weights changed while it was read"):
+        known.of(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path, known):
+    with pytest.raises(MlfuncError, match="gone cannot be read: No such file"):
+        known.of(tmp_path / "gone")
+
+
+def test_many_are_told_by_their_paths(tmp_path, known):
+    paths = [tmp_path / str(n) for n in range(40)]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    assert known.of_all(paths) == {path: sha256(path.name.encode()) for path in paths}
+    assert known.of_all([]) == {}
