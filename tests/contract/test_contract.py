@@ -145,6 +145,7 @@ def test_the_architecture_names_every_phase() -> None:
     assert phases == {
         "listening",
         "importing",
+        "fetching",
         "loading",
         "warming",
         "ready",
