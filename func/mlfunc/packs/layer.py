@@ -68,7 +68,10 @@ class Detection:
 class Pack(Protocol):
     """One buildpack: a module with these names; `mlfunc.packs.table` has them in order."""
 
-    ID: Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
+    @property
+    def ID(self) -> Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]:
+        """What it is called; a property, so that each may have a type of its own."""
+        ...
 
     def detect(self, project: Project) -> Detection | None:
         """What it takes part with; None: the project does not need it."""
