@@ -71,7 +71,7 @@ class Pack(Protocol):
 
     @property
     def ID(self) -> PackId:
-        """Its id."""
+        """What it is called; a property, so that each may have a type of its own."""
         ...
 
     def detect(self, project: Project) -> Detection | None:
