@@ -94,12 +94,11 @@ def _recorded(path: str, folder: str) -> str:
 
     try:
         with open(path, encoding="utf-8") as record:  # noqa: PTH123
-            lines = sorted(
-                line for line in record if line.startswith(folder) and ".pyc," not in line
-            )
+            lines = [line.strip() for line in record if line.startswith(folder)]
     except OSError:
         return ""
-    return sha256("".join(lines).encode()).hexdigest()
+    sources = sorted(line for line in lines if ".pyc," not in line)
+    return sha256("\n".join(sources).encode()).hexdigest()
 
 
 def _remembering(scan: Scan, root: str, kept: str, release: str) -> Scan:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import shutil
+import ssl
 from collections import namedtuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from mlfunc_runtime.errors import SettingsError, StartupError
 from mlfunc_runtime.models import Place
 from mlfunc_runtime.weights import fetching, listing
@@ -278,6 +280,37 @@ def test_a_function_whose_model_cannot_be_fetched_says_so_and_ends(
     assert "answers 401" in process.lines[-1]["error"]
     assert process.lines[-1]["hint"].startswith("HF_TOKEN is not set")
     assert process.wait() == 1
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[tuple[Store, str, Path]]:
+    """A store that is a hub at once, its address, and the file of who vouches for it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    store = Store({f"org/name/resolve/{COMMIT}/{name}": b"a" * 100_000 for name in "ab"})
+    store.socket = context.wrap_socket(store.socket, server_side=True)
+    with serving(store):
+        yield store, store.url.replace("http:", "https:"), tmp_path / "ca.pem"
+
+
+def test_over_tls_the_servers_certificate_has_to_be_trusted(
+    tls: tuple[Store, str, Path], start: Callable[..., Process], tmp_path: Path
+) -> None:
+    _, url, authority = tls
+    listed(tmp_path / "list.json", "hf://org/name", dict.fromkeys("ab", b"a" * 100_000))
+    env = {
+        "MLFUNC_STREAM_DEFAULT": str(tmp_path / "list.json"),
+        "MLFUNC_MODEL_DEFAULT": str(tmp_path / "fetched"),
+        "HF_ENDPOINT": url,
+    }
+    told = {"models": {"default": "hf://org/name"}}
+    source = STREAMED.format(condition=False)
+    failed = start(source, env, until="failed", **told)
+    assert failed.lines[-1]["hint"] == "name the file of its authority in SSL_CERT_FILE"
+    process = start(source, {**env, "SSL_CERT_FILE": str(authority)}, **told)
+    assert process.json(b"{}") == (200, ["a", "b"])
 
 
 def test_a_predictor_in_a_process_of_its_own_gets_it_too(

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlfunc.layers.tree import Tree
+    from mlfunc.oci.content import Source
+    from mlfunc.oci.reference import Reference
     from mlfunc.project import Project
 
 PREFIX = "/layers"
@@ -28,6 +30,9 @@ class Layer:
     key: str
     make: Callable[[], Tree]
     size: int | None = None  # of its content in bytes, where that is known before it is made
+    # A layer of another image, taken in place of what `make` gives: where it will be pushed -> the
+    # digest of its content, and its blob.
+    taken: Callable[[Reference | None], tuple[str, Source]] | None = None
     raw: bool = False  # weights: not compressed, not kept, read again from where they lie
     # What the key was made from, as short digests under the names that people know:
     # {"predictor.py": "9f86d081"}. It tells why a layer is made anew; nothing else reads it.
@@ -63,7 +68,10 @@ class Detection:
 class Pack(Protocol):
     """One buildpack: a module with these names; `mlfunc.packs.table` has them in order."""
 
-    ID: Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
+    @property
+    def ID(self) -> Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]:
+        """What it is called; a property, so that each may have a type of its own."""
+        ...
 
     def detect(self, project: Project) -> Detection | None:
         """What it takes part with; None: the project does not need it."""

@@ -12,7 +12,7 @@ from mlfunc.wheels.requirements import without_user
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlfunc.accelerators import Accelerator
+    from mlfunc.accelerators import Accelerator, Index
     from mlfunc.lock import Wheel
     from mlfunc.project import Target
 
@@ -35,13 +35,23 @@ def of(said: str, row: Accelerator, routed: Iterable[str] = ()) -> MlfuncError:
     evidence = _NOISE.sub("", said).strip()
     text = " ".join(said.split())
     if fetch := _FETCH.search(text):
-        return _unreachable(fetch["url"], text, row, evidence)
+        return _unreachable(fetch["url"], text, row.indexes, evidence)
     if found := _NO_WHEEL.search(text):
         return _no_wheel(found["name"], evidence)
     if found := _OTHER_WHEELS.search(text):
         return _other_wheels(found["name"], evidence, row, routed)
     message = "the function's packages cannot be resolved"
     return UsageError(message, "correct requirements.txt", evidence=evidence)
+
+
+def of_install(said: str) -> MlfuncError:
+    """What a run of uv that was to install locked wheels comes down to."""
+    evidence = _NOISE.sub("", said).strip()
+    if fetch := _FETCH.search(" ".join(said.split())):
+        return _unreachable(fetch["url"], said, (), evidence)
+    message = "the packages of mlfunc.lock cannot be installed"
+    hint = "where an index has changed, resolve anew: mlfunc build --upgrade"
+    return EnvironmentFailed(message, hint, evidence=evidence)
 
 
 def foreign(packages: Iterable[Wheel], target: Target, row: Accelerator) -> UsageError:
@@ -55,9 +65,9 @@ def foreign(packages: Iterable[Wheel], target: Target, row: Accelerator) -> Usag
     return UsageError(message, hint)
 
 
-def _unreachable(url: str, text: str, row: Accelerator, evidence: str) -> EnvironmentFailed:
+def _unreachable(url: str, text: str, indexes: Iterable[Index], evidence: str) -> EnvironmentFailed:
     address = without_user(url)
-    own = next((i for i in row.indexes if address.startswith(without_user(i.url))), None)
+    own = next((i for i in indexes if address.startswith(without_user(i.url))), None)
     variable = TORCH_INDEX if own is not None and "torch" in own.packages else "UV_DEFAULT_INDEX"
     if _DENIED.search(text):
         message = f"the package index refused {address}"

@@ -1,7 +1,7 @@
 """Wheels become the files of a layer, as they are in every build: uv unpacks, nothing is run.
 
     stage     wheels -> an installed copy in a folder of ours, by uv
-    tree      the copy -> a Tree, at its place in the image
+    tree      the copy -> a Tree, at its place in the image, with compiled modules
 
 The copy is never written to: uv links its files to those of its cache. What has to read otherwise
 in the image, scripts and RECORD, is made anew in memory.
@@ -17,16 +17,17 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mlfunc.errors import EnvironmentFailed, NotFound
-from mlfunc.layers.tree import File, Link, Range, Tree
+from mlfunc.errors import NotFound
+from mlfunc.layers.tree import File, Range, Tree
 from mlfunc.wheels import bytecode, elf, failures, pylock, requirements
+from mlfunc.wheels.bytecode import Module
 from mlfunc.wheels.resolve import Run, call, python_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from mlfunc.layers.tree import Entry
     from mlfunc.lock import Wheel
@@ -55,12 +56,21 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """A file of an installed package: where it is in the copy, and its line in RECORD."""
+
+    path: str
+    digest: str  # sha256=...
+    size: str
+
+
+@dataclass(frozen=True)
 class Distribution:
-    """An installed package: its files by their paths below the copy's folder."""
+    """An installed package, by its normalised name; `info` is the path of its .dist-info."""
 
     name: str
-    info: str  # the path of its .dist-info
-    files: tuple[str, ...]
+    info: str
+    files: tuple[Noted, ...]
 
 
 def tree(
@@ -78,28 +88,21 @@ def tree(
         UsageError: a package is for another architecture.
 
     """
-    wheels = tuple(wheels)
     copy = scratch / "installed"
-    stage(wheels, place, folder, copy, environ)
-    installed = {d.name: d for d in distributions(copy)}
+    stage(tuple(wheels), place, folder, copy, environ)
     entries: dict[str, Entry] = {}
-    for wheel in wheels:
-        distribution = installed[wheel.name]
-        elf.check(copy, distribution.files, place.arch, wheel.name)
+    modules: dict[str, Module] = {}
+    for distribution in distributions(copy):
+        elf.check(copy, (file.path for file in distribution.files), place.arch, distribution.name)
         # Two packages may have the same file, such as the __init__.py of a shared namespace.
         entries |= {entry.path: entry for entry in _entries(copy, distribution, place)}
-    sources = {w: _modules(installed[w.name], place) for w in wheels}
-    compiled = bytecode.compile_wheels(sources, copy, place.python)
-    entries |= {entry.path: entry for entry in compiled}
-    return Tree(tuple(sorted(entries.values(), key=lambda entry: entry.path)))
+        modules |= {module.at: module for module in _modules(copy, distribution, place)}
+    compiled = bytecode.compile_all(modules.values(), place.python)
+    return Tree((*entries.values(), *compiled))
 
 
 def stage(
-    wheels: Iterable[Wheel],
-    place: Place,
-    folder: Path,
-    copy: Path,
-    environ: Mapping[str, str] = os.environ,
+    wheels: Iterable[Wheel], place: Place, folder: Path, copy: Path, environ: Mapping[str, str]
 ) -> None:
     """Install wheels into a folder, each exactly as locked."""
     asked = requirements.read(folder, environ)
@@ -118,17 +121,16 @@ def stage(
 def distributions(copy: Path) -> Iterator[Distribution]:
     """The packages in an installed copy."""
     for record in sorted(copy.glob("lib*/python3.*/site-packages/*.dist-info/RECORD")):
+        info = record.parent.relative_to(copy)
         with record.open(newline="", encoding="utf-8") as lines:
-            paths = [row[0] for row in csv.reader(lines) if row]
-        site = record.parent.parent
-        files = (os.path.normpath(site / path) for path in paths)
-        name = requirements.normalise(record.parent.name.partition("-")[0])
-        info = record.parent.relative_to(copy).as_posix()
-        relative = (Path(file).relative_to(copy).as_posix() for file in files)
-        yield Distribution(name, info, tuple(sorted(relative)))
+            rows = [row for row in csv.reader(lines) if row]
+        files = (Noted(os.path.normpath(info.parent / path), *rest) for path, *rest in rows)
+        name = requirements.normalise(info.name.partition("-")[0])
+        yield Distribution(name, info.as_posix(), tuple(sorted(files, key=lambda f: f.path)))
 
 
 def _origin(wheel: Wheel, folders: Iterable[Path]) -> str:
+    """Where a wheel is fetched from."""
     if wheel.url is not None:
         return wheel.url
     file = requirements.locate(wheel, folders)
@@ -140,28 +142,30 @@ def _origin(wheel: Wheel, folders: Iterable[Path]) -> str:
 
 def _entries(copy: Path, distribution: Distribution, place: Place) -> Iterator[Entry]:
     record = []
-    for path in distribution.files:
-        if path.startswith(f"{distribution.info}/") and PurePosixPath(path).name in _NOTES:
-            continue
-        entry = _entry(copy, path, place)
-        record.append(_line(entry, place, copy, path))
-        yield entry
-    yield _record(f"{_at(distribution.info + '/', place)}RECORD", record, place)
+    for file in distribution.files:
+        if not _is_note(file.path, distribution.info):
+            entry = _entry(copy, file.path, place)
+            record.append((os.path.relpath(entry.path, place.site), *_recorded(entry, file)))
+            yield entry
+    at = f"{_at(distribution.info, place)}/RECORD"
+    yield File(at, (_csv([*record, (os.path.relpath(at, place.site), "", "")]),))
 
 
-def _entry(copy: Path, path: str, place: Place) -> File | Link:
+def _is_note(path: str, info: str) -> bool:
+    return path.rpartition("/")[0] == info and path.rpartition("/")[2] in _NOTES
+
+
+def _entry(copy: Path, path: str, place: Place) -> File:
     """A file of the copy, at its place."""
-    at, source = _at(path, place), copy / path
-    if source.is_symlink():
-        return Link(at, os.readlink(source))
+    source = copy / path
     facts = source.stat()
     executable = bool(facts.st_mode & 0o111)
-    if path.startswith("bin/") and (script := _script(source, place)) is not None:
-        return File(at, (script,), executable=True)
-    return File(at, (Range(source, 0, facts.st_size),), executable)
+    script = _script(source, place) if path.startswith("bin/") else None
+    return File(_at(path, place), (script or Range(source, 0, facts.st_size),), executable)
 
 
 def _at(path: str, place: Place) -> str:
+    """Where a file of the copy is in the image. Some distributions of Python have a lib64."""
     return f"{place.prefix}/{_SITE.sub(f'lib/python{place.python}/site-packages', path)}"
 
 
@@ -169,14 +173,36 @@ def _script(source: Path, place: Place) -> bytes | None:
     """A script with the image's Python in its first line; None: it is no script of Python."""
     data = source.read_bytes()
     line = b"#!" + place.interpreter.encode()
-    return _SHEBANG.sub(lambda _: line, data) if _SHEBANG.match(data) else None
+    return _SHEBANG.sub(lambda _: line, data, count=1) if _SHEBANG.match(data) else None
 
 
-def _line(entry: File | Link, place: Place, copy: Path, path: str) -> tuple[str, str, str]:
-    """A line of RECORD: what uv wrote of the file, but for those that are not as uv wrote them."""
-    relative = os.path.relpath(entry.path, place.site)
-    match entry:
-        case File(_, (bytes(data),)):
-            return relative, _digest(data), str(len(data))
+def _recorded(entry: File, file: Noted) -> tuple[str, str]:
+    """Digest and size for RECORD: of a script that was made anew, its own."""
+    match entry.pieces:
+        case (bytes(data),):
+            return _digest(data), str(len(data))
         case _:
-            return relative, *_noted(copy)
+            return file.digest, file.size
+
+
+def _digest(data: bytes) -> str:
+    """As RECORD has it."""
+    encoded = base64.urlsafe_b64encode(hashlib.sha256(data).digest())
+    return f"sha256={encoded.decode().rstrip('=')}"
+
+
+def _csv(rows: Iterable[tuple[str, str, str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _modules(copy: Path, distribution: Distribution, place: Place) -> Iterator[Module]:
+    for file in distribution.files:
+        if file.path.endswith(".py") and _SITE.match(file.path):
+            yield Module(copy / file.path, _at(file.path, place), _known(copy, file))
+
+
+def _known(copy: Path, file: Noted) -> str:
+    """What its bytes are known by: most wheels say it."""
+    return file.digest or _digest((copy / file.path).read_bytes())

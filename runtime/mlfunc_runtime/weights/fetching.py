@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from http import HTTPStatus
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlfunc_runtime import logs
@@ -75,31 +76,28 @@ class Transfer:
         self._jobs = jobs
         self._lock = threading.Lock()
         self._failed = threading.Event()
-        self._error: BaseException | None = None
+        self._ended: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def run(self) -> None:
-        """To the end. Raises what the first failed job raised."""
-        streams = [
-            threading.Thread(target=self._stream, name=f"weights-{number}", daemon=True)
-            for number in range(_STREAMS)
-        ]
-        for stream in streams:
-            stream.start()
-        for stream in streams:
-            stream.join()
-        if self._error is not None:
-            raise self._error
+        """To the end. Raises what the first failed job raised, while others may still wait."""
+        for number in range(_STREAMS):
+            name = f"weights-{number}"
+            threading.Thread(target=self._stream, name=name, daemon=True).start()
+        for _ in range(_STREAMS):
+            if (error := self._ended.get()) is not None:
+                raise error
 
     def _stream(self) -> None:
+        error = None
         connections = Connections()
         try:
             while (job := self._next()) is not None:
                 self._fetch(job, connections)
-        except BaseException as error:
-            self._error = self._error or error
+        except BaseException as raised:
             self._failed.set()
-        finally:
-            connections.close()
+            error = raised
+        connections.close()
+        self._ended.put(error)
 
     def _next(self) -> Job | None:
         """A file is opened when its first part is taken."""

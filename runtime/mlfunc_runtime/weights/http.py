@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import urllib.request
 from base64 import b64encode
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from mlfunc_runtime.errors import StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 _SILENT_SECONDS = 30.0
 _REDIRECTS = 5
 _MOVED = (301, 302, 303, 307, 308)
+_OF_THE_NODE = "169.254."  # link-local: where agents hand out credentials
 _FOR_ALL = ("Range", "Accept-Encoding")
 _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _Connection = http.client.HTTPConnection
@@ -87,6 +91,9 @@ class Connections:
             connection.request(method, path, body, told)
             self._answer = connection.getresponse()
             return self._answer
+        except ssl.SSLCertVerificationError as error:
+            why = f"the certificate of {parts.netloc} is not trusted: {error.verify_message}"
+            raise StartupError(why, "name the file of its authority in SSL_CERT_FILE") from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Broken(f"{parts.netloc}: {type(error).__name__}: {error}") from error
@@ -129,8 +136,9 @@ def _greeting(proxy: SplitResult) -> dict[str, str]:
 
 
 def _proxy(parts: SplitResult) -> SplitResult | None:
-    """HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as everywhere."""
-    if urllib.request.proxy_bypass(parts.hostname or ""):
+    """HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as everywhere; none for the node's own addresses."""
+    host = parts.hostname or ""
+    if host.startswith(_OF_THE_NODE) or urllib.request.proxy_bypass(host):
         return None
     url = urllib.request.getproxies().get(parts.scheme)
     return urlsplit(url if "://" in url else f"http://{url}") if url else None

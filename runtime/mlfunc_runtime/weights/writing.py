@@ -86,8 +86,8 @@ class Arriving:
             self._hashing = True
         while (part := self._next()) is not None:
             self._hash(part)
-        if self._hashed == len(self._parts):
-            self.finish()
+            if part == self._parts[-1]:
+                self.finish()
 
     def finish(self) -> None:
         """All of it is there."""

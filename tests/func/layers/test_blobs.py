@@ -33,8 +33,8 @@ def kept(blobs, data, *, age=0):
         blobs.keep(folder / "blob", found.digest)
     blob = blobs.find(found)
     assert blob is not None
-    used = blob.path.stat().st_mtime - age
-    os.utime(blob.path, (used, used))
+    facts = blob.path.stat()
+    os.utime(blob.path, (facts.st_atime - age, facts.st_mtime))
     return found
 
 
@@ -101,3 +101,11 @@ def test_one_that_is_kept_twice_stays_for_who_holds_the_first(blobs, other):
     other.close()
     assert first.path.stat().st_ino == inode
     assert other.prune(0) == 0
+
+
+def test_a_blob_that_another_finds_is_read_to_its_end(blobs, other):
+    descriptor = kept(blobs, bytes(3 << 20))
+    pieces = blobs.find(descriptor).read()
+    next(pieces)
+    assert other.find(descriptor)
+    assert sum(map(len, pieces)) == 2 << 20

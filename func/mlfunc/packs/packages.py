@@ -1,0 +1,83 @@
+"""Layers of installed packages, for the buildpacks that have some: which share one, and their keys.
+
+A large wheel has a layer of its own, so that another's change leaves it where it is. All wheels of
+a folder share one site-packages: torch finds its libraries by paths relative to its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from mlfunc.layers.tree import Tree, merge
+from mlfunc.packs.layer import Layer, place
+from mlfunc.wheels import install, staging
+from mlfunc.wheels.install import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlfunc.lock import Wheel
+    from mlfunc.project import Project
+
+DEPS = place("mlfunc/python", "deps")
+STACK = place("mlfunc/accelerator", "stack")
+PYTHON = f"{DEPS}/bin/python"
+
+# A change of how wheels become files gives these layers new keys.
+_VERSION = 1
+_LARGE = 32 * 2**20
+
+
+def site(at: str, project: Project) -> str:
+    """The folder of packages of a layer."""
+    return f"{at}/lib/python{project.target.python}/site-packages"
+
+
+def locked(project: Project) -> list[Wheel]:
+    """The packages of the project for its target."""
+    resolution = project.lock.python.get(project.target.name)
+    return resolution.packages if resolution is not None else []
+
+
+def layers(
+    project: Project, at: str, rest: str, wheels: Sequence[Wheel], more: Tree | None = None
+) -> tuple[Layer, ...]:
+    """A layer for each large wheel, and one called `rest` for the others and `more`."""
+    large = [wheel for wheel in wheels if is_large(wheel, at)]
+    small = [wheel for wheel in wheels if wheel not in large]
+    own = (_layer(project, at, f"{each.name} {each.version}", (each,), None) for each in large)
+    last = (_layer(project, at, rest, tuple(small), more),) if small or more else ()
+    return (*own, *last)
+
+
+def is_large(wheel: Wheel, at: str) -> bool:
+    """Whether a wheel is a layer of its own. The indexes of torch do not tell sizes."""
+    return at == STACK if wheel.size is None else wheel.size >= _LARGE
+
+
+def _layer(
+    project: Project, at: str, name: str, wheels: tuple[Wheel, ...], more: Tree | None
+) -> Layer:
+    entries = repr(more.entries) if more else ""
+    digests = [wheel.sha256 for wheel in wheels]
+    whole = json.dumps([_VERSION, at, project.target.python, digests, entries])
+    inputs = {f"{wheel.name} {wheel.version}": wheel.sha256[:8] for wheel in wheels}
+    if more:
+        inputs["environment"] = hashlib.sha256(entries.encode()).hexdigest()[:8]
+    return Layer(
+        name=name,
+        folder=at.rpartition("/")[2],
+        key=hashlib.sha256(whole.encode()).hexdigest(),
+        make=functools.partial(_make, project, at, wheels, more),
+        inputs=inputs,
+    )
+
+
+def _make(project: Project, at: str, wheels: tuple[Wheel, ...], more: Tree | None) -> Tree:
+    target = project.target
+    there = Place(at.strip("/"), PYTHON, target.python, target.arch)
+    installed = install.tree(wheels, there, project.folder, staging.folder())
+    return merge([installed, more]) if more else installed
