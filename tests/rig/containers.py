@@ -40,9 +40,10 @@ def program(name: str, package: str) -> str:
     return found
 
 
-def image_config(reference: str) -> dict[str, Any]:
+def image_config(reference: str, arch: str = "") -> dict[str, Any]:
     """An image's configuration, as skopeo reads it from a plain-HTTP registry."""
-    skopeo = [program("skopeo", "skopeo"), "inspect", "--tls-verify=false", "--config"]
+    skopeo = [program("skopeo", "skopeo"), *(["--override-arch", arch] if arch else [])]
+    skopeo += ["inspect", "--tls-verify=false", "--config"]
     said = _run([*skopeo, f"docker://{reference}"])
     config: dict[str, Any] = json.loads(said)
     return config
@@ -60,12 +61,13 @@ class Containerd:
         return _run(["/usr/bin/ctr", "--address", str(self.folder / "sock"), *args])
 
     @contextlib.contextmanager
-    def unpacked(self, reference: str) -> Iterator[Path]:
+    def unpacked(self, reference: str, *platform: str) -> Iterator[Path]:
         """Pull an image from a plain-HTTP registry; the folder of its root, unpacked."""
-        self.ctr("images", "pull", "--plain-http", reference)
+        chosen = [word for each in platform for word in ("--platform", each)]
+        self.ctr("images", "pull", "--plain-http", *chosen, reference)
         root = self.folder / f"root-{secrets.token_hex(4)}"
         root.mkdir()
-        self.ctr("images", "mount", reference, str(root))
+        self.ctr("images", "mount", *chosen, reference, str(root))
         try:
             yield root
         finally:
