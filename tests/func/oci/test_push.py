@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -112,7 +113,6 @@ def test_a_push_over_a_line_that_breaks_twice_arrives_whole(
     assert pushed.blobs[content.digest(big)] == "uploaded"
     assert not flaky.cuts
     # Debian's registry gives up a session whose chunk broke off: the blob begins anew.
-    print(f"sent {flaky.up / len(big):.2f} times the blob")
     check_content(plain, big)
 
 
@@ -144,7 +144,7 @@ def test_a_layer_that_has_changed_is_not_taken(plain: Registry, make_image: Make
     image = make_image(b"before")
     for after in (b"after!", b"short"):
         other = content.Bytes(after, content.LAYER)
-        layers = (Source(image.layers[0].descriptor, lambda other=other: _Other(image, other)),)
+        layers = (Source(image.layers[0].descriptor, functools.partial(_Other, image, other)),)
         with pytest.raises(MlfuncError):
             push(Image(image.manifest, image.config, layers), parse(f"{plain.address}/x:1"))
 
