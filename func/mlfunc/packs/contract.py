@@ -10,6 +10,7 @@ layers of the folders itself. What was asked and settled here is exactly what `m
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -214,7 +215,17 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write(path: Path, table: dict[str, Any]) -> None:
-    import tomli_w
+def _write(path: Path, table: Mapping[str, Any]) -> None:
+    lines = [f"{key} = {_toml(value)}\n" for key, value in table.items()]
+    path.write_text("".join(lines), encoding="utf-8")
 
-    path.write_text(tomli_w.dumps(table), encoding="utf-8")
+
+def _toml(value: Any) -> str:
+    """A value of TOML: tables inline, and texts as JSON has them but for DEL."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(_toml, value)) + "]"
+        case _:
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
