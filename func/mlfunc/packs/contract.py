@@ -10,6 +10,7 @@ layers of the folders itself. What was asked and settled here is exactly what `m
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from mlfunc import function, ignore, lock
 from mlfunc.errors import UsageError
 from mlfunc.layers.tree import Tree, part, write
-from mlfunc.packs import app, settled
+from mlfunc.packs import settled
 from mlfunc.packs.layer import WORKSPACE, place
 from mlfunc.packs.table import PACKS
 from mlfunc.project import Project, Target
@@ -96,7 +97,8 @@ def build(call: Call) -> int:
     _write_launch(target, launch)
     if call.pack.ID == "mlfunc/python":
         (target / "deps.sbom.cdx.json").write_bytes(sbom.document(project))
-    _tidy(project, call.pack.ID)
+    if call.pack.ID == "mlfunc/model":
+        _tidy(project)
     return 0
 
 
@@ -166,7 +168,9 @@ def _metadata(description: Path) -> dict[str, Any]:
 
 
 def _add_to_app(layers: Iterable[Layer], folder: Path) -> None:
-    """The compiled modules: all else of the app is in its folder already."""
+    """The compiled modules: all else of the app is in its folder already, and more than that."""
+    for path in list(ignore.left_out(folder)):
+        _remove(path)
     for layer in layers:
         tree = _below(layer.make(), WORKSPACE.strip("/") + "/")
         missing, _ = part(tree, lambda entry: not os.path.lexists(folder / entry.path))
@@ -194,16 +198,12 @@ def _write_launch(target: Path, launch: Launch) -> None:
     _write(target / "launch.toml", {"processes": processes, "labels": labels})
 
 
-def _tidy(project: Project, pack_id: str) -> None:
-    """Take out of the app's folder, the lifecycle's copy, what has no place in its layer."""
-    if pack_id == "mlfunc/model":
-        gone = [project.folder / uri for uri in project.function.local_models.values()]
-    elif pack_id == app.ID:
-        gone = list(ignore.left_out(project.folder))
-    else:
-        gone = []
-    for path in gone:
-        if path.resolve().is_relative_to(project.folder.resolve()):
+def _tidy(project: Project) -> None:
+    """Take weights out of the app's folder, which is the lifecycle's copy: they have a layer."""
+    top = project.folder.resolve()
+    for uri in project.function.local_models.values():
+        path = project.folder / uri
+        if path.resolve() != top and path.resolve().is_relative_to(top):
             _remove(path)
 
 
@@ -214,7 +214,17 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write(path: Path, table: dict[str, Any]) -> None:
-    import tomli_w
+def _write(path: Path, table: Mapping[str, Any]) -> None:
+    lines = [f"{key} = {_toml(value)}\n" for key, value in table.items()]
+    path.write_text("".join(lines), encoding="utf-8")
 
-    path.write_text(tomli_w.dumps(table), encoding="utf-8")
+
+def _toml(value: Any) -> str:
+    """A value of TOML: tables inline, and texts as JSON has them but for DEL."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(_toml, value)) + "]"
+        case _:
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
