@@ -160,7 +160,8 @@ def _history(below: Below) -> list[dict[str, Any]]:
 
 
 def _env(inherited: Sequence[str], more: Mapping[str, str]) -> list[str]:
-    found = dict(each.partition("=")[::2] for each in inherited)
+    pairs = (each.partition("=") for each in inherited)
+    found = {name: value for name, _, value in pairs}
     path = f"{_PATH}:{found.get('PATH') or _DEFAULT_PATH}"
     ours = dict(sorted({**_OURS, **more}.items()))
     return [f"{key}={value}" for key, value in {**found, "PATH": path, **ours}.items()]
