@@ -96,13 +96,12 @@ def test_a_machine_with_no_cache_takes_dependencies_from_the_image_before(
     fresh().build(folder, "--image", name)
     change(folder)
     cable.reset()
-    no_index = {"UV_INDEX_URL": "http://127.0.0.1:9/", "UV_CACHE_DIR": str(tmp_path / "uv")}
-    second = fresh().build(folder, "--image", name, UV_OFFLINE="1", **no_index)
+    cut_off = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "empty")}
+    second = fresh().build(folder, "--image", name, **cut_off)
 
     assert second["uploaded_bytes"] < 1_000_000
     # The base may be looked through again; numpy and the server are larger than the rest by far.
     reused = [layer for layer in second["layers"] if layer["status"] == "reused"]
-    assert max(reused, key=lambda layer: layer["size"])
     assert cable.received < max(layer["size"] for layer in reused)
 
 

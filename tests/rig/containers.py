@@ -16,11 +16,11 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 UID = 12345
 _START_SECONDS = 120
@@ -57,8 +57,9 @@ class Containerd:
 
     def ctr(self, *args: str) -> str:
         """What its command line answers."""
-        # Debian's, beside Debian's containerd: another in PATH may be of another version.
-        return _run(["/usr/bin/ctr", "--address", str(self.folder / "sock"), *args])
+        # The one beside it, not the first in PATH: they need be of one version.
+        client = Path(program("containerd", "containerd")).with_name("ctr")
+        return _run([str(client), "--address", str(self.folder / "sock"), *args])
 
     @contextlib.contextmanager
     def unpacked(self, reference: str, *platform: str) -> Iterator[Path]:

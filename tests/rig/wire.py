@@ -35,34 +35,43 @@ class Wire:
         self._open.set()
 
     def carry(self) -> None:
-        """Accept connections until the listener is closed."""
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                server = socket.create_connection(self._server)
-            except OSError:
-                client.close()
-                continue
-            for source, target, up in ((client, server, True), (server, client, False)):
-                threading.Thread(target=self._pump, args=(source, target, up), daemon=True).start()
+        """Accept connections until `close`, and end all of them then."""
+        with contextlib.ExitStack() as ends:
+            while client := self._accept():
+                ends.enter_context(client)
+                with contextlib.suppress(ConnectionRefusedError):
+                    server = ends.enter_context(socket.create_connection(self._server))
+                    self._join(ends, client, server)
+            self._open.set()
 
     def close(self) -> None:
         """Accept nothing more; what waits at the pinch goes on."""
         # Closing alone does not wake a thread that waits in accept().
         self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._open.set()
+
+    def _accept(self) -> socket.socket | None:
+        try:
+            return self._listener.accept()[0]
+        except OSError:
+            self._listener.close()
+            return None
+
+    def _join(
+        self, ends: contextlib.ExitStack, client: socket.socket, server: socket.socket
+    ) -> None:
+        for source, target, up in ((client, server, True), (server, client, False)):
+            pump = threading.Thread(target=self._pump, args=(source, target, up))
+            pump.start()
+            ends.callback(pump.join)
+        for end in (client, server):
+            ends.callback(_hang_up, end)
 
     def _pump(self, source: socket.socket, target: socket.socket, up: bool) -> None:
         with contextlib.suppress(OSError):
             while piece := source.recv(_PIECE):
                 self._count(len(piece), up)
                 target.sendall(piece)
-        with contextlib.suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
+        _hang_up(target)
 
     def _count(self, size: int, up: bool) -> None:
         with self._lock:
@@ -72,6 +81,11 @@ class Wire:
         if pinched:
             self.is_pinched.set()
             self._open.wait()
+
+
+def _hang_up(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
