@@ -38,6 +38,7 @@ DEFAULTS = (
     ".svn/",
     ".venv/",
     ".vscode/",
+    "/*.tar",
     "/README.md",
     "/mlfunc.lock",
     "/mlfunc.lock.unfinished",
@@ -56,12 +57,13 @@ DEFAULTS = (
 def rules(folder: Path, models: Iterable[str] = ()) -> Callable[[str], bool]:
     """Whether a path of the project is left out; a folder's ends with a slash.
 
-    `models` are paths of models: they have layers of their own, and no rule brings them back.
+    `models` are paths of models: they have layers of their own, and no rule brings them back. Nor
+    does one bring back images, such as `mlfunc build --output` writes.
     """
     own = folder / FILE
     lines = own.read_text(encoding="utf-8").splitlines() if own.is_file() else []
     spec = GitIgnoreSpec.from_lines([*DEFAULTS, *lines, *_paths(folder, models)])
-    return spec.match_file
+    return lambda path: spec.match_file(path) or (folder / path / "oci-layout").is_file()
 
 
 def left_out(folder: Path) -> Iterator[Path]:

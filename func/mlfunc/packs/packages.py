@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlfunc.layers.tree import Tree, merge
+from mlfunc import environment
+from mlfunc.layers.tree import File, Tree, merge
 from mlfunc.packs.layer import Layer, place
-from mlfunc.wheels import install, staging
+from mlfunc.wheels import install, staging, tables
 from mlfunc.wheels.install import Place
 
 if TYPE_CHECKING:
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 DEPS = place("mlfunc/python", "deps")
 STACK = place("mlfunc/accelerator", "stack")
 PYTHON = f"{DEPS}/bin/python"
+TABLES = f"{DEPS}/import-cache"
 
 # A change of how wheels become files gives these layers new keys.
-_VERSION = 1
+_VERSION = 2
 _LARGE = 32 * 2**20
 
 
@@ -77,7 +80,16 @@ def _layer(
 
 
 def _make(project: Project, at: str, wheels: tuple[Wheel, ...], more: Tree | None) -> Tree:
-    target = project.target
+    target, scratch = project.target, staging.folder()
     there = Place(at.strip("/"), PYTHON, target.python, target.arch)
-    installed = install.tree(wheels, there, project.folder, staging.folder())
-    return merge([installed, more]) if more else installed
+    installed = install.tree(wheels, there, project.folder, scratch)
+    worked_out = _tables(site(f"{scratch}/installed", project))
+    return merge([installed, worked_out, more or Tree()])
+
+
+def _tables(packages: str) -> Tree:
+    """What a library would work out at each import, where it is known: worked out now."""
+    option, runtime = (*environment.runtime_requirement(), "")[:2]
+    code = Path(runtime if option == "-e" else packages) / "mlfunc_runtime"
+    table = tables.bake(Path(packages), code) if code.is_dir() else None
+    return Tree((File(f"{TABLES.strip('/')}/{tables.FILE}", (table,)),) if table else ())

@@ -21,7 +21,11 @@ LABEL = "io.mlfunc.python"
 
 _RUNTIME = place("mlfunc/app", "runtime")
 # Output is seen as it is written, and nobody writes beside modules that are compiled already.
-_ENV = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+_ENV = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "MLFUNC_IMPORT_CACHE": packages.TABLES,
+}
 
 
 def detect(project: Project) -> Detection | None:  # noqa: ARG001 - a pack's signature

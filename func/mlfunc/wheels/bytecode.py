@@ -7,6 +7,7 @@ is kept by what it was compiled from.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -145,5 +146,7 @@ def _read(file: Path, modules: Sequence[Module], python: str) -> Iterator[File]:
 def _drop_unused(folder: Path) -> None:
     """What no build has wanted for two months goes, and what killed ones have left."""
     for path in folder.iterdir():
-        if time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        # Another thread or program may just have removed it.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
