@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlfunc.oci.reference import Reference
     from mlfunc.project import Project
 
+PackId = Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
 PREFIX = "/layers"
 WORKSPACE = "/workspace"
 
@@ -69,8 +70,8 @@ class Pack(Protocol):
     """One buildpack: a module with these names; `mlfunc.packs.table` has them in order."""
 
     @property
-    def ID(self) -> Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]:
-        """What it is called; a property, so that each may have a type of its own."""
+    def ID(self) -> PackId:
+        """Its id."""
         ...
 
     def detect(self, project: Project) -> Detection | None:
