@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlfunc.errors import UsageError
 from mlfunc.layers.tree import File, Range, Tree
-from mlfunc.models import delivery, fetching, image, places, s3, safetensors, shards
+from mlfunc.models import delivery, fetching, image, places, safetensors, shards, stream
 from mlfunc.models.shards import Piece, Whole
 from mlfunc.models.sources import scheme
 from mlfunc.packs.layer import Detection, Launch, Layer, place
@@ -188,7 +188,7 @@ def _refuse(each: Weights) -> Tree:
 
 def _stream(each: Weights) -> Layer:
     """The list of what the function fetches when it starts."""
-    content = _listed(each.pin)
+    content = stream.listed(each.pin)
     path = f"{each.folder}/{_STREAM}".lstrip("/")
     return Layer(
         name=f"list of model {each.name}",
@@ -197,20 +197,6 @@ def _stream(each: Weights) -> Layer:
         make=lambda: Tree((File(path, (content,)),)),
         size=len(content),
     )
-
-
-def _listed(pin: ModelPin) -> bytes:
-    is_s3 = scheme(pin.uri) == "s3"
-    files = [
-        {
-            "path": file.path,
-            "size": file.size,
-            "sha256": file.sha256,
-            **({"url": s3.url(pin.uri, file.path)} if is_s3 else {}),
-        }
-        for file in pin.files
-    ]
-    return json.dumps({"uri": pin.uri, "revision": pin.revision, "files": files}).encode() + b"\n"
 
 
 def _key(place: str, content: Any) -> str:
