@@ -28,7 +28,10 @@ _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _HOME = f"usr/local/lib/{_PYTHON}"
 # Of the standard library, what no function uses and is large.
 _LEFT_OUT = {"test", "idlelib", "lib2to3", "site-packages", "dist-packages", "turtledemo"}
-_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+MACHINE = os.uname().machine
+_ARCHS = {"x86_64": "amd64", "aarch64": "arm64"}
+# An architecture that this machine is not: as OCI calls it, and as the kernel does.
+OTHER = next((arch, machine) for machine, arch in _ARCHS.items() if machine != MACHINE)
 # Wheels count on these: manylinux says that every machine has them.
 _COUNTED_ON = ("libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1")
 _ETC = {
@@ -40,13 +43,15 @@ _ETC = {
 }
 
 
-def write(folder: Path) -> Path:
-    """Write the base image as an OCI layout, tagged `latest`, for this machine's architecture."""
+def write(folder: Path, arch: str = _ARCHS[MACHINE]) -> Path:
+    """Write the base image as an OCI layout, tagged `latest`. For another architecture it says
+    that it is, and has the same files: to be built on, not to be run.
+    """
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
     layer = _layer()
     packed = gzip.compress(layer, compresslevel=1, mtime=0)
-    config = _config("sha256:" + hashlib.sha256(layer).hexdigest())
+    config = _config("sha256:" + hashlib.sha256(layer).hexdigest(), arch)
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -55,17 +60,17 @@ def write(folder: Path) -> Path:
     }
     entry = _blob(blobs, _json(manifest), str(manifest["mediaType"]))
     entry["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
-    entry["platform"] = {"os": "linux", "architecture": _ARCH}
+    entry["platform"] = {"os": "linux", "architecture": arch}
     (folder / "index.json").write_bytes(_json({"schemaVersion": 2, "manifests": [entry]}))
     (folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
     return folder
 
 
-def _config(diff_id: str) -> dict[str, Any]:
+def _config(diff_id: str, arch: str) -> dict[str, Any]:
     version = ".".join(map(str, sys.version_info[:3]))
     path = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {
-        "architecture": _ARCH,
+        "architecture": arch,
         "os": "linux",
         "created": "1980-01-01T00:00:01Z",
         "config": {
@@ -143,7 +148,7 @@ def _place(path: Path) -> str:
         or path.is_relative_to("/lib64")
     ):
         return str(path).lstrip("/")
-    return f"usr/lib/{os.uname().machine}-linux-gnu/{path.name}"
+    return f"usr/lib/{MACHINE}-linux-gnu/{path.name}"
 
 
 def _certificates() -> dict[str, Path]:

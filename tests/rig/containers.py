@@ -16,11 +16,11 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 UID = 12345
 _START_SECONDS = 120
@@ -40,9 +40,10 @@ def program(name: str, package: str) -> str:
     return found
 
 
-def image_config(reference: str) -> dict[str, Any]:
+def image_config(reference: str, arch: str = "") -> dict[str, Any]:
     """An image's configuration, as skopeo reads it from a plain-HTTP registry."""
-    skopeo = [program("skopeo", "skopeo"), "inspect", "--tls-verify=false", "--config"]
+    skopeo = [program("skopeo", "skopeo"), *(["--override-arch", arch] if arch else [])]
+    skopeo += ["inspect", "--tls-verify=false", "--config"]
     said = _run([*skopeo, f"docker://{reference}"])
     config: dict[str, Any] = json.loads(said)
     return config
@@ -56,16 +57,18 @@ class Containerd:
 
     def ctr(self, *args: str) -> str:
         """What its command line answers."""
-        # Debian's, beside Debian's containerd: another in PATH may be of another version.
-        return _run(["/usr/bin/ctr", "--address", str(self.folder / "sock"), *args])
+        # The one beside it, not the first in PATH: they need be of one version.
+        client = Path(program("containerd", "containerd")).with_name("ctr")
+        return _run([str(client), "--address", str(self.folder / "sock"), *args])
 
     @contextlib.contextmanager
-    def unpacked(self, reference: str) -> Iterator[Path]:
+    def unpacked(self, reference: str, *platform: str) -> Iterator[Path]:
         """Pull an image from a plain-HTTP registry; the folder of its root, unpacked."""
-        self.ctr("images", "pull", "--plain-http", reference)
+        chosen = [word for each in platform for word in ("--platform", each)]
+        self.ctr("images", "pull", "--plain-http", *chosen, reference)
         root = self.folder / f"root-{secrets.token_hex(4)}"
         root.mkdir()
-        self.ctr("images", "mount", reference, str(root))
+        self.ctr("images", "mount", *chosen, reference, str(root))
         try:
             yield root
         finally:
