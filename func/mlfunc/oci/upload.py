@@ -164,6 +164,9 @@ class Upload:
     def _pieces(self, offset: int, length: int) -> Iterator[bytes]:
         """The blob's bytes, exactly so many, in small pieces."""
         end = offset + length
+        if not length:
+            # The end of a session that has all of them.
+            return
         try:
             for data in self.blob.read(offset):
                 for start in range(0, min(len(data), end - offset), _PIECE):
