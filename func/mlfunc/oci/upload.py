@@ -165,6 +165,7 @@ class Upload:
         """The blob's bytes, exactly so many, in small pieces."""
         end = offset + length
         if not length:
+            # The end of a session that has all of them.
             return
         try:
             for data in self.blob.read(offset):
