@@ -49,7 +49,7 @@ def measured(builder: Any, *args: str) -> tuple[int, int, dict[str, Any]]:
 def test_twelve_gigabytes_take_little_memory_and_are_not_read_again(
     fresh: Any, write_project: Any, tmp_path: Path
 ) -> None:
-    folder = write_project(tmp_path / "vast", "vast", more="models: ./weights\n")
+    folder = write_project(tmp_path / "vast", "vast", more="models: {default: ./weights}\n")
     sparse(folder / "weights", 12 * _GB)
     builder = fresh()
     args = ("--path", str(folder), "--no-push")

@@ -111,7 +111,7 @@ def test_a_secret_never_gets_into_a_layer(seasoned: Any, project: Path) -> None:
 
 
 def test_a_model_that_is_not_there(seasoned: Any, write_project: Any, tmp_path: Path) -> None:
-    folder = write_project(tmp_path / "heavy", "heavy", more="models: ./weights\n")
+    folder = write_project(tmp_path / "heavy", "heavy", more="models: {default: ./weights}\n")
     code, said = refused(seasoned, folder, "--no-push")
 
     assert code in {2, 5}, said
