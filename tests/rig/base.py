@@ -33,7 +33,16 @@ _ARCHS = {"x86_64": "amd64", "aarch64": "arm64"}
 # An architecture that this machine is not: as OCI calls it, and as the kernel does.
 OTHER = next((arch, machine) for machine, arch in _ARCHS.items() if machine != MACHINE)
 # Wheels count on these: manylinux says that every machine has them.
-_COUNTED_ON = ("libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1")
+_COUNTED_ON = (
+    "libstdc++.so.6",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "libresolv.so.2",
+    "librt.so.1",
+    "libutil.so.1",
+)
 _ETC = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nfunction:x:1000:1000::/home/function:/bin/sh\n",
     "etc/group": "root:x:0:\nfunction:x:1000:\n",
