@@ -26,7 +26,7 @@ PAGES = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
-    "docs/predictor.md",
+    "docs/building.md", "docs/predictor.md",
     "docs/operating.md",
     "bench/README.md",
 ]

@@ -166,6 +166,9 @@ class Upload:
         if not length:
             return  # all is there: a blob has nothing to read from its end on
         end = offset + length
+        if not length:
+            # The end of a session that has all of them.
+            return
         try:
             for data in self.blob.read(offset):
                 for start in range(0, min(len(data), end - offset), _PIECE):
