@@ -34,6 +34,8 @@ def sparse(folder: Path, count: int, size: int) -> None:
     }
     text = json.dumps(tensors).encode()
     folder.mkdir()
+    # What its loader, transformers, knows it by: that one takes a file in parts, too.
+    (folder / "config.json").write_text('{"model_type": "bert"}')
     with (folder / "model.safetensors").open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + count * size)
