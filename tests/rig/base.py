@@ -39,6 +39,7 @@ _COUNTED_ON = (
     "libm.so.6",
     "libdl.so.2",
     "libpthread.so.0",
+    "libresolv.so.2",
     "librt.so.1",
     "libutil.so.1",
 )

@@ -163,8 +163,6 @@ class Upload:
 
     def _pieces(self, offset: int, length: int) -> Iterator[bytes]:
         """The blob's bytes, exactly so many, in small pieces."""
-        if not length:
-            return  # all is there: a blob has nothing to read from its end on
         end = offset + length
         if not length:
             # The end of a session that has all of them.
