@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 PREFIX = "/layers"
 WORKSPACE = "/workspace"
 
+PackId = Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -63,7 +65,10 @@ class Detection:
 class Pack(Protocol):
     """One buildpack: a module with these names; `mlfunc.packs.table` has them in order."""
 
-    ID: Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
+    @property
+    def ID(self) -> PackId:
+        """How it is called everywhere."""
+        ...
 
     def detect(self, project: Project) -> Detection | None:
         """What it takes part with; None: the project does not need it."""
