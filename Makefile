@@ -2,7 +2,7 @@
 PYTHON ?= python3
 bin := .venv/bin
 
-.PHONY: install sample test fuzz lint types bench clean
+.PHONY: install sample test test-knative fuzz lint types bench clean
 
 install: .venv/.made
 
@@ -18,6 +18,10 @@ sample: install
 
 test: install
 	$(bin)/python -m pytest --durations=15 $(ARGS)
+
+# Against a cluster with Knative: KUBECONFIG and the other variables of CONTRIBUTING.md say which.
+test-knative: install
+	$(bin)/python -m pytest --durations=15 tests/knative $(ARGS)
 
 fuzz: install
 	$(bin)/python -m tests.runtime.fuzz $(or $(CASES),1000000)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mlfunc import __version__, environment, function, paths, ports, running
+from mlfunc import __version__, environment, function, lock, paths, ports, running
 from mlfunc.errors import MlfuncError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ Verdict = Literal["ok", "warn", "fail"]
 _GIB = 2**30
 _CGROUP = Path("/sys/fs/cgroup")
 _PORT = 8080
+# What fetches a model, and the extra that brings it.
+_CLIENTS = {"hf": ("huggingface_hub", "hf"), "s3": ("boto3", "s3")}
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def _project_files(folder: Path, loaded: function.Function) -> Iterator[Check]:
         yield Check("predictor", "fail", detail, "run, test", f"write it, or mend {function.FILE}")
     for name, uri in loaded.local_models.items():
         yield _model(name, uri, folder / uri)
+    yield from _remote_models(folder, loaded)
 
 
 def _model(name: str, uri: str, path: Path) -> Check:
@@ -152,6 +155,26 @@ def _model(name: str, uri: str, path: Path) -> Check:
     if path.is_dir() and not any(path.iterdir()):
         return Check("model", "warn", f"{name}: {uri} is empty", "run", "put the model there")
     return Check("model", "ok", f"{name}: {uri}", "run")
+
+
+def _remote_models(folder: Path, loaded: function.Function) -> Iterator[Check]:
+    from mlfunc.models import obtaining
+
+    try:
+        pins = lock.load(folder).models
+    except MlfuncError as error:
+        yield Check("lock", "fail", error.message, "run, build", error.hint)
+        return
+    for name, model in obtaining.remote(loaded).items():
+        module, extra = _CLIENTS[model.uri.partition(":")[0]]
+        if obtaining.is_here(pins.get(name), model):
+            yield Check("model", "ok", f"{name}: {model.uri}, here", "run, build")
+        elif importlib.util.find_spec(module) is None:
+            detail = f"{name}: {model.uri} needs {module}"
+            yield Check("model", "warn", detail, "run, build", f"pip install 'mlfunc[{extra}]'")
+        else:
+            detail = f"{name}: {model.uri}, fetched by the first `mlfunc run`"
+            yield Check("model", "ok", detail, "run, build")
 
 
 def _project_environment(folder: Path, loaded: function.Function) -> Check:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pathspec import GitIgnoreSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 FILE = ".mlfuncignore"
@@ -62,6 +62,20 @@ def rules(folder: Path, models: Iterable[str] = ()) -> Callable[[str], bool]:
     lines = own.read_text(encoding="utf-8").splitlines() if own.is_file() else []
     spec = GitIgnoreSpec.from_lines([*DEFAULTS, *lines, *_paths(folder, models)])
     return spec.match_file
+
+
+def left_out(folder: Path) -> Iterator[Path]:
+    """What of the project is left out: files, and folders whole."""
+    skip = rules(folder)
+    waiting = [folder]
+    while waiting:
+        for path in sorted(waiting.pop().iterdir()):
+            is_folder = path.is_dir() and not path.is_symlink()
+            relative = path.relative_to(folder).as_posix()
+            if skip(f"{relative}/" if is_folder else relative):
+                yield path
+            elif is_folder:
+                waiting.append(path)
 
 
 def _paths(folder: Path, models: Iterable[str]) -> Iterable[str]:

@@ -56,7 +56,16 @@ def reporting(what_more: str) -> Callable[[F], F]:
     """`--verbose` and `-o`: how the command reports. They set the `Ui`, which the command gets."""
 
     def decorate(command: F) -> F:
-        return verbose(what_more)(_output(command))
+        return verbose(what_more)(_format("-o", "--output")(command))
+
+    return decorate
+
+
+def reporting_beside_output(what_more: str) -> Callable[[F], F]:
+    """The same for a command whose `--output` is a file: there, `-o` alone is the format."""
+
+    def decorate(command: F) -> F:
+        return verbose(what_more)(_format("-o")(command))
 
     return decorate
 
@@ -90,17 +99,17 @@ def _path(default: str | None) -> Callable[[F], F]:
     )
 
 
-def _output(command: F) -> F:
+def _format(*flags: str) -> Callable[[F], F]:
     return click.option(
-        "-o",
-        "--output",
+        *flags,
+        "format",
         type=click.Choice(get_args(Format)),
         default="human",
         show_default=True,
         expose_value=False,
         callback=_set_format,
         help="For people, or for programs.",
-    )(command)
+    )
 
 
 def _set_verbose(ctx: click.Context, _: click.Parameter, value: bool) -> None:

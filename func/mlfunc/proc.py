@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,26 @@ def call(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
     except KeyboardInterrupt:
         process.wait()
         raise
+
+
+def ask(
+    argv: Sequence[str], question: bytes, *, env: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
+    """Put a question to a program's standard input: how it ended, and its standard output.
+
+    The answer may be a secret: it is not logged.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+
+    """
+    program = shutil.which(argv[0], path=None if env is None else env.get("PATH"))
+    if program is None:
+        raise FileNotFoundError(argv[0])
+    pipes = {"out": subprocess.PIPE, "error": None, "source": subprocess.PIPE}
+    with _open([program, *argv[1:]], None, env, **pipes) as process:
+        output, _ = process.communicate(question)
+    return process.returncode, output
 
 
 def start(

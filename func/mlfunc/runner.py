@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mlfunc import proc
 from mlfunc.function import FILE, EnvSource, seconds
+from mlfunc.models import places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -52,6 +53,10 @@ class Launch:
     def on_port(self, port: int) -> Launch:
         """The same on a certain port."""
         return replace(self, env={**self.env, "PORT": str(port)})
+
+    def told(self, variables: Mapping[str, str]) -> Launch:
+        """The same with more variables; those that it has stay."""
+        return replace(self, env={**variables, **self.env})
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def launch(
 
 def local_models(function: Function, launch: Launch) -> list[Path]:
     """Where the function looks for its models on this machine."""
-    named = ((name, "MLFUNC_MODEL_" + name.upper().replace("-", "_")) for name in function.models)
+    named = ((name, places.variable(name)) for name in function.models)
     given = {name: launch.env[variable] for name, variable in named if variable in launch.env}
     return [launch.folder / path for path in {**function.local_models, **given}.values()]
 

@@ -69,10 +69,13 @@ class View(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What one start takes: what has to be there, what is started then, and its models."""
+    """What one start takes: what has to be there, what is started then, and its models.
+
+    `install` gives the variables that say where something is now.
+    """
 
     launch: Launch
-    install: Callable[[Callable[[str], None], Cancellation], object]
+    install: Callable[[Callable[[str], None], Cancellation], Mapping[str, str]]
     models: Sequence[Path] = ()
 
 
@@ -88,6 +91,7 @@ class Installed:
     """The installation is over, and maybe failed, or was broken off."""
 
     error: Exception | None
+    variables: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -114,13 +118,14 @@ class Installation:
     kill = drain
 
     def _work(self) -> None:
-        error = None
+        error: Exception | None = None
+        variables: Mapping[str, str] = {}
         try:
-            self.plan.install(self._say, self._cancellation)
+            variables = self.plan.install(self._say, self._cancellation)
         except Exception as raised:
             # Of whatever kind: it is raised, or shown, where all else is.
             error = raised
-        self._happened.put(Installed(error))
+        self._happened.put(Installed(error, variables))
 
     def _say(self, text: str) -> None:
         self._happened.put(Installing(text))
@@ -191,8 +196,8 @@ class Session:
                 self._exited(code)
             case Installing(text):
                 self._view.installing(text)
-            case Installed(error):
-                self._installed(error)
+            case Installed(error, variables):
+                self._installed(error, variables)
             case Changed(names):
                 self._restart(names)
             case Unwatched(reason):
@@ -214,7 +219,7 @@ class Session:
         self._watch.models(plan.models)
         self._current = Installation(plan, self._happened)
 
-    def _installed(self, error: Exception | None) -> None:
+    def _installed(self, error: Exception | None, variables: Mapping[str, str]) -> None:
         assert isinstance(self._current, Installation)  # noqa: S101 - nothing else says so
         plan, self._current = self._current.plan, None
         if self._ending and not self._started:
@@ -224,16 +229,16 @@ class Session:
         if self._restarting:
             self._start_again()
         elif error is None:
-            self._start(plan)
+            self._start(plan.launch.told(variables))
         elif isinstance(error, MlfuncError) and self._started:
             self._view.failed(error)
         else:
             raise error
 
-    def _start(self, plan: Plan) -> None:
+    def _start(self, launch: Launch) -> None:
         self._started = True
         self._failure = None
-        self._current = Runner(plan.launch.on_port(self._port), self._happened)
+        self._current = Runner(launch.on_port(self._port), self._happened)
 
     def _restart(self, names: list[str]) -> None:
         if self._ending or self._restarting:

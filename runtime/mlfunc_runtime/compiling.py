@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mlfunc_runtime.errors import StartupError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -50,10 +52,15 @@ class Compiled:
 
 
 def compiled(module: Any, mode: Compile, example: Arguments) -> Any:
-    """The module compiled as `mode` says, or itself where that fails or changes its answers."""
+    """The module compiled as `mode` says, or itself where that fails or changes its answers.
+
+    Raises:
+        StartupError: there is no PyTorch.
+
+    """
     if mode == "none":
         return module
-    torch = _torch()
+    torch = _installed(mode)
 
     module.eval()
     try:
@@ -100,6 +107,16 @@ def _inductor(module: Any, example: Arguments) -> Callable[..., Any]:  # noqa: A
 
 
 _COMPILERS: dict[str, Compiler] = {"trace": _trace, "inductor": _inductor}
+
+
+def _installed(mode: Compile) -> Any:
+    try:
+        return _torch()
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        told = f"serve.compile: {mode} is for modules of PyTorch, which is not installed"
+        raise StartupError(told, "add torch to requirements.txt, or remove serve.compile") from None
 
 
 def _torch() -> Any:

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlfunc_runtime.errors import SettingsError
+from mlfunc_runtime import models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,19 +41,7 @@ class Context:
             SettingsError: there is none of that name, or nothing at its path.
 
         """
-        path = self._models.get(name)
-        if path is None:
-            known = ", ".join(self._models) or "none"
-            raise SettingsError(
-                f"there is no model {name!r}",
-                f"`models:` in mlfunc.yaml has {known} with a path here",
-            )
-        if not path.exists():
-            raise SettingsError(
-                f"model {name!r} is not at {path}",
-                "put its files there; the function's README says from where",
-            )
-        return path
+        return models.find(self._models, name)
 
     def compile(self, module: Any, *args: Any, **kwargs: Any) -> Any:
         """A PyTorch module as `serve.compile` has it: `none` (itself), `trace` or `inductor`.

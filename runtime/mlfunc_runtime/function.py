@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mlfunc_runtime.loader import Predictor
     from mlfunc_runtime.messages import Reply, Request
     from mlfunc_runtime.methods import Hook
+    from mlfunc_runtime.models import Place
     from mlfunc_runtime.settings import Settings
 
 T = TypeVar("T")
@@ -82,10 +84,14 @@ class Function:
 
     def _start(self) -> None:
         self._isolate()
+        fetched = self._fetch_models()
         logs.event(f"importing {self.settings.predictor}", phase="importing")
         cls = self._in_slot(loader.import_class, self.settings).get()
         self._after_import()
         self.startup.done("import")
+        if fetched is not None:
+            fetched.get()
+            self.startup.done("fetch")
         logs.event(f"loading {cls.__name__}", phase="loading")
         predictor = self._in_slot(loader.describe, cls, self.settings).get()
         if self._processes is not None:
@@ -105,6 +111,16 @@ class Function:
         elif self.settings.process_memory is not None:
             told = "serve.process.memory bounds nothing: serve.isolation is thread"
             logs.event(told, level=logging.WARNING)
+
+    def _fetch_models(self) -> Result[None] | None:
+        """Begin to fetch those that are streamed: that waits, while the import computes."""
+        streamed = [place for place in self.settings.models.values() if place.stream is not None]
+        if not streamed:
+            return None
+        slot = Slot("weights")
+        fetched = call_in(slot, self._mailbox, _fetch, streamed)
+        slot.close()
+        return fetched
 
     def handle(self, request: Request) -> Reply:
         """Answer a request, while draining too: a refused one would be lost to its caller.
@@ -275,3 +291,10 @@ def _unloaded(call: Result[None], deadline: float) -> bool:
         told = f"unload raised {type(error).__name__}: {error}"
         logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
     return True
+
+
+def _fetch(streamed: list[Place]) -> None:
+    """Imported in its thread: a few dozen modules for HTTP."""
+    from mlfunc_runtime.weights.fetching import fetch
+
+    fetch(streamed, os.environ)

@@ -111,7 +111,14 @@ def size(instance: Any, binding: schema.Binding) -> Hook | None:
     parameters = schema.parameters_of(method)
     if len(parameters) == len(binding.names) == 1 and parameters[0].kind in _BY_NAME:
         return Hook(method, (parameters[0].name,))
-    return Hook(method, _wants(where, method, binding.names))
+    return Hook(method, _some(where, _wants(where, method, binding.names)))
+
+
+def _some(where: str, wants: tuple[str, ...]) -> tuple[str, ...]:
+    if not wants:
+        hint = "name those fields of a request that it needs as its parameters"
+        raise StartupError(f"{where} asks for nothing of a request", hint)
+    return wants
 
 
 def _wants(where: str, method: Callable[..., Any], allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -148,7 +155,7 @@ def collate(instance: Any, predict: Callable[..., Any], *, batched: bool) -> Col
         hint = "give it one parameter, besides request and event"
         takes = ", ".join(into) or "nothing"
         raise StartupError(f"predict takes {takes} instead of what collate returns", hint)
-    wants = tuple(p.name for p in schema.parameters_of(method))
+    wants = _some(where, tuple(p.name for p in schema.parameters_of(method)))
     passed_on = tuple(p.name for p in schema.parameters_of(predict) if p.name in schema.INJECTED)
     return Collate(method, wants, into[0], passed_on)
 

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
+from mlfunc_runtime import models
 from mlfunc_runtime.errors import SettingsError
+from mlfunc_runtime.models import Model, Place  # noqa: TC001 - msgspec reads the annotations
 from mlfunc_runtime.quantities import Duration, Size, limit, seconds, size
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class Project(msgspec.Struct, frozen=True):
 
     name: str
     predictor: str = "predictor.py:Predictor"
-    models: dict[str, str] = {}
+    models: dict[str, str | Model] = {}
     accelerator: str | dict[str, Any] = "cpu"
     serve: Serve = Serve()
     events: Events = Events()
@@ -102,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     folder: Path
     predictor: str
-    models: dict[str, Path]
+    models: dict[str, Place]
     accelerator: str
     config: dict[str, Any]
     reply_type: str
@@ -173,7 +175,7 @@ def _settings(project: Project, folder: Path, environ: Mapping[str, str]) -> Set
         name=environ.get("K_SERVICE") or project.name,
         folder=folder,
         predictor=project.predictor,
-        models=_models(project.models, folder, environ),
+        models=models.places(project.models, folder, environ),
         accelerator=accelerator if isinstance(accelerator, str) else str(accelerator.get("type")),
         config=project.config,
         reply_type=project.events.reply_type or f"dev.mlfunc.{project.name}.result",
@@ -231,16 +233,6 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         for field, variable in variables.items()
         if environ.get(variable)
     }
-
-
-def _models(models: dict[str, str], folder: Path, environ: Mapping[str, str]) -> dict[str, Path]:
-    """Paths by name. A remote model has one only where a variable says where it was put."""
-    paths = {name: folder / uri for name, uri in models.items() if "://" not in uri}
-    for name in models:
-        variable = f"MLFUNC_MODEL_{name.upper().replace('-', '_')}"
-        if environ.get(variable):
-            paths[name] = Path(environ[variable])
-    return paths
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

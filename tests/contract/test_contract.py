@@ -26,7 +26,7 @@ PAGES = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
-    "docs/predictor.md",
+    "docs/building.md", "docs/predictor.md",
     "docs/operating.md",
     "bench/README.md",
 ]
@@ -145,6 +145,7 @@ def test_the_architecture_names_every_phase() -> None:
     assert phases == {
         "listening",
         "importing",
+        "fetching",
         "loading",
         "warming",
         "ready",

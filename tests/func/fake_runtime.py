@@ -52,7 +52,8 @@ def main() -> int:
         signal.signal(signal.SIGTERM, lambda *_: phase("draining", in_flight=2, hooks=1))
     write("progress 50%")
     phase("ready", startup={"import": 0.2, "load": 0.5, "total": 0.7})
-    say(message="a line", level="warning", answer=42)
+    said = os.environ["TOLD"] if fake == "tells" else "a line"
+    say(message=said, level="warning", answer=42)
     while True:
         time.sleep(60)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from mlfunc import checkup, cli, environment, running
+from mlfunc import checkup, cli, environment, lock, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,13 +133,41 @@ def test_where_functions_cannot_be_told_of_it_warns(
 def test_models_of_this_machine_have_to_be_there(
     files: list[str], verdict: str, project: Path
 ) -> None:
-    (project / "mlfunc.yaml").write_text("name: x\nmodels: {default: ./weights, far: hf://a/b}\n")
+    (project / "mlfunc.yaml").write_text("name: x\nmodels: {default: ./weights}\n")
     for name in files:
         path = project / name
         path.mkdir() if name.endswith("/") else path.touch()
 
     checks = [check for check in checkup.examine(project) if check.name == "model"]
     assert [check.verdict for check in checks] == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("uri", "client", "extra"),
+    [("hf://org/tiny", "huggingface_hub", "hf"), ("s3://bucket/tiny", "boto3", "s3")],
+)
+def test_models_elsewhere_need_the_client_of_their_place(
+    project: Path, monkeypatch: pytest.MonkeyPatch, uri: str, client: str, extra: str
+) -> None:
+    (project / "mlfunc.yaml").write_text(f"name: x\nmodels: {{default: '{uri}'}}\n")
+    assert "fetched by the first" in found(project, "model").detail
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == client else find(name)
+    )
+    assert found(project, "model").fix == f"pip install 'mlfunc[{extra}]'"
+
+    pin = lock.ModelPin(uri, "main", [])
+    lock.save(project, lock.Lock(models={"default": pin}))
+    assert found(project, "model").detail == f"default: {uri}, here"
+
+
+def test_a_broken_lock_is_found_where_models_are_pinned(project: Path) -> None:
+    (project / "mlfunc.yaml").write_text("name: x\nmodels: {default: 'hf://org/tiny'}\n")
+    (project / "mlfunc.lock").write_text("{")
+
+    assert found(project, "lock").verdict == "fail"
 
 
 def test_findings_can_be_read_by_programs_and_hold_no_secret(

@@ -13,11 +13,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from mlfunc import cli, environment, function
+from mlfunc import cli, environment, function, lock
 from mlfunc.client import Connection, Request
 from mlfunc.commands.run import Screen
 from mlfunc.errors import MlfuncError
 from mlfunc.ui import Ui
+
+from tests.rig.hub import hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,18 @@ class Greeter:
 
     def predict(self, name: str) -> str:
         return os.environ.get("GREETING", "Hello") + " " + name
+'''
+OF_A_MODEL = '''
+class Greeter:
+    """Greets."""
+
+    example = {"name": "Ada"}
+
+    def load(self, context) -> None:
+        self.greeting = (context.model("default") / "greeting.txt").read_text()
+
+    def predict(self, name: str) -> str:
+        return f"{self.greeting} {name}"
 '''
 BROKEN = """
 def deep():
@@ -147,6 +161,24 @@ def test_a_second_run_installs_nothing(greeter: Path) -> None:
 
     assert "installing" not in shown
     assert "importing ...\nloading ...\nwarming up ...\n" in shown
+
+
+def test_a_model_of_a_hub_is_fetched_pinned_and_found(
+    greeter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (greeter / "mlfunc.yaml").write_text(
+        "name: greeter\npredictor: predictor.py:Greeter\nmodels: {default: hf://org/tiny}\n"
+    )
+    (greeter / "predictor.py").write_text(OF_A_MODEL)
+    with hub() as there:
+        commit = there.add("org/tiny", {"greeting.txt": b"Moin"})
+        monkeypatch.setenv("HF_ENDPOINT", there.endpoint)
+        with served(greeter, "--no-reload") as running:
+            answer = ask(running.url())
+            code, _ = running.end()
+
+    assert (answer, code) == ('"Moin Bo"', 0)
+    assert lock.load(greeter).models["default"].revision == commit
 
 
 def test_changed_code_is_served_at_the_same_url(greeter: Path) -> None:

@@ -84,7 +84,7 @@ class Witness:
 def plan(folder: Path, fake: str = "", drain: float = 30.0) -> Plan:
     env = {**os.environ, "FAKE": fake, "PYTHONDONTWRITEBYTECODE": "1"}
     argv = (sys.executable, str(FAKE_RUNTIME))
-    return Plan(Launch("greeter", folder, argv, env, drain), install=lambda *_: None)
+    return Plan(Launch("greeter", folder, argv, env, drain), install=lambda *_: {})
 
 
 def serve(
@@ -297,6 +297,17 @@ def test_a_mistake_in_mlfunc_yaml_after_a_change_is_shown_and_waited_over(projec
     assert witness.errors[0].message == "mlfunc.yaml:1: wrong"
 
 
+def test_what_was_installed_says_where_it_is_unless_the_user_does(project: Path) -> None:
+    told = {"TOLD": "by the installation", "FAKE": "broken by it"}
+    witness = Witness().on("by the installation", interrupt)
+
+    serve_planned(
+        lambda: replace(plan(project, "tells"), install=lambda *_: told), project, witness
+    )
+
+    assert "by the installation" in witness.said
+
+
 class Slow:
     """An installation that lasts until it is broken off, once it is told to be slow."""
 
@@ -308,9 +319,9 @@ class Slow:
     def plan(self) -> Plan:
         return replace(plan(self.project), install=self.install)
 
-    def install(self, report: Callable[[str], None], cancellation: Cancellation) -> None:
+    def install(self, report: Callable[[str], None], cancellation: Cancellation) -> dict[str, str]:
         if not self.slow:
-            return
+            return {}
         report("downloading")
         try:
             cancellation.check(wait=30)

@@ -111,8 +111,10 @@ class _Front(_Handler):
         words = path.lstrip("/").split("/")
         if words[:2] == ["api", "models"]:
             self._found("/".join(words[2:4]), words[5] if len(words) > 5 else "main", token)
-        else:
+        elif words[2:3] == ["resolve"]:
             self._file("/".join(words[:2]), words[3], "/".join(words[4:]), token)
+        else:
+            self.reply(404)
 
     def _found(self, name: str, revision: str, token: str) -> None:
         if (commit := self._commit(name, revision, token)) is not None:

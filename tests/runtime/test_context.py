@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from mlfunc_runtime.context import Context
+from mlfunc_runtime.errors import StartupError
 from mlfunc_runtime.settings import read
 
 if TYPE_CHECKING:
@@ -27,5 +28,6 @@ def test_without_serve_compile_a_module_is_itself_and_nothing_is_imported(
 def test_serve_compile_is_what_compile_goes_by(write: Callable[..., Path]) -> None:
     folder = write("class P: pass", serve={"compile": "trace"})
     context = Context(read({"MLFUNC_FUNCTION": str(folder / "mlfunc.yaml")}))
-    with pytest.raises(ModuleNotFoundError, match="torch"):
+    with pytest.raises(StartupError, match=r"serve\.compile: trace .* PyTorch") as raised:
         context.compile(object())
+    assert raised.value.hint == "add torch to requirements.txt, or remove serve.compile"

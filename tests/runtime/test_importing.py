@@ -65,7 +65,7 @@ def site(tmp_path: Path) -> Site:
         (package / "__init__.py").write_text("")
     record = tmp_path / "site" / "transformers-5.0.dist-info" / "RECORD"
     record.parent.mkdir()
-    record.write_text("a")
+    record.write_text("transformers/a.py,sha256=a,1\n")
     return Site(tmp_path / "site", tmp_path / "cache")
 
 
@@ -80,8 +80,28 @@ def test_nothing_is_kept_unless_it_is_said_where(site: Site) -> None:
 
 def test_another_installation_is_scanned_anew(site: Site) -> None:
     site.scans()
-    (site.folder / "transformers-5.0.dist-info" / "RECORD").write_text("longer")
+    (site.folder / "transformers-5.0.dist-info" / "RECORD").write_text(
+        "transformers/a.py,sha256=b,1\n"
+    )
     assert [site.scans(), site.scans()] == [2, 1]
+
+
+def test_the_same_release_elsewhere_uses_what_was_kept(site: Site, tmp_path: Path) -> None:
+    """As in an image: other paths, other times, other scripts and bytecode."""
+    site.scans()
+    moved = Site(site.folder.rename(tmp_path / "moved"), site.cache)
+    record = moved.folder / "transformers-5.0.dist-info" / "RECORD"
+    more = ["../bin/transformers,sha256=z,9", "transformers/__pycache__/a.cpython-311.pyc,,"]
+    record.write_text("\n".join([*more, record.read_text()]))
+    os.utime(record, (315532801, 315532801))
+    assert moved.scans() == 1
+
+
+def test_what_was_kept_is_read_where_nothing_can_be_written(site: Site) -> None:
+    site.scans()
+    site.kept.chmod(0o444)
+    site.cache.chmod(0o555)
+    assert site.scans() == 1
 
 
 def test_a_checkout_whose_files_change_is_scanned_at_each_start(site: Site) -> None:

@@ -73,6 +73,8 @@ def test_a_predictor_that_is_not_there(
          "it may ask for a, b"),
         ("def predict(self, text): pass\n    def size(self, text, lenght): pass", "P.size asks for `lenght`, which nobody passes",
          "it may ask for text"),
+        ("def predict(self, n): pass\n    def size(self): pass", "P.size asks for nothing of a request",
+         "name those fields of a request that it needs"),
         ("def predict(self, n): pass\n    async def size(self, n): pass", "P.size is `async def`", "make it `def`"),
         ("def predict(self, n): pass\n    def size(self, n): yield 1", "P.size is a generator and would not run", "return a value"),
         ("example = object()\n    def predict(self, n): pass", "`example` cannot be sent as JSON", "use JSON data"),
@@ -143,7 +145,7 @@ def test_a_warm_up_that_fails_ends_the_start(write: Write) -> None:
     [
         ({}, "there is no model 'default'"),
         ({"default": "./weights"}, "model 'default' is not at"),
-        ({"default": "hf://org/name"}, "there is no model 'default'"),
+        ({"default": "hf://org/name"}, "model 'default' (hf://org/name) has no path here"),
     ],
 )
 def test_a_model_that_is_not_there_is_named(
@@ -249,6 +251,7 @@ def test_a_hook_with_positional_only_parameters_is_refused(write: Write) -> None
          "P.collate makes batches, but serve.batch.max_size is 1"),
         ("def predict(self, a, b): pass\n    def collate(self, a: list): pass", 2,
          "predict takes a, b instead of what collate returns"),
+        ("def predict(self, batch): pass\n    def collate(self): pass", 2, "P.collate asks for nothing of a request"),
         ("def predict(self, batch): pass\n    async def collate(self, a: list): pass", 2, "P.collate is `async def`"),
         ("def predict(self, batch): pass\n    def collate(self, a: int): pass", 2,
          "collate: serve.batch.max_size is above 1, but `a: int` is no list"),

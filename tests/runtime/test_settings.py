@@ -28,7 +28,7 @@ def read(path: Path, **environ: str) -> settings.Settings:
 def test_the_file_is_read(project: Path) -> None:
     told = read(project)
     assert (told.name, told.timeout, told.batch, told.port) == ("a", 120.0, 8, 8080)
-    assert told.models == {"default": project.parent / "w"}
+    assert told.models["default"].path == project.parent / "w"
     assert told.reply_type == "dev.mlfunc.a.result"
 
 
@@ -49,7 +49,7 @@ def test_the_environment_wins(project: Path) -> None:
         1024,
         0.5,
     )
-    assert str(told.models["big"]) == "/models/big"
+    assert str(told.models["big"].path) == "/models/big"
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,11 @@ class Contents:
         for number, part in enumerate(parts):
             head = posixpath.normpath(posixpath.join(head, part))
             target = self.paths.get(head, "")
-            if target and most:
+            if target:
                 rest = "/".join(parts[number + 1 :])
                 there = posixpath.join("/", posixpath.dirname(head), target, rest)
-                return self._follow(posixpath.normpath(there).strip("/"), most - 1)
+                path = posixpath.normpath(there).strip("/")
+                return self._follow(path, most - 1) if most else None
         return f"/{head}" if head in self.paths else None
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mlfunc.builder.planning import Part
     from mlfunc.layers.making import Made
+    from mlfunc.oci.content import Source
 
 # Below 0.12, tools that rebase ask for stacks and mixins.
 PLATFORM_API = "0.15"
@@ -45,13 +46,14 @@ class Laid:
 
     part: Part
     made: Made
+    source: Source | None = None  # of a layer that was taken from another image
 
 
 @dataclass(frozen=True)
 class Below:
-    """The image below, as its manifest and configuration say."""
+    """The image below: its layers' descriptors and its configuration."""
 
-    manifest: Mapping[str, Any]
+    layers: Sequence[Mapping[str, Any]]
     config: Mapping[str, Any]
 
     @property
@@ -81,7 +83,7 @@ def compose(
 ) -> tuple[Bytes, Bytes]:
     """Manifest and configuration; `epoch` is when it was made, in seconds since 1970."""
     config = _json(_config(below, laid, launch, labels, _time(epoch)), CONFIG)
-    layers = [*below.manifest["layers"], *(each.made.descriptor.as_json() for each in laid)]
+    layers = [*below.layers, *(each.made.descriptor.as_json() for each in laid)]
     return _manifest(config, layers), config
 
 
@@ -158,7 +160,8 @@ def _history(below: Below) -> list[dict[str, Any]]:
 
 
 def _env(inherited: Sequence[str], more: Mapping[str, str]) -> list[str]:
-    found = dict(each.partition("=")[::2] for each in inherited)
+    pairs = (each.partition("=") for each in inherited)
+    found = {name: value for name, _, value in pairs}
     path = f"{_PATH}:{found.get('PATH') or _DEFAULT_PATH}"
     ours = dict(sorted({**_OURS, **more}.items()))
     return [f"{key}={value}" for key, value in {**found, "PATH": path, **ours}.items()]

@@ -58,7 +58,7 @@ def plan(parts: Sequence[Part], past: Past, compression: Compression) -> tuple[S
 def _step(part: Part, past: Past, compression: Compression) -> Step:
     key = part.layer.key
     record = past.there.get(key)
-    if record and record.media_type == MEDIA_TYPES[compression]:
+    if record and (part.layer.taken or record.media_type == MEDIA_TYPES[compression]):
         return Step(part, compression, Made(record.diff_id, record.descriptor), "unchanged")
     made = past.here(key, compression)
     why = _why(part, past.last, made)

@@ -13,10 +13,11 @@ from mlfunc import environment, function, loglines, options, ports, runner, runn
 from mlfunc.session import Plan, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from mlfunc.errors import MlfuncError
+    from mlfunc.proc import Cancellation
     from mlfunc.ui import Progress, Ui
 
 _PHASES = {"warming": "warming up"}
@@ -97,10 +98,24 @@ def command(
                 env=given,
                 shares_terminal=ui.terminal,
             )
-            install = functools.partial(environment.ensure, spec)
+            install = functools.partial(_install, spec, loaded, launch)
             return Plan(launch, install, runner.local_models(loaded, launch))
 
         Session(prepare, screen, folder=folder, reload=reload, port=port).serve()
+
+
+def _install(
+    spec: environment.Spec,
+    loaded: function.Function,
+    launch: runner.Launch,
+    report: Callable[[str], None],
+    cancellation: Cancellation,
+) -> dict[str, str]:
+    """What has to be there before the start: the environment, and the models that lie elsewhere."""
+    environment.ensure(spec, report, cancellation)
+    from mlfunc.models.obtaining import obtain
+
+    return obtain(launch.folder, loaded, launch.env.keys(), report, cancellation)
 
 
 class Screen:

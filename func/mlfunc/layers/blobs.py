@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -55,7 +56,8 @@ class Blobs:
         path = self._path(descriptor.digest)
         if not self._hold(path) or path.stat().st_size != descriptor.size:
             return None
-        os.utime(path)
+        # When it was used last. Not when it was written: who reads it would take it for changed.
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
         return FileBlob(descriptor, path)
 
     def prune(self, limit: int) -> int:
@@ -64,7 +66,7 @@ class Blobs:
         What programs that run now have made or found stays. Returns how many bytes went.
         """
         with self._alone():
-            by_use = sorted(self._all(), key=lambda found: found[1].st_mtime_ns)
+            by_use = sorted(self._all(), key=lambda found: found[1].st_atime_ns)
             excess = sum(facts.st_size for _, facts in by_use) - limit
             removed = 0
             for path, facts in by_use:

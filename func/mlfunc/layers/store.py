@@ -44,6 +44,10 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _FORGOTTEN_AFTER = 180 * 24 * 3600.0
 
 
+class Different(MlfuncError):
+    """A layer that was made again is not what it was: other tools made it, or its files changed."""
+
+
 class Store:
     """The memory of builds; threads and programs may share it."""
 
@@ -118,7 +122,8 @@ class Store:
         """The bytes of a layer: those kept, else those of the tree, which is asked for only then.
 
         Raises:
-            MlfuncError: a file cannot be read, or changed meanwhile; the layer came out different.
+            Different: it came out as another layer, which is remembered from now on.
+            MlfuncError: a file cannot be read, or changed meanwhile.
 
         """
         if kept := self.blobs.find(made.descriptor):
@@ -131,7 +136,7 @@ class Store:
         # Known from now on as what it is: the next build does not stop here.
         self.remember(key, again)
         message = f"layer {made.descriptor.digest} was made again, and is {again.descriptor.digest}"
-        raise MlfuncError(message, "build again: what it is made of, or with, has changed")
+        raise Different(message, "build again: what it is made of, or with, has changed")
 
     def prune(self, limit: int) -> int:
         """Keep at most `limit` bytes of blobs, and forget layers that nobody has asked for lately.

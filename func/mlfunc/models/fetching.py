@@ -22,6 +22,7 @@ from mlfunc import paths
 from mlfunc.errors import MlfuncError
 from mlfunc.layers.locks import locked
 from mlfunc.lock import ModelFile
+from mlfunc.models.places import cached
 from mlfunc.models.source import PIECE, Broken, Item, check
 from mlfunc.models.sources import FETCHED, scheme
 from mlfunc.proc import Cancellation, Cancelled
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from mlfunc.models.source import Source
 
 _AT_ONCE = 8
+# Each so many bytes the user is told.
+_TOLD = 10**6
 _READ_ONLY = 0o444
 
 
@@ -60,9 +63,9 @@ class Meter:
         if self.over.is_set():
             raise Cancelled
         with self._lock:
-            self._done += count
-            text = f"model {self.name}: {self._done / 1e6:.0f} of {self.total / 1e6:.0f} MB"
-        self.report(text)
+            before, self._done = self._done, self._done + count
+        if before // _TOLD != self._done // _TOLD or self._done == self.total:
+            self.report(f"model {self.name}: {self._done / 1e6:.1f} of {self.total / 1e6:.1f} MB")
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def fetch(
         Cancelled: it was broken off.
 
     """
-    folder = place(pin)
+    folder = cached(pin)
     files = [file for file in pin.files if only is None or file.path in only]
     missing = [file for file in files if not (folder / file.path).is_file()]
     if missing:
@@ -177,12 +180,6 @@ def fetch(
         transfer.all([Item(file.path, file.size, file.sha256) for file in missing])
         _link(missing, folder)
     return folder
-
-
-def place(pin: ModelPin) -> Path:
-    """Where a pinned model is, or will be."""
-    said = "\n".join([pin.uri, *(f"{file.path} {file.sha256}" for file in pin.files)])
-    return paths.cache() / "models" / hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def _link(files: Sequence[ModelFile], folder: Path) -> None:

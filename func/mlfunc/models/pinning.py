@@ -10,8 +10,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlfunc.errors import UsageError
 from mlfunc.lock import ModelFile, ModelPin
-from mlfunc.models import local, shards
+from mlfunc.models import image, local, shards
 from mlfunc.models.fetching import Meter, Transfer, blob
 from mlfunc.models.source import Item, wanted
 from mlfunc.models.sources import FETCHED, scheme
@@ -87,10 +88,18 @@ def _pin_claim(asked: Asked) -> ModelPin:
     return ModelPin(asked.model.uri)
 
 
+def _pin_image(asked: Asked) -> ModelPin:
+    if asked.model.files:
+        message = f"model {asked.name}: an image is taken whole, not by `files:`"
+        raise UsageError(message, "leave `files:` out")
+    return image.pin(asked.model.uri)
+
+
 _PINS: dict[str, Callable[[Asked], ModelPin]] = {
     "": _pin_local,
     "hf": _pin_fetched,
     "s3": _pin_fetched,
+    "oci": _pin_image,
     "pvc": _pin_claim,
 }
 

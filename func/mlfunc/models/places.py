@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
+from mlfunc import paths
 from mlfunc.models import local
 from mlfunc.models.sources import scheme
 
@@ -41,3 +43,9 @@ def within(folder: str, pin: ModelPin) -> str:
 def root(pin: ModelPin, project: Path) -> Path:
     """What the paths of a local model's files are relative to."""
     return local.root(project / pin.uri)
+
+
+def cached(pin: ModelPin) -> Path:
+    """Where a remote model is on this machine, or will be."""
+    said = "\n".join([pin.uri, *(f"{file.path} {file.sha256}" for file in pin.files)])
+    return paths.cache() / "models" / hashlib.sha256(said.encode()).hexdigest()[:16]

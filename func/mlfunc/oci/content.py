@@ -61,6 +61,10 @@ class Bytes:
         """Its bytes from `offset` on."""
         yield self.data[offset:]
 
+    def as_source(self) -> Source:
+        """As a layer is handed on."""
+        return Source(self.descriptor, lambda: self)
+
 
 def digest(data: bytes) -> str:
     """What names these bytes."""

@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlfunc.layers.tree import Tree
+    from mlfunc.oci.content import Source
+    from mlfunc.oci.reference import Reference
     from mlfunc.project import Project
 
+PackId = Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
 PREFIX = "/layers"
 WORKSPACE = "/workspace"
-
-PackId = Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Layer:
     key: str
     make: Callable[[], Tree]
     size: int | None = None  # of its content in bytes, where that is known before it is made
+    # A layer of another image, taken in place of what `make` gives: where it will be pushed -> the
+    # digest of its content, and its blob.
+    taken: Callable[[Reference | None], tuple[str, Source]] | None = None
     raw: bool = False  # weights: not compressed, not kept, read again from where they lie
     # What the key was made from, as short digests under the names that people know:
     # {"predictor.py": "9f86d081"}. It tells why a layer is made anew; nothing else reads it.
@@ -67,7 +71,7 @@ class Pack(Protocol):
 
     @property
     def ID(self) -> PackId:
-        """How it is called everywhere."""
+        """Its id."""
         ...
 
     def detect(self, project: Project) -> Detection | None:

@@ -11,8 +11,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlfunc.errors import UsageError
 from mlfunc.layers.tree import File, Range, Tree
-from mlfunc.models import delivery, fetching, places, s3, safetensors, shards
+from mlfunc.models import delivery, fetching, image, places, safetensors, shards, stream
 from mlfunc.models.shards import Piece, Whole
 from mlfunc.models.sources import scheme
 from mlfunc.packs.layer import Detection, Launch, Layer, place
@@ -47,7 +48,7 @@ class Weights:
     @property
     def folder(self) -> str:
         """Where it lies in the image that its layers are in."""
-        return place(ID, self.name)
+        return self.pin.at or place(ID, self.name)
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -84,22 +85,23 @@ def launch(project: Project) -> Launch:
 
 def images(project: Project) -> tuple[ModelImage, ...]:
     """The images of those that are mounted."""
-    mounted = (each for each in weights(project) if each.choice.way == "volume")
+    mounted = (each for each in weights(project) if each.choice.way == "volume" and not each.pin.at)
     return tuple(
-        ModelImage(each.name, tuple(_shards(each)), {"io.mlfunc.model": each.folder})
-        for each in mounted
+        ModelImage(each.name, tuple(_shards(each)), {image.LABEL: each.folder}) for each in mounted
     )
 
 
 def label(project: Project, images: Mapping[str, str]) -> str:
     """What deploy has to know, as JSON; `images` are those of the mounted models, by name."""
-    told = [_described(each, images.get(each.name)) for each in weights(project)]
+    own = {each.name: image.address(each.pin) for each in weights(project) if each.pin.at}
+    told = [_described(each, {**images, **own}.get(each.name)) for each in weights(project)]
     return json.dumps(told, separators=(",", ":"))
 
 
 def notes(project: Project) -> tuple[str, ...]:
     """What the user should know before so much is pushed."""
-    baked = (each for each in weights(project) if each.choice.way in {"baked", "volume"})
+    ours = (each for each in weights(project) if not each.pin.at)
+    baked = (each for each in ours if each.choice.way in {"baked", "volume"})
     return tuple(note for each in baked for note in shards.notes(each.name, each.shards))
 
 
@@ -145,7 +147,7 @@ def _env(each: Weights) -> dict[str, str]:
 
 def _layers(each: Weights) -> Iterator[Layer]:
     if each.choice.way == "baked":
-        yield from _shards(each)
+        yield from _taken(each) if each.pin.at else _shards(each)
     if each.choice.way == "stream":
         yield _stream(each)
 
@@ -164,9 +166,29 @@ def _shards(each: Weights) -> Iterator[Layer]:
         )
 
 
+def _taken(each: Weights) -> Iterator[Layer]:
+    """The layers of a model's image, as they are."""
+    count = len(each.pin.files)
+    for number, file in enumerate(each.pin.files):
+        yield Layer(
+            name=f"model {each.name} {number + 1}/{count}",
+            folder=each.name,
+            key=_key("oci", file.sha256),
+            make=functools.partial(_refuse, each),
+            taken=functools.partial(image.layer, each.pin, number),
+            size=file.size,
+            raw=True,
+        )
+
+
+def _refuse(each: Weights) -> Tree:
+    message = f"model {each.name}: layers of {each.pin.uri} cannot be taken by this builder"
+    raise UsageError(message, "use `mlfunc build`, or `delivery: volume`")
+
+
 def _stream(each: Weights) -> Layer:
     """The list of what the function fetches when it starts."""
-    content = _listed(each.pin)
+    content = stream.listed(each.pin)
     path = f"{each.folder}/{_STREAM}".lstrip("/")
     return Layer(
         name=f"list of model {each.name}",
@@ -175,20 +197,6 @@ def _stream(each: Weights) -> Layer:
         make=lambda: Tree((File(path, (content,)),)),
         size=len(content),
     )
-
-
-def _listed(pin: ModelPin) -> bytes:
-    is_s3 = scheme(pin.uri) == "s3"
-    files = [
-        {
-            "path": file.path,
-            "size": file.size,
-            "sha256": file.sha256,
-            **({"url": s3.url(pin.uri, file.path)} if is_s3 else {}),
-        }
-        for file in pin.files
-    ]
-    return json.dumps({"uri": pin.uri, "revision": pin.revision, "files": files}).encode() + b"\n"
 
 
 def _key(place: str, content: Any) -> str:

@@ -5,27 +5,34 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from mlfunc.errors import MlfuncError
 from mlfunc.layers import hashes, reading
 from mlfunc.layers.database import Database
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from mlfunc.layers.tree import Range
+
 
 @pytest.fixture
-def known(tmp_path):
+def known(tmp_path: Path) -> Iterator[hashes.Hashes]:
     database = Database(tmp_path / "store.db")
     yield hashes.Hashes(database)
     database.close()
 
 
 @pytest.fixture
-def read(monkeypatch):
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths of files that were read."""
-    paths = []
+    paths: list[str] = []
     real = reading.read
 
-    def noting(pieces, offset=0):
+    def noting(pieces: Sequence[Range], offset: int = 0) -> Iterator[bytes]:
         paths.extend(piece.path.name for piece in pieces)
         return real(pieces, offset)
 
@@ -34,18 +41,18 @@ def read(monkeypatch):
 
 
 @pytest.fixture
-def later(monkeypatch):
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock, an hour on: what a test writes was written long ago."""
     real = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real() + 3600 * 10**9)
 
 
-def sha256(data):
+def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.usefixtures("later")
-def test_a_file_is_read_once(tmp_path, known, read):
+def test_a_file_is_read_once(tmp_path: Path, known: hashes.Hashes, read: list[str]) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"1234")
     assert known.of(path) == known.of(path) == sha256(b"1234")
@@ -56,7 +63,9 @@ def test_a_file_is_read_once(tmp_path, known, read):
 @pytest.mark.parametrize(
     "change", ["bytes of another size", "bytes of the same size and time", "another file"]
 )
-def test_a_file_that_changed_is_read_again(tmp_path, known, change):
+def test_a_file_that_changed_is_read_again(
+    tmp_path: Path, known: hashes.Hashes, change: str
+) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"1234")
     facts = path.stat()
@@ -69,7 +78,9 @@ def test_a_file_that_changed_is_read_again(tmp_path, known, change):
     assert known.of(path) == sha256(new)
 
 
-def test_a_file_that_was_written_just_now_is_not_trusted(tmp_path, known, read):
+def test_a_file_that_was_written_just_now_is_not_trusted(
+    tmp_path: Path, known: hashes.Hashes, read: list[str]
+) -> None:
     """Its next change may fall into the same tick of the clock, and not be seen."""
     path = tmp_path / "weights"
     path.write_bytes(b"1234")
@@ -78,12 +89,14 @@ def test_a_file_that_was_written_just_now_is_not_trusted(tmp_path, known, read):
     assert read == ["weights"] * 2
 
 
-def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, known, monkeypatch):
+def test_a_file_that_changes_while_it_is_read_is_named(
+    tmp_path: Path, known: hashes.Hashes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"1234")
     real = reading.read
 
-    def disturbed(pieces, offset=0):
+    def disturbed(pieces: Sequence[Range], offset: int = 0) -> Iterator[bytes]:
         yield from real(pieces, offset)
         path.write_bytes(b"12345")
 
@@ -92,12 +105,12 @@ def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, known, monkeypa
         known.of(path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path, known):
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, known: hashes.Hashes) -> None:
     with pytest.raises(MlfuncError, match="gone cannot be read: No such file"):
         known.of(tmp_path / "gone")
 
 
-def test_many_are_told_by_their_paths(tmp_path, known):
+def test_many_are_told_by_their_paths(tmp_path: Path, known: hashes.Hashes) -> None:
     paths = [tmp_path / str(n) for n in range(40)]
     for path in paths:
         path.write_bytes(path.name.encode())

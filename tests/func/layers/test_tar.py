@@ -9,16 +9,20 @@ import json
 import subprocess
 import sys
 import tarfile
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mlfunc.errors import MlfuncError
-from mlfunc.layers import tar, tree
+from mlfunc.layers import reading, tar, tree
 from mlfunc.layers.tree import File, Folder, Link, Range, Tree
 from mlfunc.oci import content
 
 from .trees import trees
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LONG = "/".join(["a folder whose name is long"] * 12)
 AWKWARD = Tree(
@@ -38,46 +42,49 @@ AWKWARD = Tree(
 AWKWARD_DIFF_ID = "67543cd223b4aff3e9203c5471033eaf736ab0d4ed6312dc68680adc8dde3bd8"
 
 
-def whole(archive):
+def whole(archive: tar.Tar) -> bytes:
     return b"".join(archive.read())
 
 
-def unpacked(data):
+def unpacked(data: bytes) -> Tree:
     """A tree, as Python's own tarfile reads it."""
     with tarfile.open(fileobj=io.BytesIO(data)) as read:
         return Tree(tuple(_entry(read, info) for info in read))
 
 
-def _entry(read, info):
+def _entry(read: tarfile.TarFile, info: tarfile.TarInfo) -> tree.Entry:
     if info.issym():
         return Link(info.name, info.linkname)
     if info.isdir():
         return Folder(info.name)
-    data = read.extractfile(info).read()
+    file = read.extractfile(info)
+    data = file.read() if file else b""
     return File(info.name, (data,) if data else (), executable=bool(info.mode & 0o100))
 
 
-def joined(one):
+def joined(one: Tree) -> Tree:
     """The same with each file in one piece."""
     return Tree(tuple(map(_joined, one.entries)))
 
 
-def _joined(entry):
+def _joined(entry: tree.Entry) -> tree.Entry:
     if not isinstance(entry, File):
         return entry
-    data = b"".join(entry.pieces)
+    data = b"".join(reading.read(entry.pieces))
     return File(entry.path, (data,) if data else (), entry.executable)
 
 
 @given(trees())
 @example(AWKWARD)
-def test_an_archive_holds_the_tree(one):
+def test_an_archive_holds_the_tree(one: Tree) -> None:
     assert unpacked(whole(tar.archive(one))) == joined(one)
 
 
 @given(trees(), st.data())
 @example(AWKWARD, None)
-def test_from_any_byte_on_it_reads_as_the_end_of_the_whole(one, data):
+def test_from_any_byte_on_it_reads_as_the_end_of_the_whole(
+    one: Tree, data: st.DataObject | None
+) -> None:
     archive = tar.archive(one)
     full = whole(archive)
     assert len(full) == archive.size
@@ -86,12 +93,12 @@ def test_from_any_byte_on_it_reads_as_the_end_of_the_whole(one, data):
         assert b"".join(archive.read(offset)) == full[offset:]
 
 
-def test_the_same_tree_is_the_same_bytes_on_every_machine():
+def test_the_same_tree_is_the_same_bytes_on_every_machine() -> None:
     digest = hashlib.sha256(whole(tar.archive(AWKWARD))).hexdigest()
     assert digest == AWKWARD_DIFF_ID
 
 
-def test_nothing_of_this_machine_is_in_it():
+def test_nothing_of_this_machine_is_in_it() -> None:
     with tarfile.open(fileobj=io.BytesIO(whole(tar.archive(AWKWARD)))) as read:
         facts = {(i.mtime, i.uid, i.gid, i.uname, i.gname) for i in read}
         modes = {i.mode for i in read}
@@ -99,7 +106,7 @@ def test_nothing_of_this_machine_is_in_it():
     assert modes == {0o644, 0o755, 0o777}
 
 
-def test_folders_come_before_what_is_in_them():
+def test_folders_come_before_what_is_in_them() -> None:
     with tarfile.open(fileobj=io.BytesIO(whole(tar.archive(AWKWARD)))) as read:
         names = read.getnames()
     assert len(names) == len(set(names))
@@ -108,7 +115,7 @@ def test_folders_come_before_what_is_in_them():
 
 
 @pytest.mark.parametrize("program", ["tar", "umoci"])
-def test_programs_unpack_it(tmp_path, program):
+def test_programs_unpack_it(tmp_path: Path, program: str) -> None:
     out = tmp_path / "out"
     out.mkdir()
     if program == "tar":
@@ -119,18 +126,11 @@ def test_programs_unpack_it(tmp_path, program):
         command = ["umoci", "raw", "unpack", "--rootless", "--image", "layout:it", "out"]
         subprocess.run(command, cwd=tmp_path, check=True)
     found = tree.scan(out)
-    assert [_as_read(entry) for entry in found.entries] == list(joined(AWKWARD).entries)
+    assert joined(found) == joined(AWKWARD)
     assert (out / "workspace/x.py").stat().st_mtime == tar.MTIME
 
 
-def _as_read(entry):
-    if not isinstance(entry, File):
-        return entry
-    data = b"".join(piece.path.read_bytes() for piece in entry.pieces)
-    return File(entry.path, (data,) if data else (), entry.executable)
-
-
-def _layout(folder, layer):
+def _layout(folder: Path, layer: bytes) -> None:
     """An image with one layer, as a folder that Go's archive/tar, which containerd uses, reads."""
     (folder / "blobs/sha256").mkdir(parents=True)
     diff_id = content.digest(layer)
@@ -161,7 +161,7 @@ def _layout(folder, layer):
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
 
 
-def test_a_file_may_be_larger_than_an_octal_size_can_tell(tmp_path):
+def test_a_file_may_be_larger_than_an_octal_size_can_tell(tmp_path: Path) -> None:
     """8 GiB is where the ustar format ends; the file is a hole, of which only the end is read."""
     path = tmp_path / "model.gguf"
     size = (8 << 30) + 5
@@ -179,7 +179,7 @@ def test_a_file_may_be_larger_than_an_octal_size_can_tell(tmp_path):
     assert b"".join(archive.read(archive.size - 1024 - 512))[:5] == b"\0\0end"
 
 
-def test_reading_gigabytes_takes_no_memory(tmp_path):
+def test_reading_gigabytes_takes_no_memory(tmp_path: Path) -> None:
     """A process of its own reads a hole of 1 GiB, and tells the most memory that it had."""
     program = """
 import sys
@@ -195,7 +195,7 @@ print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
     assert kilobytes < 100_000
 
 
-def test_a_file_that_grows_while_it_is_read_is_named(tmp_path):
+def test_a_file_that_grows_while_it_is_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(bytes(3 << 20))
     pieces = tar.archive(tree.scan(tmp_path)).read()
@@ -207,7 +207,7 @@ def test_a_file_that_grows_while_it_is_read_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("problem", ["removed", "shortened", "a folder now"])
-def test_a_file_that_is_not_what_it_was_is_named(tmp_path, problem):
+def test_a_file_that_is_not_what_it_was_is_named(tmp_path: Path, problem: str) -> None:
     path = tmp_path / "weights"
     path.write_bytes(bytes(3 << 20))
     archive = tar.archive(tree.scan(tmp_path))
@@ -220,7 +220,7 @@ def test_a_file_that_is_not_what_it_was_is_named(tmp_path, problem):
         whole(archive)
 
 
-def test_only_what_is_asked_for_is_opened(tmp_path):
+def test_only_what_is_asked_for_is_opened(tmp_path: Path) -> None:
     files = tuple(File(name, (Range(tmp_path / name, 0, 10),)) for name in ("a", "b"))
     (tmp_path / "b").write_bytes(b"0123456789")
     archive = tar.archive(Tree(files))

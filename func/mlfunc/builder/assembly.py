@@ -1,0 +1,119 @@
+"""The executor of a plan: layers that are not known yet are made, side by side.
+
+A layer that is known is not touched. Its bytes are looked for only when they are asked for:
+here, in the image before, and at last by making it again.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from mlfunc.builder.image import Laid
+from mlfunc.layers.making import Made
+from mlfunc.oci.content import Source
+from mlfunc.proc import Cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlfunc.builder.planning import Step
+    from mlfunc.builder.previous import Previous
+    from mlfunc.layers.store import Store
+    from mlfunc.oci.content import Blob
+    from mlfunc.oci.reference import Reference
+
+# Installers and archives wait for disks as much as they compute.
+_AT_ONCE = 4
+
+
+class Watcher(Protocol):
+    """Who is told how far a build is, from any thread."""
+
+    def phase(self, name: str) -> None:
+        """The next part of the build begins."""
+        ...
+
+    def said(self, text: str) -> None:
+        """What it is at, in words."""
+        ...
+
+    def moved(self, name: str, done: int, total: int | None) -> None:
+        """So many bytes of a layer are made, or sent."""
+        ...
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What layers are made with."""
+
+    store: Store
+    watcher: Watcher
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    to: Reference | None = None  # where the image will be pushed
+
+
+def make(steps: Sequence[Step], workshop: Workshop) -> list[Laid]:
+    """Every layer of the plan, as it lies in the image.
+
+    Raises:
+        MlfuncError: one cannot be made.
+        Cancelled: it was broken off.
+
+    """
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="layer") as pool:
+        pending = [pool.submit(_laid, step, workshop) for step in steps]
+        try:
+            for first in wait(pending, return_when=FIRST_EXCEPTION).done:
+                first.result()
+        except BaseException:
+            # One has failed, or we are interrupted: the others end at their next piece.
+            workshop.cancellation.cancel()
+            raise
+        return [each.result() for each in pending]
+
+
+def _laid(step: Step, workshop: Workshop) -> Laid:
+    part = step.part
+    if step.made:
+        return Laid(part, step.made)
+    if part.layer.taken:
+        diff_id, source = part.layer.taken(workshop.to)
+        return Laid(part, Made(diff_id, source.descriptor), source)
+    return Laid(part, _made(step, workshop))
+
+
+def _made(step: Step, workshop: Workshop) -> Made:
+    layer = step.part.layer
+    done = 0
+
+    def progress(count: int) -> None:
+        nonlocal done
+        workshop.cancellation.check()
+        done += count
+        workshop.watcher.moved(layer.name, done, layer.size)
+
+    workshop.cancellation.check()
+    return workshop.store.obtain(
+        layer.key, layer.make, step.compression, progress, workshop.cancellation
+    )
+
+
+def source(laid: Laid, previous: Previous, origins: tuple[str, ...], workshop: Workshop) -> Source:
+    """The bytes of a layer, for whoever lacks them."""
+    layer, made = laid.part.layer, laid.made
+    there = previous.sources.get(made.descriptor.digest)
+
+    def opened() -> Blob:
+        if kept := workshop.store.blobs.find(made.descriptor):
+            return kept
+        if there:
+            return there.open()
+        if layer.taken:
+            return layer.taken(workshop.to)[1].open()
+        return workshop.store.open(layer.key, made, layer.make)
+
+    if laid.source:
+        return laid.source
+    return Source(made.descriptor, opened, origins)

@@ -1,0 +1,158 @@
+"""What `mlfunc build` will do, before it does any of it.
+
+Nothing is made and mlfunc.lock is not written: `--plan` ends here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlfunc import function, lock
+from mlfunc.builder import delivery, image, naming, parts, planning, previous, settling
+from mlfunc.packs import model
+from mlfunc.packs.table import PACKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from mlfunc.builder.assembly import Workshop
+    from mlfunc.builder.base import Base
+    from mlfunc.builder.delivery import Destination
+    from mlfunc.builder.naming import Naming
+    from mlfunc.builder.planning import Part, Step
+    from mlfunc.builder.previous import Previous
+    from mlfunc.function import Function, Platform
+    from mlfunc.layers.making import Compression
+    from mlfunc.layers.store import Store
+    from mlfunc.oci.reference import Reference
+    from mlfunc.packs.layer import Launch
+    from mlfunc.packs.model import ModelImage
+    from mlfunc.project import Project
+
+_TAG_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: the options of `mlfunc build`."""
+
+    folder: Path
+    image: str | None = None
+    registry: str | None = None
+    tags: tuple[str, ...] = ()
+    platform: Platform | None = None
+    push: bool | None = None  # None: where there is a registry, and no `output`
+    output: Path | None = None
+    upgrade: bool = False
+    locked: bool = False
+    compression: Compression | None = None
+    insecure: bool = False
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An image to be, and what builds before it left."""
+
+    naming: Naming
+    steps: tuple[Step, ...]
+    previous: Previous
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that is decided."""
+
+    project: Project
+    base: Base
+    packs: tuple[str, ...]
+    launch: Launch
+    destination: Destination
+    main: Planned
+    models: Mapping[str, Planned]  # images of models that are mounted, by the model's name
+    notes: tuple[str, ...]
+
+    @property
+    def to(self) -> Reference | None:
+        """Where the function's image is pushed to."""
+        return self.main.naming.references[0] if self.destination.pushes else None
+
+
+def prepare(request: Request, workshop: Workshop) -> Prepared:
+    """Decide.
+
+    Raises:
+        MlfuncError: it cannot be done.
+        Cancelled: it was broken off.
+
+    """
+    loaded = function.load(request.folder)
+    named = naming.named(loaded, image=request.image, registry=request.registry, tags=request.tags)
+    destination = delivery.destination(
+        named, request.push, request.output, insecure=request.insecure
+    )
+    workshop.watcher.phase("settling")
+    project, base = settling.settle(_settling(request, loaded, named, destination, workshop))
+    if request.locked:
+        settling.refuse_changes(lock.load(request.folder), project.lock)
+    packs = tuple(pack for pack in PACKS if pack.detect(project) is not None)
+    launch = image.together([pack.launch(project) for pack in packs])
+    compression = request.compression or loaded.build.compression
+    planner = _Planner(destination, project.target.platform, compression, workshop.store)
+    return Prepared(
+        project=project,
+        base=base,
+        packs=tuple(pack.ID for pack in packs),
+        launch=launch,
+        destination=destination,
+        main=planner.plan(named, parts.parts(project, packs, launch)),
+        models=planner.models(named, model.images(project)),
+        notes=model.notes(project),
+    )
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """Plans images that go to one place."""
+
+    destination: Destination
+    platform: str
+    compression: Compression
+    store: Store
+
+    def plan(self, named: Naming, own: Sequence[Part]) -> Planned:
+        there = previous.read(delivery.present(named, self.platform, self.destination))
+        built = self.store.images.get(named.here)
+        last = there.records or (previous.told_by(built.config) if built else {})
+        past = planning.Past(there.records, last, self.store.made)
+        return Planned(named, planning.plan(own, past, self.compression), there)
+
+    def models(self, named: Naming, images: Sequence[ModelImage]) -> dict[str, Planned]:
+        """An image of a model is named by what is in it: it is there once, for all builds."""
+        found = {}
+        for each in images:
+            own = parts.of_model(each)
+            tag = parts.digest(own)[:_TAG_LENGTH]
+            found[each.name] = self.plan(naming.beside(named, each.name, tag), own)
+        return found
+
+
+def _settling(
+    request: Request,
+    loaded: Function,
+    named: Naming,
+    destination: Destination,
+    workshop: Workshop,
+) -> settling.Settling:
+    return settling.Settling(
+        folder=request.folder,
+        function=loaded,
+        store=workshop.store,
+        platform=request.platform,
+        upgrade=request.upgrade,
+        access=destination.access,
+        to=named.references[0] if destination.pushes else None,
+        report=workshop.watcher.said,
+        cancellation=workshop.cancellation,
+    )

@@ -1,0 +1,123 @@
+"""Where an image goes: to a registry, into a folder or an archive, or nowhere but this machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mlfunc.errors import NotFound, UsageError
+from mlfunc.layers.records import Built
+from mlfunc.oci import layout, pull, push
+from mlfunc.oci.registry import Remote
+from mlfunc.oci.transport import Access
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from mlfunc.builder.assembly import Workshop
+    from mlfunc.builder.naming import Naming
+    from mlfunc.oci.content import Image
+
+Status = Literal["reused", "mounted", "built", "uploaded"]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where it goes; neither way: it is kept here, its layers at hand for a later push."""
+
+    pushes: bool
+    output: Path | None
+    access: Access
+
+    @property
+    def phase(self) -> str:
+        """What bringing it there is called."""
+        return "pushing" if self.pushes else "storing" if self.output else "composing"
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """An image in its place: `statuses` are those of its blobs, by digest."""
+
+    reference: str  # with its digest
+    digest: str
+    image: Image
+    statuses: Mapping[str, Status]
+    uploaded_bytes: int
+
+
+def destination(
+    named: Naming, pushes: bool | None, output: Path | None, *, insecure: bool = False
+) -> Destination:
+    """Where an image of this name goes.
+
+    Raises:
+        UsageError: it is to be pushed, and nothing says where to.
+
+    """
+    wanted = output is None and bool(named.references) if pushes is None else pushes
+    if wanted and not named.references:
+        message = f"nothing says which registry {named.name} is to be pushed to"
+        hint = "--registry registry.example.com/team, or `registry:` in mlfunc.yaml"
+        raise UsageError(message, hint)
+    access = Access(os.environ, own=named.registry, insecure=insecure)
+    return Destination(wanted, output, access)
+
+
+def present(named: Naming, platform: str, to: Destination) -> Image | None:
+    """The image that has the name now, for this platform, where this build is going."""
+    if not to.pushes:
+        return None
+    first = named.references[0]
+    digest = Remote(first, to.access).manifest_digest(first.target)
+    if digest is None:
+        return None
+    try:
+        return pull.load(first.pinned(digest), platform, to.access, to=first)
+    except NotFound:
+        # For another platform.
+        return None
+
+
+def deliver(image: Image, named: Naming, to: Destination, workshop: Workshop) -> Delivered:
+    """Bring an image where it belongs, and remember it.
+
+    Raises:
+        RegistryFailed: a registry refuses, or broke off; what it has got it keeps.
+        MlfuncError: the folder or the archive cannot be written, or a layer not be made again.
+
+    """
+    digest = image.manifest.descriptor.digest
+    pushed = _push(image, named, to, workshop) if to.pushes else push.Pushed(digest, {}, 0)
+    if to.output:
+        layout.write(image, to.output, named.whole, _reporter(image, workshop))
+    told = Built(image.manifest.data, image.config.data, b"")
+    workshop.store.images.put(named.here, told)
+    return Delivered(f"{named.name}@{digest}", digest, image, pushed.blobs, pushed.uploaded_bytes)
+
+
+def _push(image: Image, named: Naming, to: Destination, workshop: Workshop) -> push.Pushed:
+    first, *others = named.references
+    pushed = push.push(
+        image,
+        first,
+        tags=[each.target for each in others],
+        access=to.access,
+        sessions=workshop.store.sessions,
+        report=_reporter(image, workshop),
+    )
+    workshop.store.origins.add(first.registry, first.repository, *pushed.blobs)
+    return pushed
+
+
+def _reporter(image: Image, workshop: Workshop) -> Callable[[str, int, int], None]:
+    """Blobs by their names: what a digest is, nobody knows."""
+    names = {each.descriptor.digest: f"layer {n}" for n, each in enumerate(image.layers, 1)}
+
+    def report(digest: str, done: int, total: int) -> None:
+        workshop.cancellation.check()
+        workshop.watcher.moved(names.get(digest, "configuration"), done, total)
+
+    return report

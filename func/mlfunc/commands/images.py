@@ -1,0 +1,79 @@
+"""`mlfunc images`: of what layers an image consists, and how large they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from mlfunc import options
+from mlfunc.function import Platform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlfunc.builder.inspection import Inspected
+    from mlfunc.ui import Ui
+
+
+@click.command("images")
+@click.argument("reference", required=False, metavar="[IMAGE]")
+@options.folder
+@click.option(
+    "--platform",
+    type=click.Choice(get_args(Platform)),
+    default="linux/amd64",
+    show_default=True,
+    help="Which one, of an image for several.",
+)
+@click.option(
+    "--insecure", is_flag=True, help="Take any certificate of the registry, or plain HTTP."
+)
+@options.reporting("Show tracebacks.")
+@click.pass_obj
+def command(
+    ui: Ui, reference: str | None, folder: Path, platform: Platform, insecure: bool
+) -> None:
+    """Show the layers of an image and their sizes.
+
+    IMAGE is a name in a registry, or oci:PATH with a folder or an archive; without, it is what was
+    built last of this project.
+    """
+    if reference is None:
+        found = _built_here(folder)
+    else:
+        found = _named(reference, platform, insecure=insecure)
+    ui.show(found.as_data(), human=lambda: _report(ui, found))
+
+
+def _built_here(folder: Path) -> Inspected:
+    from mlfunc import function
+    from mlfunc.builder import inspection, naming
+    from mlfunc.layers import store
+
+    name = naming.named(function.load(folder)).here
+    with store.opened() as opened:
+        found = inspection.of_store(name, opened)
+    if found is None:
+        raise inspection.missing(name)
+    return found
+
+
+def _named(name: str, platform: Platform, *, insecure: bool) -> Inspected:
+    import os
+
+    from mlfunc.builder import inspection
+    from mlfunc.oci import layout, reference
+    from mlfunc.oci.transport import Access
+
+    own = "" if layout.parse(name) else reference.parse(name).registry
+    return inspection.of_name(name, platform, Access(os.environ, own=own, insecure=insecure))
+
+
+def _report(ui: Ui, found: Inspected) -> None:
+    from mlfunc.commands.build import size
+
+    rows = [(each.name, size(each.size), each.place) for each in found.layers]
+    ui.table(("layer", "size", "place"), rows)
+    total = sum(each.size for each in found.layers)
+    ui.say(f"{found.image}  {found.platform}  {size(total)}  {found.digest}")
