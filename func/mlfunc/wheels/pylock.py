@@ -43,7 +43,8 @@ def preferences(wheels: Iterable[Wheel]) -> str:
 
 def _wheel(package: dict[str, Any]) -> Wheel:
     name = package["name"]
-    file, *_ = [*package.get("wheels", ()), *filter(None, [package.get("archive")]), {}]
+    files = package.get("wheels") or [package.get("archive") or {}]
+    file: dict[str, Any] = files[0]
     address: str = file.get("url") or file.get("path") or ""
     if not unquote(address).endswith(".whl"):
         message = f"{name} is no wheel, and an image is made of wheels"
