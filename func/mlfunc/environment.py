@@ -28,7 +28,7 @@ from mlfunc.proc import Cancellation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlfunc.function import Function
+    from mlfunc.function import AcceleratorType, Function
 
 _STAMP = ".mlfunc-complete"
 # Where the runtime may keep what libraries work out at each import: it goes with the environment.
@@ -65,6 +65,7 @@ class Spec:
     folder: Path
     wanted: tuple[str, ...]
     key: str
+    accelerator: AcceleratorType = "cpu"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def describe(folder: Path, function: Function) -> Spec:
         wanted = ("-r", str(requirements.absolute()), *wanted)
     place = str(folder.absolute()) if _is_bound_to_folder(text) else ""
     version = f"{function.python or platform.python_version()} {platform.machine()}"
-    parts = (version, "uv" if uv else "pip", text, place, *runtime_requirement(), _runtime_text())
+    tool = "uv" if uv else "pip"
+    kind = "" if function.accelerator_type == "cpu" else function.accelerator_type
+    parts = (version + kind, tool, text, place, *runtime_requirement(), _runtime_text())
     return Spec(
         tool="uv" if uv else "pip",
         installer=uv or "",
@@ -115,6 +118,7 @@ def describe(folder: Path, function: Function) -> Spec:
         folder=folder,
         wanted=wanted,
         key=hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:16],
+        accelerator=function.accelerator_type,
     )
 
 
@@ -202,12 +206,28 @@ def _make(
     shutil.rmtree(environment.folder, ignore_errors=True)
     variables = uv_variables(environ) if spec.tool == "uv" else dict(environ)
     for argv in commands(spec, environment, environ):
+        if argv[1:3] == ["pip", "install"] and _has_foreign(spec, argv, cancellation, variables):
+            # PyTorch's own index, for its packages alone.
+            argv += ["--torch-backend", "cpu"]
         finished = proc.run(
             argv, cwd=spec.folder, env=variables, on_line=report, cancellation=cancellation
         )
         if finished.code != 0:
             raise _failure(spec, finished.tail)
     (environment.folder / _STAMP).touch()
+
+
+def _has_foreign(
+    spec: Spec, install: list[str], cancellation: Cancellation, variables: Mapping[str, str]
+) -> bool:
+    """Whether what would be installed has no place here: CUDA, of several gigabytes, on a CPU."""
+    from mlfunc import accelerators
+
+    would: list[str] = []
+    dry = [*install, "--dry-run"]
+    proc.run(dry, cwd=spec.folder, env=variables, on_line=would.append, cancellation=cancellation)
+    packages = (line.strip().removeprefix("+ ") for line in would)
+    return accelerators.find(spec.accelerator).has_foreign(packages)
 
 
 def _failure(spec: Spec, said: str) -> EnvironmentFailed:
