@@ -206,7 +206,7 @@ def _make(
     shutil.rmtree(environment.folder, ignore_errors=True)
     variables = uv_variables(environ) if spec.tool == "uv" else dict(environ)
     for argv in commands(spec, environment, environ):
-        if argv[1:3] == ["pip", "install"] and _has_foreign(spec, argv, cancellation, variables):
+        if _has_foreign(spec, argv, cancellation, variables):
             # PyTorch's own index, for its packages alone.
             argv += ["--torch-backend", "cpu"]
         finished = proc.run(
@@ -218,13 +218,15 @@ def _make(
 
 
 def _has_foreign(
-    spec: Spec, install: list[str], cancellation: Cancellation, variables: Mapping[str, str]
+    spec: Spec, argv: list[str], cancellation: Cancellation, variables: Mapping[str, str]
 ) -> bool:
-    """Whether what would be installed has no place here: CUDA, of several gigabytes, on a CPU."""
+    """Whether uv would install what has no place here: CUDA, several gigabytes, for a CPU."""
     from mlfunc import accelerators
 
+    if spec.accelerator != "cpu" or argv[1:3] != ["pip", "install"]:
+        return False
     would: list[str] = []
-    dry = [*install, "--dry-run"]
+    dry = [*argv, "--dry-run"]
     proc.run(dry, cwd=spec.folder, env=variables, on_line=would.append, cancellation=cancellation)
     packages = (line.strip().removeprefix("+ ") for line in would)
     return accelerators.find(spec.accelerator).has_foreign(packages)
