@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _NO_WHEEL = re.compile(r"Wheels are required for `(?P<name>[^`]+)`")
 _OTHER_WHEELS = re.compile(r"(?:we only found wheels|Wheels are available) for `(?P<name>[^`]+)`")
 _FETCH = re.compile(r"Failed to fetch: `?(?P<url>https?://[^\s`]+)`?")
+_REFUSED = re.compile(r"An index URL \((?P<url>\S+)\) could not be queried")
 _DENIED = re.compile(r"\b(?:401|403) (?:Unauthorized|Forbidden)|authentication")
-_WHY = re.compile(r"(?:Because|cause:) (?P<why>.+?)(?:\n\n|\Z)", re.DOTALL)
 _NOISE = re.compile(r"^(?:error: |\s*cause: |warning: .*\n)", re.MULTILINE)
 _VENDOR = "put a wheel of it into wheels/: pip wheel --no-deps -w wheels"
 
@@ -34,7 +34,7 @@ def of(said: str, row: Accelerator, routed: Iterable[str] = ()) -> MlfuncError:
     """What a run of uv that failed comes down to."""
     evidence = _NOISE.sub("", said).strip()
     text = " ".join(said.split())
-    if fetch := _FETCH.search(text):
+    if fetch := _FETCH.search(text) or _REFUSED.search(text):
         return _unreachable(fetch["url"], text, row.indexes, evidence)
     if found := _NO_WHEEL.search(text):
         return _no_wheel(found["name"], evidence)

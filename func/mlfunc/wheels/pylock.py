@@ -43,12 +43,12 @@ def preferences(wheels: Iterable[Wheel]) -> str:
 
 def _wheel(package: dict[str, Any]) -> Wheel:
     name = package["name"]
-    files = package.get("wheels") or [package.get("archive")]
-    address = files[0] and (files[0].get("url") or files[0].get("path"))
-    if not address or not unquote(address).endswith(".whl"):
+    files = package.get("wheels") or [package.get("archive") or {}]
+    file: dict[str, Any] = files[0]
+    address: str = file.get("url") or file.get("path") or ""
+    if not unquote(address).endswith(".whl"):
         message = f"{name} is no wheel, and an image is made of wheels"
         raise UsageError(message, f"pip wheel --no-deps -w wheels {name}: wheels/ is looked into")
-    file = files[0]
     return Wheel(
         name=name,
         version=package.get("version") or _version(address),
