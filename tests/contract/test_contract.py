@@ -26,7 +26,8 @@ PAGES = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
-    "docs/building.md", "docs/predictor.md",
+    "docs/building.md",
+    "docs/predictor.md",
     "docs/operating.md",
     "bench/README.md",
 ]

@@ -87,7 +87,7 @@ def test_what_is_written_wins_over_what_is_set(
     ],
 )
 def test_an_image_is_called(
-    options: dict[str, Any], written: dict[str, str], environ: dict[str, str], name: str
+    options: dict[str, Any], written: dict[str, Any], environ: dict[str, str], name: str
 ) -> None:
     function = Function(name="f", **written)
     assert naming.named(function, **options, environ=environ).here == name
