@@ -8,13 +8,16 @@ import sys
 import tomllib
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-_REPOSITORY = Path(__file__).parents[3]
-_BUILDPACKS = _REPOSITORY / "buildpacks"
+from tests.rig import checkout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BUILDPACKS = checkout.REPOSITORY / "buildpacks"
 _NAMES = ("accelerator", "model", "python", "app")
 _NOT_FOR_US = 100
 _MODEL = "models: {default: ./weights}\n"
@@ -200,11 +203,8 @@ def test_called_by_a_person_it_says_who_it_is_for(project: Path, arguments: list
 
 
 def test_the_wheel_brings_buildpacks_that_can_be_called(tmp_path: Path) -> None:
-    uv = str(Path(sys.executable).with_name("uv"))
-    command = [uv, "build", "--quiet", "--wheel", "--out-dir", str(tmp_path), str(_REPOSITORY)]
-    subprocess.run(command, check=True)
+    wheel = checkout.mlfunc_wheel(tmp_path)
 
-    (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         modes = {entry.filename: entry.external_attr >> 16 for entry in packed.infolist()}
     for name in _NAMES:
