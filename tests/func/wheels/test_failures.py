@@ -17,8 +17,7 @@ CPU = accelerators.TABLE["cpu"]
             "MLFUNC_RUNTIME=",
         ),
         (
-            "Because x was not found in the cache\nhint: Packages were unavailable because the"
-            " network was disabled.",
+            "Because x was not found in the cache\nPackages were unavailable because the network was disabled."
             "connect to a network",
         ),
         ("Because x==9 was not found in the package registry", "correct requirements.txt"),
