@@ -16,10 +16,7 @@ CPU = accelerators.TABLE["cpu"]
             "Because mlfunc-runtime was not found in the package registry and you require it",
             "MLFUNC_RUNTIME=",
         ),
-        (
-            "Because x was not found in the cache\nPackages were unavailable because the network was disabled."
-            "connect to a network",
-        ),
+        ("Packages were unavailable because the network was disabled.", "connect to a network"),
         ("Because x==9 was not found in the package registry", "correct requirements.txt"),
     ],
     ids=["no runtime in the index", "offline", "no such package"],
