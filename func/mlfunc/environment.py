@@ -232,12 +232,19 @@ def _has_foreign(
     return accelerators.find(spec.accelerator).has_foreign(packages)
 
 
+def lacks_runtime(said: str, tool: str) -> EnvironmentFailed | None:
+    """The failure that an installer tells of, where it is the runtime that it did not find."""
+    if not _NO_RUNTIME.search(" ".join(said.split())):
+        return None
+    message = f"no package index that {tool} asks has {runtime_requirement()[-1]}"
+    hint = f"name another: {_GIVEN}= a wheel, a folder or a requirement of {_RUNTIME}"
+    return EnvironmentFailed(message, hint, evidence=_NOISE.sub("", said))
+
+
 def _failure(spec: Spec, said: str) -> EnvironmentFailed:
+    if lacking := lacks_runtime(said, spec.tool):
+        return lacking
     evidence = _NOISE.sub("", said)
-    if _NO_RUNTIME.search(" ".join(said.split())):
-        message = f"no package index that {spec.tool} asks has {runtime_requirement()[-1]}"
-        hint = f"name another: {_GIVEN}= a wheel, a folder or a requirement of {_RUNTIME}"
-        return EnvironmentFailed(message, hint, evidence=evidence)
     message = f"{spec.tool} could not make the function's environment"
     hint = "correct requirements.txt or `python:` in mlfunc.yaml; -v shows the commands"
     return EnvironmentFailed(message, hint, evidence=evidence)

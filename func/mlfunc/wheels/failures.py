@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mlfunc import environment
 from mlfunc.accelerators import TORCH_INDEX
 from mlfunc.errors import EnvironmentFailed, MlfuncError, UsageError
 from mlfunc.wheels.requirements import without_user
@@ -21,6 +22,7 @@ _OTHER_WHEELS = re.compile(r"(?:we only found wheels|Wheels are available) for `
 _FETCH = re.compile(r"Failed to fetch: `?(?P<url>https?://[^\s`]+)`?")
 _REFUSED = re.compile(r"An index URL \((?P<url>\S+)\) could not be queried")
 _DENIED = re.compile(r"\b(?:401|403) (?:Unauthorized|Forbidden)|authentication")
+_OFFLINE = "network was disabled"
 _NOISE = re.compile(r"^(?:error: |\s*cause: |warning: .*\n)", re.MULTILINE)
 _VENDOR = "put a wheel of it into wheels/: pip wheel --no-deps -w wheels"
 
@@ -40,8 +42,11 @@ def of(said: str, row: Accelerator, routed: Iterable[str] = ()) -> MlfuncError:
         return _no_wheel(found["name"], evidence)
     if found := _OTHER_WHEELS.search(text):
         return _other_wheels(found["name"], evidence, row, routed)
+    if lacking := environment.lacks_runtime(said, "uv"):
+        return lacking
     message = "the function's packages cannot be resolved"
-    return UsageError(message, "correct requirements.txt", evidence=evidence)
+    hint = "connect to a network" if _OFFLINE in text else "correct requirements.txt"
+    return UsageError(message, hint, evidence=evidence)
 
 
 def of_install(said: str) -> MlfuncError:
