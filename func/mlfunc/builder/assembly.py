@@ -6,6 +6,7 @@ here, in the image before, and at last by making it again.
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from mlfunc.builder.image import Laid
 from mlfunc.layers.making import Made
 from mlfunc.oci.content import Source
+from mlfunc.packs.layer import Making
 from mlfunc.proc import Cancellation
 
 if TYPE_CHECKING:
@@ -52,6 +54,11 @@ class Workshop:
     watcher: Watcher
     cancellation: Cancellation = field(default_factory=Cancellation)
     to: Reference | None = None  # where the image will be pushed
+
+    @property
+    def making(self) -> Making:
+        """What a layer has to know to be made here."""
+        return Making(self.cancellation, self.watcher.said, self.store.hashes.of_all)
 
 
 def make(steps: Sequence[Step], workshop: Workshop) -> list[Laid]:
@@ -95,9 +102,8 @@ def _made(step: Step, workshop: Workshop) -> Made:
         workshop.watcher.moved(layer.name, done, layer.size)
 
     workshop.cancellation.check()
-    return workshop.store.obtain(
-        layer.key, layer.make, step.compression, progress, workshop.cancellation
-    )
+    tree = functools.partial(layer.make, workshop.making)
+    return workshop.store.obtain(layer.key, tree, step.compression, progress, workshop.cancellation)
 
 
 def source(laid: Laid, previous: Previous, origins: tuple[str, ...], workshop: Workshop) -> Source:
@@ -112,7 +118,7 @@ def source(laid: Laid, previous: Previous, origins: tuple[str, ...], workshop: W
             return there.open()
         if layer.taken:
             return layer.taken(workshop.to)[1].open()
-        return workshop.store.open(layer.key, made, layer.make)
+        return workshop.store.open(layer.key, made, functools.partial(layer.make, workshop.making))
 
     if laid.source:
         return laid.source
