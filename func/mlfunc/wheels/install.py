@@ -121,7 +121,7 @@ def stage(
     plain = ["--no-progress", "--color", "never", "--preview-features", "pylock"]
     into = ["--prefix", str(copy), "--python", sys.executable]
     argv = ["pip", "install", "--requirements", str(lock), *into, *target, *exact, *plain]
-    ended = call(argv, Run({**environ, **asked.variables}, lambda _: None, cancellation))
+    ended = call(argv, Run(folder, {**environ, **asked.variables}, lambda _: None, cancellation))
     if ended.code != 0:
         raise failures.of_install(ended.tail)
 
