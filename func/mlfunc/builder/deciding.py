@@ -101,7 +101,7 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
     launch = image.together([pack.launch(project) for pack in packs])
     compression = request.compression or loaded.build.compression
     planner = _Planner(destination, project.target.platform, compression, workshop.store)
-    main = planner.plan(named, parts.parts(project, packs, launch))
+    main = planner.plan(named, parts.parts(project, packs, launch, base))
     return Prepared(
         project=project,
         base=base,
