@@ -2,6 +2,7 @@
 
 naming      the image's name, from options, mlfunc.yaml and the environment
 base        the image below: pinned, looked through once for its Python
+library     what that Python lacks: its compiled modules
 settling    mlfunc.lock: base, packages, models
 records     what an image says of its layers, by their keys
 planning    layers -> which are reused, which are made, and why: pure

@@ -59,6 +59,7 @@ class Facts:
     shell: bool
     glibc: tuple[int, int] | None
     musl: bool
+    bare: Mapping[str, str]  # version -> folder of its library, where that has no compiled modules
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Base:
     name: str  # as it can be asked for; no path of this machine
     pin: BasePin
     image: Image
+    bare: str | None = None  # usr/local/lib/python3.11, where no compiled modules are there
 
     @property
     def named(self) -> dict[str, str]:
@@ -120,7 +122,7 @@ def settle(choice: Choice, target: Target, previous: BasePin | None, finder: Fin
     facts = _facts(image, finder)
     path = check(choice.image, facts, target)
     pin = BasePin(choice.known_as, image.manifest.descriptor.digest, path)
-    return Base(_without_path(choice.image), pin, image)
+    return Base(_without_path(choice.image), pin, image, facts.bare.get(target.python))
 
 
 def check(name: str, facts: Facts, target: Target) -> str:
@@ -191,7 +193,16 @@ def facts_of(image: Image, found: contents.Contents) -> Facts:
         shell=found.find("/bin/sh") is not None,
         glibc=found.glibc,
         musl=any(path.startswith("lib/ld-musl-") for path in found.paths),
+        bare={version: lib for version, path in paths.items() if (lib := _bare(path, found))},
     )
+
+
+def _bare(interpreter: str, found: contents.Contents) -> str | None:
+    """The library beside an interpreter, where it has sources alone."""
+    prefix, _, name = interpreter.strip("/").rpartition("/bin/")
+    library = f"{prefix}/lib/{name}"
+    compiled = any(path.startswith(f"{library}/__pycache__/") for path in found.paths)
+    return library if f"{library}/os.py" in found.paths and not compiled else None
 
 
 def _version(path: str) -> str | None:
@@ -201,7 +212,8 @@ def _version(path: str) -> str | None:
 
 def _facts(image: Image, finder: Finder) -> Facts:
     digest = image.manifest.descriptor.digest
-    if known := finder.store.bases.get(digest):
+    known = finder.store.bases.get(digest)
+    if known and "bare" in known:  # else an earlier version looked
         return _decoded(known)
     facts = look(image, finder.report)
     finder.store.bases.put(digest, vars(facts))

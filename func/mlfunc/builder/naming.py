@@ -68,8 +68,9 @@ def named(
     if whole.digest:
         message = f"{text} names an image by its digest, which is not known before it is built"
         raise UsageError(message, "name it by a tag")
-    references = tuple(whole.tagged(tag) for tag in tags or (whole.tag or _TAG,))
-    return Naming(replace(whole, tag=None).name, references)
+    name = replace(whole, tag=None)
+    references = tuple(reference.parse(f"{name}:{tag}") for tag in tags or (whole.tag or _TAG,))
+    return Naming(name.name, tuple(dict.fromkeys(references)))
 
 
 def beside(named: Naming, model: str, tag: str) -> Naming:

@@ -16,6 +16,7 @@ from mlfunc.wheels import bytecode
 
 if TYPE_CHECKING:
     from mlfunc.layers.tree import Entry
+    from mlfunc.packs.layer import Making
     from mlfunc.project import Project
 
 ID: Literal["mlfunc/app"] = "mlfunc/app"
@@ -81,9 +82,9 @@ def _layer(name: Literal["app", "runtime"], tree: Tree, python: str) -> Layer:
     )
 
 
-def _make(tree: Tree, python: str) -> Tree:
+def _make(tree: Tree, python: str, making: Making) -> Tree:
     leaks.check(tree)
-    return merge([tree, bytecode.of(tree, python)])
+    return merge([tree, bytecode.of(tree, python, making.cancellation)])
 
 
 def _shown(path: str) -> str:
