@@ -55,7 +55,13 @@ class Tokens:
             kind, name, actions = scope.split(":")
             granted = [a for a in actions.split(",") if known or a in self.anonymous]
             access.append({"type": kind, "name": name, "actions": granted})
-        claims = {"iss": ISSUER, "aud": SERVICE, "sub": "", "access": access, "jti": str(now)}
+        claims: dict[str, Any] = {
+            "iss": ISSUER,
+            "aud": SERVICE,
+            "sub": "",
+            "access": access,
+            "jti": str(now),
+        }
         # docker-registry allows a minute beyond the end.
         claims |= {"iat": now, "nbf": now - 60, "exp": now - 60 + int(self.seconds)}
         return self.sign(claims)
