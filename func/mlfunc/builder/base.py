@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc.builder import contents
 from mlfunc.builder.image import Below
-from mlfunc.errors import MlfuncError, UsageError
+from mlfunc.errors import MlfuncError, RegistryFailed, UsageError
 from mlfunc.lock import BasePin
 from mlfunc.oci import layout, platforms, pull, reference
 from mlfunc.oci.content import CONFIG, Bytes, Image, Source
+from mlfunc.oci.failures import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +37,10 @@ GIVEN = "MLFUNC_BASE_IMAGE"
 _GLIBC = (2, 28)
 _INTERPRETERS = ("/usr/local/bin/python{}", "/usr/bin/python{}", "/opt/venv/bin/python{}")
 _LAYOUT = "oci:"
+_ELSEWHERE = (
+    f"name one that can be reached: `build: {{base: ...}}` in mlfunc.yaml, or {GIVEN}=...; "
+    "behind a proxy, set HTTPS_PROXY"
+)
 
 
 @dataclass(frozen=True)
@@ -261,7 +266,15 @@ def _loader(
         return lambda: _checked(layout.read(here, target.platform), digest, choice)
     named = reference.parse(choice.image)
     pinned = named.pinned(digest) if digest else named
-    return lambda: pull.load(pinned, target.platform, finder.access, to=finder.to)
+    return lambda: _pulled(pinned, target, finder)
+
+
+def _pulled(named: Reference, target: Target, finder: Finder) -> Image:
+    try:
+        return pull.load(named, target.platform, finder.access, to=finder.to)
+    except Unreachable as error:
+        message = f"cannot get the base image {named.name}: {error.message}"
+        raise RegistryFailed(message, _ELSEWHERE) from error
 
 
 def _checked(image: Image, digest: str | None, choice: Choice) -> Image:
