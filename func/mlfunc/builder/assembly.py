@@ -94,10 +94,12 @@ def _made(step: Step, workshop: Workshop) -> Made:
         done += count
         workshop.watcher.moved(layer.name, done, layer.size)
 
-    workshop.cancellation.check()
-    return workshop.store.obtain(
+    progress(0)
+    made = workshop.store.obtain(
         layer.key, layer.make, step.compression, progress, workshop.cancellation
     )
+    workshop.watcher.moved(layer.name, done, done)
+    return made
 
 
 def source(laid: Laid, previous: Previous, origins: tuple[str, ...], workshop: Workshop) -> Source:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc.builder import contents
 from mlfunc.builder.image import Below
-from mlfunc.errors import MlfuncError, UsageError
+from mlfunc.errors import MlfuncError, NotFound, RegistryFailed, UsageError
 from mlfunc.lock import BasePin
 from mlfunc.oci import layout, platforms, pull, reference
 from mlfunc.oci.content import CONFIG, Bytes, Image, Source
@@ -112,7 +112,7 @@ def settle(choice: Choice, target: Target, previous: BasePin | None, finder: Fin
 
     """
     pinned = previous.digest if previous and previous.image == choice.known_as else None
-    load = _loader(choice, target, pinned, finder)
+    load = _named_when_it_fails(choice, _loader(choice, target, pinned, finder))
     known = finder.store.bases.get(pinned) if pinned else None
     image = _remembered(known, load, _origins(choice, finder)) if known else load()
     facts = _facts(image, finder)
@@ -248,6 +248,21 @@ def _loader(
     named = reference.parse(choice.image)
     pinned = named.pinned(digest) if digest else named
     return lambda: pull.load(pinned, target.platform, finder.access, to=finder.to)
+
+
+def _named_when_it_fails(choice: Choice, load: Callable[[], Image]) -> Callable[[], Image]:
+    """Nobody has typed the name of the usual base: a failure has to say what was wanted."""
+
+    def named() -> Image:
+        try:
+            return load()
+        except (RegistryFailed, NotFound) as error:
+            message = f"no base image {choice.image}: {error.message}"
+            another = f"`build: {{base: ...}}` in mlfunc.yaml, or ${GIVEN}"
+            hint = f"{error.hint}; or name another base: {another}"
+            raise type(error)(message, hint, evidence=error.evidence) from error
+
+    return named
 
 
 def _checked(image: Image, digest: str | None, choice: Choice) -> Image:

@@ -92,7 +92,7 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
     destination = delivery.destination(
         named, request.push, request.output, insecure=request.insecure
     )
-    workshop.watcher.phase("settling")
+    workshop.watcher.phase("resolving")
     project, base = settling.settle(_settling(request, loaded, named, destination, workshop))
     if request.locked:
         settling.refuse_changes(lock.load(request.folder), project.lock)

@@ -34,7 +34,7 @@ class Destination:
     @property
     def phase(self) -> str:
         """What bringing it there is called."""
-        return "pushing" if self.pushes else "storing" if self.output else "composing"
+        return "pushing" if self.pushes else "saving" if self.output else "composing"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def deliver(image: Image, named: Naming, to: Destination, workshop: Workshop) ->
     pushed = _push(image, named, to, workshop) if to.pushes else push.Pushed(digest, {}, 0)
     if to.output:
         layout.write(image, to.output, named.whole, _reporter(image, workshop))
-    told = Built(image.manifest.data, image.config.data, b"")
+    told = Built(image.manifest.data, image.config.data)
     workshop.store.images.put(named.here, told)
     return Delivered(f"{named.name}@{digest}", digest, image, pushed.blobs, pushed.uploaded_bytes)
 

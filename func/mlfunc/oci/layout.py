@@ -57,6 +57,11 @@ def parse(text: str) -> Place | None:
     return Place(Path(path), tag) if colon and "/" not in tag else Place(Path(rest))
 
 
+def is_at(path: Path) -> bool:
+    """Whether a path looks like a layout, as a folder or an archive."""
+    return (path.suffix == ".tar" and path.is_file()) or (path / _MARK).is_file()
+
+
 def write(
     image: Image,
     path: Path,
@@ -86,6 +91,8 @@ def read(place: Place, platform: str) -> Image:
         UsageError: it is no layout.
 
     """
+    if not place.path.exists():
+        raise NotFound(f"there is no {place.path}, where {place} should be", "correct the path")
     find = archive.find(place.path) if place.path.is_file() else _in_folder(place.path)
     here = _Layout(place, find)
     top = here.load(platforms.choose(here.entries(), platform, str(place)))
@@ -265,7 +272,10 @@ class _Layout:
     def _part(self, name: str, wanted: Descriptor) -> _Part:
         found = self.find(name)
         if found is None:
-            raise UsageError(f"{self.place.path} is no OCI layout, or not whole: it lacks {name}")
+            message = f"{self.place.path} is no OCI layout, or not whole: it lacks {name}"
+            raise UsageError(
+                message, "name what `mlfunc build --output` has written, or write it again"
+            )
         return _Part(*found, wanted)
 
 

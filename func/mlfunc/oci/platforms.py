@@ -79,7 +79,8 @@ def check(config: bytes, platform: str, name: str) -> None:
 def missing(name: str, platform: str, there: list[str]) -> NotFound:
     """No image for this platform."""
     found = ", ".join(dict.fromkeys(there)) or "nothing"
-    return NotFound(f"{name} has no image for {platform}; it has {found}", "choose another base")
+    message = f"{name} has no image for {platform}; it has {found}"
+    return NotFound(message, "name another image, or another platform")
 
 
 def _platform(entry: dict[str, Any]) -> str:
