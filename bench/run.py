@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -18,7 +19,9 @@ NAMES = (
     "streaming",
     "tensors",
     "memory",
+    "build",
 )
+_REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
@@ -37,7 +40,10 @@ def main() -> None:
     began = time.monotonic()
     for name in options.names or NAMES:
         script = Path(__file__).with_name(f"{name}.py")
-        subprocess.run([sys.executable, str(script), *passed_on], check=False)
+        # `build` uses what the tests have: registries, base images.
+        paths = [os.environ.get("PYTHONPATH", ""), str(_REPOSITORY)]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        subprocess.run([sys.executable, str(script), *passed_on], check=False, env=env)
     print(f"\n{time.monotonic() - began:.0f} seconds in all")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import NoReturn, TextIO
@@ -18,7 +19,20 @@ def main() -> NoReturn:
         from mlfunc import cli
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    sys.exit(cli.main())
+    code = cli.main()
+    if code == _INTERRUPTED:
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now. Python would wait for threads of pools, and for all that these still have to do;
+    nobody wants it any more, and the kernel ends the programs that they have started.
+    """
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _nowhere() -> TextIO:

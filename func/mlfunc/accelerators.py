@@ -67,8 +67,12 @@ class Accelerator:
 
     def foreign_of(self, packages: Iterable[Wheel]) -> tuple[Wheel, ...]:
         """Those that have no place beside this accelerator."""
+        return tuple(p for p in packages if self.has_foreign([f"{p.name}=={p.version}"]))
+
+    def has_foreign(self, packages: Iterable[str]) -> bool:
+        """Whether one of these, as name==version, has no place beside it."""
         pattern = re.compile(self.foreign)
-        return tuple(p for p in packages if pattern.fullmatch(f"{p.name}=={p.version}"))
+        return any(pattern.fullmatch(package) for package in packages)
 
 
 TABLE: Mapping[AcceleratorType, Accelerator] = {

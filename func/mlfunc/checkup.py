@@ -20,6 +20,8 @@ from mlfunc.errors import MlfuncError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mlfunc.oci.reference import Reference
+
 Verdict = Literal["ok", "warn", "fail"]
 
 _GIB = 2**30
@@ -51,6 +53,7 @@ def examine(folder: Path | None) -> list[Check]:
         _memory,
         _port,
         lambda: _project(folder),
+        lambda: _image(folder or Path()),
         _registry,
         _functions,
     )
@@ -184,6 +187,36 @@ def _project_environment(folder: Path, loaded: function.Function) -> Check:
         return Check("environment", "fail", error.message, "run, test", error.hint)
     detail = f"at {made.folder}" if made.complete else "made by the first `mlfunc run`"
     return Check("environment", "ok", detail, "run, test")
+
+
+def _image(folder: Path) -> Iterator[Check]:
+    """What `mlfunc build` would build on, and whether it may push where it would."""
+    try:
+        loaded = function.load(folder)
+    except MlfuncError:
+        return
+    # These bring the clients of registries: only who has a project pays for them.
+    from mlfunc.builder import base, naming
+
+    chosen = base.choose(loaded, loaded.python or ".".join(platform.python_version_tuple()[:2]))
+    yield Check("base image", "ok", chosen.image, "build")
+    try:
+        named = naming.named(loaded)
+        if named.references:
+            yield _push(named.references[0])
+    except MlfuncError as error:
+        yield Check("push", "warn", error.message, "build", error.hint)
+
+
+def _push(to: Reference) -> Check:
+    from mlfunc.oci import credentials
+    from mlfunc.oci.registry import Remote
+    from mlfunc.oci.transport import Access
+
+    Remote(to, Access(os.environ, own=to.registry, waits=()), push=True).manifest_digest(to.target)
+    known = credentials.find(to, os.environ, own=True)
+    who = f"as {known.user}" if known and known.user else "without login"
+    return Check("push", "ok", f"{to.registry} answers {who}", "build")
 
 
 def _registry() -> Iterator[Check]:

@@ -28,7 +28,7 @@ from mlfunc.proc import Cancellation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlfunc.function import Function
+    from mlfunc.function import AcceleratorType, Function
 
 _STAMP = ".mlfunc-complete"
 # Where the runtime may keep what libraries work out at each import: it goes with the environment.
@@ -65,6 +65,7 @@ class Spec:
     folder: Path
     wanted: tuple[str, ...]
     key: str
+    accelerator: AcceleratorType = "cpu"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def describe(folder: Path, function: Function) -> Spec:
         wanted = ("-r", str(requirements.absolute()), *wanted)
     place = str(folder.absolute()) if _is_bound_to_folder(text) else ""
     version = f"{function.python or platform.python_version()} {platform.machine()}"
-    parts = (version, "uv" if uv else "pip", text, place, *runtime_requirement(), _runtime_text())
+    tool = "uv" if uv else "pip"
+    kind = "" if function.accelerator_type == "cpu" else function.accelerator_type
+    parts = (version + kind, tool, text, place, *runtime_requirement(), _runtime_text())
     return Spec(
         tool="uv" if uv else "pip",
         installer=uv or "",
@@ -115,6 +118,7 @@ def describe(folder: Path, function: Function) -> Spec:
         folder=folder,
         wanted=wanted,
         key=hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:16],
+        accelerator=function.accelerator_type,
     )
 
 
@@ -202,6 +206,9 @@ def _make(
     shutil.rmtree(environment.folder, ignore_errors=True)
     variables = uv_variables(environ) if spec.tool == "uv" else dict(environ)
     for argv in commands(spec, environment, environ):
+        if _has_foreign(spec, argv, cancellation, variables):
+            # PyTorch's own index, for its packages alone.
+            argv += ["--torch-backend", "cpu"]
         finished = proc.run(
             argv, cwd=spec.folder, env=variables, on_line=report, cancellation=cancellation
         )
@@ -210,12 +217,34 @@ def _make(
     (environment.folder / _STAMP).touch()
 
 
+def _has_foreign(
+    spec: Spec, argv: list[str], cancellation: Cancellation, variables: Mapping[str, str]
+) -> bool:
+    """Whether uv would install what has no place here: CUDA, several gigabytes, for a CPU."""
+    from mlfunc import accelerators
+
+    if spec.accelerator != "cpu" or argv[1:3] != ["pip", "install"]:
+        return False
+    would: list[str] = []
+    dry = [*argv, "--dry-run"]
+    proc.run(dry, cwd=spec.folder, env=variables, on_line=would.append, cancellation=cancellation)
+    packages = (line.strip().removeprefix("+ ") for line in would)
+    return accelerators.find(spec.accelerator).has_foreign(packages)
+
+
+def lacks_runtime(said: str, tool: str) -> EnvironmentFailed | None:
+    """The failure that an installer tells of, where it is the runtime that it did not find."""
+    if not _NO_RUNTIME.search(" ".join(said.split())):
+        return None
+    message = f"no package index that {tool} asks has {runtime_requirement()[-1]}"
+    hint = f"name another: {_GIVEN}= a wheel, a folder or a requirement of {_RUNTIME}"
+    return EnvironmentFailed(message, hint, evidence=_NOISE.sub("", said))
+
+
 def _failure(spec: Spec, said: str) -> EnvironmentFailed:
+    if lacking := lacks_runtime(said, spec.tool):
+        return lacking
     evidence = _NOISE.sub("", said)
-    if _NO_RUNTIME.search(" ".join(said.split())):
-        message = f"no package index that {spec.tool} asks has {runtime_requirement()[-1]}"
-        hint = f"name another: {_GIVEN}= a wheel, a folder or a requirement of {_RUNTIME}"
-        return EnvironmentFailed(message, hint, evidence=evidence)
     message = f"{spec.tool} could not make the function's environment"
     hint = "correct requirements.txt or `python:` in mlfunc.yaml; -v shows the commands"
     return EnvironmentFailed(message, hint, evidence=evidence)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from mlfunc import checkup, cli, environment, lock, running
 
+from tests.rig.registry import registry
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -180,3 +182,21 @@ def test_findings_can_be_read_by_programs_and_hold_no_secret(
     shown = capsys.readouterr()
     assert {"python", "installer", "disk"} <= {check["name"] for check in json.loads(shown.out)}
     assert "s3cret-value" not in shown.out + shown.err
+
+
+def test_where_images_go_is_asked_for_and_told(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with registry(tmp_path / "registry") as here:
+        monkeypatch.setenv("MLFUNC_REGISTRY", here.address)
+        checks = {check.name: check for check in checkup.examine(project)}
+    assert checks["base image"].detail.startswith("docker.io/library/python:3.")
+    assert (checks["push"].verdict, here.address in checks["push"].detail) == ("ok", True)
+
+
+def test_a_registry_that_does_not_answer_warns(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFUNC_REGISTRY", "127.0.0.1:1")
+    checks = {check.name: check for check in checkup.examine(project)}
+    assert (checks["push"].verdict, bool(checks["push"].fix)) == ("warn", True)

@@ -8,12 +8,16 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from mlfunc import environment, function
 from mlfunc.environment import Environment, Spec
 from mlfunc.errors import EnvironmentFailed
 from mlfunc.proc import Cancellation, Cancelled
+
+if TYPE_CHECKING:
+    from mlfunc.function import AcceleratorType
 
 # Stands for uv: `uv venv ... FOLDER` makes a Python, `uv pip install ...` notes that it was called.
 INSTALLER = """#!/bin/sh
@@ -22,6 +26,7 @@ case "$1" in
   venv) for last in "$@"; do :; done
         mkdir -p "$last/bin" && ln -s /bin/true "$last/bin/python" ;;
   pip)  echo "Resolved 3 packages"
+        case "$*" in *--dry-run) cat "$(dirname "$0")/would" 2>/dev/null; exit 0 ;; esac
         if [ -e "$(dirname "$0")/fail" ]; then echo "No solution found: no-such-package"; exit 1; fi
         if [ -e "$(dirname "$0")/slow" ]; then sleep 0.3; fi ;;
 esac
@@ -44,7 +49,8 @@ def spec(project: Path, tools: Path) -> Spec:
 
 
 def calls(tools: Path) -> list[str]:
-    return [line.split()[0] for line in (tools / "calls").read_text().splitlines()]
+    lines = (tools / "calls").read_text().splitlines()
+    return [line.split()[0] for line in lines if "--dry-run" not in line]
 
 
 def key(project: Path) -> str:
@@ -321,3 +327,22 @@ def test_settings_of_pip_reach_uv_under_its_names_unless_it_has_its_own() -> Non
     assert variables["UV_FIND_LINKS"] == "/wheels,https://example.com/wheels"
     assert variables["UV_DEFAULT_INDEX"] == "https://example.com/uv"
     assert variables["UV_INDEX"] == "https://example.com/extra"
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "would", "routed"),
+    [
+        ("cpu", " + torch==2.13.0\n + nvidia-cublas==13.0\n", True),
+        ("cpu", " + torch==2.13.0+cpu\n + numpy==2.4.0\n", False),
+        ("nvidia", " + torch==2.13.0\n + nvidia-cublas==13.0\n", False),
+    ],
+    ids=["CUDA for a CPU", "no CUDA", "CUDA for a GPU"],
+)
+def test_a_cpu_function_is_not_given_cuda(
+    spec: Spec, tools: Path, accelerator: AcceleratorType, would: str, routed: bool
+) -> None:
+    (tools / "would").write_text(would)
+
+    environment.ensure(replace(spec, accelerator=accelerator), lambda _: None)
+
+    assert ("--torch-backend cpu" in (tools / "calls").read_text()) is routed

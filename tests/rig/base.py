@@ -33,6 +33,7 @@ _ARCHS = {"x86_64": "amd64", "aarch64": "arm64"}
 # An architecture that this machine is not: as OCI calls it, and as the kernel does.
 OTHER = next((arch, machine) for machine, arch in _ARCHS.items() if machine != MACHINE)
 # Wheels count on these: manylinux says that every machine has them.
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _COUNTED_ON = (
     "libstdc++.so.6",
     "libgcc_s.so.1",
@@ -52,13 +53,14 @@ _ETC = {
 }
 
 
-def write(folder: Path, arch: str = _ARCHS[MACHINE]) -> Path:
+def write(folder: Path, arch: str = _ARCHS[MACHINE], note: str = "") -> Path:
     """Write the base image as an OCI layout, tagged `latest`. For another architecture it says
-    that it is, and has the same files: to be built on, not to be run.
+    that it is, and has the same files: to be built on, not to be run. With a `note`, which lies at
+    /etc/note, it is another one.
     """
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
-    layer = _layer()
+    layer = _layer(note)
     packed = gzip.compress(layer, compresslevel=1, mtime=0)
     config = _config("sha256:" + hashlib.sha256(layer).hexdigest(), arch)
     manifest = {
@@ -91,10 +93,10 @@ def _config(diff_id: str, arch: str) -> dict[str, Any]:
     }
 
 
-def _layer() -> bytes:
+def _layer(note: str) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, source in sorted(_contents().items()):
+        for name, source in sorted({**_contents(), "etc/note": note}.items()):
             _add(archive, name, source)
     return packed.getvalue()
 
@@ -161,7 +163,7 @@ def _place(path: Path) -> str:
 
 
 def _certificates() -> dict[str, Path]:
-    bundle = Path("/etc/ssl/certs/ca-certificates.crt")
+    bundle = Path(CERTIFICATES)
     return {str(bundle).lstrip("/"): bundle} if bundle.is_file() else {}
 
 

@@ -73,7 +73,9 @@ class Base:
     def named(self) -> dict[str, str]:
         """What an image on it says of it."""
         top = self.below.diff_ids[-1]
-        return {"image": self.name, "digest": self.pin.digest, "top_layer": top}
+        # Other tools know no scheme in front of a name.
+        name = self.name.removeprefix("http://")
+        return {"image": name, "digest": self.pin.digest, "top_layer": top}
 
     @property
     def below(self) -> Below:

@@ -14,3 +14,6 @@ if __name__ == "__main__":
     except MlfuncError as error:
         Ui().error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        Ui().error(MlfuncError(f"{error.filename or 'the system'}: {error.strerror or error}"))
+        sys.exit(MlfuncError.exit_code)

@@ -189,7 +189,9 @@ def _write_launch(target: Path, launch: Launch) -> None:
         folder.mkdir(parents=True)
         _write(target / f"{_VARIABLES}.toml", {"types": {"launch": True}})
     for name, value in launch.env.items():
-        (folder / f"{name}.default").write_text(value, encoding="utf-8")
+        # A container's runtime sets HOME from the image's users, and it cannot be written to.
+        how = "override" if name == "HOME" else "default"
+        (folder / f"{name}.{how}").write_text(value, encoding="utf-8")
     processes = [
         {"type": each.type, "command": list(each.command), "default": each.default}
         for each in launch.processes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mlfunc import environment
 from mlfunc.accelerators import TORCH_INDEX
 from mlfunc.errors import EnvironmentFailed, MlfuncError, UsageError
 from mlfunc.wheels.requirements import without_user
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 _NO_WHEEL = re.compile(r"Wheels are required for `(?P<name>[^`]+)`")
 _OTHER_WHEELS = re.compile(r"(?:we only found wheels|Wheels are available) for `(?P<name>[^`]+)`")
 _FETCH = re.compile(r"Failed to fetch: `?(?P<url>https?://[^\s`]+)`?")
+_REFUSED = re.compile(r"An index URL \((?P<url>\S+)\) could not be queried")
 _DENIED = re.compile(r"\b(?:401|403) (?:Unauthorized|Forbidden)|authentication")
-_WHY = re.compile(r"(?:Because|cause:) (?P<why>.+?)(?:\n\n|\Z)", re.DOTALL)
+_OFFLINE = "network was disabled"
 _NOISE = re.compile(r"^(?:error: |\s*cause: |warning: .*\n)", re.MULTILINE)
 _VENDOR = "put a wheel of it into wheels/: pip wheel --no-deps -w wheels"
 
@@ -34,14 +36,17 @@ def of(said: str, row: Accelerator, routed: Iterable[str] = ()) -> MlfuncError:
     """What a run of uv that failed comes down to."""
     evidence = _NOISE.sub("", said).strip()
     text = " ".join(said.split())
-    if fetch := _FETCH.search(text):
+    if fetch := _FETCH.search(text) or _REFUSED.search(text):
         return _unreachable(fetch["url"], text, row.indexes, evidence)
     if found := _NO_WHEEL.search(text):
         return _no_wheel(found["name"], evidence)
     if found := _OTHER_WHEELS.search(text):
         return _other_wheels(found["name"], evidence, row, routed)
+    if lacking := environment.lacks_runtime(said, "uv"):
+        return lacking
     message = "the function's packages cannot be resolved"
-    return UsageError(message, "correct requirements.txt", evidence=evidence)
+    hint = "connect to a network" if _OFFLINE in text else "correct requirements.txt"
+    return UsageError(message, hint, evidence=evidence)
 
 
 def of_install(said: str) -> MlfuncError:

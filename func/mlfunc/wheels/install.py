@@ -113,7 +113,7 @@ def stage(
     plain = ["--no-progress", "--color", "never", "--preview-features", "pylock"]
     into = ["--prefix", str(copy), "--python", sys.executable]
     argv = ["pip", "install", "--requirements", str(lock), *into, *target, *exact, *plain]
-    ended = call(argv, Run({**environ, **asked.variables}, lambda _: None))
+    ended = call(argv, Run(folder, {**environ, **asked.variables}, lambda _: None))
     if ended.code != 0:
         raise failures.of_install(ended.tail)
 

@@ -43,9 +43,10 @@ def preferences(wheels: Iterable[Wheel]) -> str:
 
 def _wheel(package: dict[str, Any]) -> Wheel:
     name = package["name"]
-    file = (package.get("wheels") or [package.get("archive") or {}])[0]
-    address = file.get("url") or file.get("path")
-    if not address or not unquote(address).endswith(".whl"):
+    files = package.get("wheels") or [package.get("archive") or {}]
+    file: dict[str, Any] = files[0]
+    address: str = file.get("url") or file.get("path") or ""
+    if not unquote(address).endswith(".whl"):
         message = f"{name} is no wheel, and an image is made of wheels"
         raise UsageError(message, f"pip wheel --no-deps -w wheels {name}: wheels/ is looked into")
     return Wheel(

@@ -96,12 +96,17 @@ def read(folder: Path, environ: Mapping[str, str] = os.environ) -> Requirements:
         UsageError: it asks for what cannot go into an image.
 
     """
-    files = tuple(path for name in FILES if (path := folder / name).is_file())[:1]
+    files = tuple(path for name in FILES if (path := folder.absolute() / name).is_file())[:1]
     text = "\n".join(environment.requirement_text(path) for path in files)
     check(text)
     folders = _folders(folder, text, environ)
     return Requirements(
-        files, folder / FOLDER, text, _runtime(), folders, _variables(text, folders, environ)
+        files,
+        folder.absolute() / FOLDER,
+        text,
+        _runtime(),
+        folders,
+        _variables(text, folders, environ),
     )
 
 
@@ -169,11 +174,12 @@ def _variables(text: str, folders: tuple[Path, ...], environ: Mapping[str, str])
     options = [(match[1], _filled(match[2], environ)) for match in _OPTION.finditer(text)]
     default = [url for option, url in options if option in {"-i", "--index-url"}]
     more = [url for option, url in options if option == "--extra-index-url"]
-    links = [*map(str, folders), *given.get("UV_FIND_LINKS", "").split(",")]
+    pages = (link for link in _split(given.get("UV_FIND_LINKS", "")) if "://" in link)
+    links = [*map(str, folders), *pages]
     found = {
         "UV_DEFAULT_INDEX": default[-1] if default else "",
         "UV_INDEX": " ".join([*more, *given.get("UV_INDEX", "").split()]),
-        "UV_FIND_LINKS": ",".join(dict.fromkeys(link for link in links if link)),
+        "UV_FIND_LINKS": ",".join(links),
     }
     return {name: value for name, value in found.items() if value}
 

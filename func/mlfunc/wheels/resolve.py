@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,6 +40,7 @@ _ROUTED = "mlfunc-accelerator"
 class Run(NamedTuple):
     """What a run of uv needs beside its arguments."""
 
+    folder: Path  # of the project: paths in requirements are relative to it, as for `mlfunc run`
     environ: Mapping[str, str]
     report: Callable[[str], None]
     cancellation: Cancellation | None = None
@@ -72,7 +74,7 @@ def resolve(
     if known is not None and known.asked == digest and not upgrade:
         return known
     kept = known.packages if known is not None and not upgrade else []
-    run = Run({**environ, **asked.variables}, report, cancellation)
+    run = Run(folder, {**environ, **asked.variables}, report, cancellation)
     packages = _suitable(asked, _arguments(target, glibc), target, kept, run)
     return Resolution(digest, packages)
 
@@ -118,7 +120,9 @@ def _from_index(packages: Iterable[Wheel], row: Accelerator) -> frozenset[str]:
 
 def _arguments(target: Target, glibc: str) -> list[str]:
     platform = python_platform(target.arch, glibc)
-    versions = ["--python-version", target.python, "--python-platform", platform]
+    # Any Python will do to ask with: none is looked for, and none is fetched.
+    python = ["--python", sys.executable, "--python-version", target.python]
+    versions = [*python, "--python-platform", platform]
     plain = ["--no-progress", "--color", "never", "--no-header", "--no-annotate"]
     return [*versions, "--only-binary", ":all:", "--format", "pylock.toml", *plain]
 
@@ -198,4 +202,6 @@ def call(argv: list[str], run: Run) -> proc.Finished:
     variables = environment.uv_variables(run.environ)
     # An environment that happens to be active is not what packages are chosen for.
     kept = {name: value for name, value in variables.items() if name != "VIRTUAL_ENV"}
-    return proc.run([uv, *argv], env=kept, on_line=run.report, cancellation=run.cancellation)
+    return proc.run(
+        [uv, *argv], cwd=run.folder, env=kept, on_line=run.report, cancellation=run.cancellation
+    )
