@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc.builder import contents
 from mlfunc.builder.image import Below
-from mlfunc.errors import MlfuncError, NotFound, RegistryFailed, UsageError
+from mlfunc.errors import MlfuncError, RegistryFailed, UsageError
 from mlfunc.lock import BasePin
 from mlfunc.oci import layout, platforms, pull, reference
 from mlfunc.oci.content import CONFIG, Bytes, Image, Source
+from mlfunc.oci.failures import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +37,10 @@ GIVEN = "MLFUNC_BASE_IMAGE"
 _GLIBC = (2, 28)
 _INTERPRETERS = ("/usr/local/bin/python{}", "/usr/bin/python{}", "/opt/venv/bin/python{}")
 _LAYOUT = "oci:"
+_ELSEWHERE = (
+    f"name one that can be reached: `build: {{base: ...}}` in mlfunc.yaml, or {GIVEN}=...; "
+    "behind a proxy, set HTTPS_PROXY"
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def settle(choice: Choice, target: Target, previous: BasePin | None, finder: Fin
 
     """
     pinned = previous.digest if previous and previous.image == choice.known_as else None
-    load = _named_when_it_fails(choice, _loader(choice, target, pinned, finder))
+    load = _loader(choice, target, pinned, finder)
     known = finder.store.bases.get(pinned) if pinned else None
     image = _remembered(known, load, _origins(choice, finder)) if known else load()
     facts = _facts(image, finder)
@@ -249,22 +254,15 @@ def _loader(
         return lambda: _checked(layout.read(here, target.platform), digest, choice)
     named = reference.parse(choice.image)
     pinned = named.pinned(digest) if digest else named
-    return lambda: pull.load(pinned, target.platform, finder.access, to=finder.to)
+    return lambda: _pulled(pinned, target, finder)
 
 
-def _named_when_it_fails(choice: Choice, load: Callable[[], Image]) -> Callable[[], Image]:
-    """Nobody has typed the name of the usual base: a failure has to say what was wanted."""
-
-    def named() -> Image:
-        try:
-            return load()
-        except (RegistryFailed, NotFound) as error:
-            message = f"no base image {choice.image}: {error.message}"
-            another = f"`build: {{base: ...}}` in mlfunc.yaml, or ${GIVEN}"
-            hint = f"{error.hint}; or name another base: {another}"
-            raise type(error)(message, hint, evidence=error.evidence) from error
-
-    return named
+def _pulled(named: Reference, target: Target, finder: Finder) -> Image:
+    try:
+        return pull.load(named, target.platform, finder.access, to=finder.to)
+    except Unreachable as error:
+        message = f"cannot get the base image {named.name}: {error.message}"
+        raise RegistryFailed(message, _ELSEWHERE) from error
 
 
 def _checked(image: Image, digest: str | None, choice: Choice) -> Image:

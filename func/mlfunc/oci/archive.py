@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlfunc.errors import UsageError
+from mlfunc.oci import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,14 +29,12 @@ class Member:
 def write(path: Path, members: Iterable[Member]) -> None:
     """Write an archive, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT) as tar:
-            for member in members:
-                tar.addfile(_entry(member), _Reader(member.pieces))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        unfinished.file(path, path.name) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for member in members:
+            tar.addfile(_entry(member), _Reader(member.pieces))
 
 
 def _entry(member: Member) -> tarfile.TarInfo:

@@ -146,8 +146,15 @@ def _ask(helper: str, reference: Reference, environ: Mapping[str, str]) -> Crede
     if code != 0:
         _check_nothing(program, reference, output.decode(errors="replace").strip())
         return None
-    answer = json.loads(output)
-    user, secret = answer.get("Username", ""), answer.get("Secret", "")
+    try:
+        answer = json.loads(output)
+        user, secret = answer["Username"], answer["Secret"]
+    except (ValueError, LookupError, TypeError) as error:
+        # What it said is not shown: it may be half a password.
+        message = f"{program} has answered with something that is no user and secret"
+        raise RegistryFailed(message, "see whether it is up to date") from error
+    if not secret:
+        return None
     return Credentials("", "", secret) if user == _IDENTITY else Credentials(user, secret)
 
 

@@ -12,7 +12,20 @@ if TYPE_CHECKING:
     from mlfunc.oci.reference import Reference
     from mlfunc.oci.transport import Reply
 
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 _SHOWN = 500  # letters of an answer that is no JSON: the page of some proxy
+
+
+class Denied(RegistryFailed):
+    """A registry, or who gives its tokens, does not let us in."""
+
+
+class Unreachable(RegistryFailed):
+    """No answer came at all."""
+
+
+class NoTls(Unreachable):
+    """An answer came, but none in TLS: plain HTTP is spoken there."""
 
 
 def refused(reference: Reference, doing: str, reply: Reply, user: str | None) -> RegistryFailed:
@@ -20,9 +33,9 @@ def refused(reference: Reference, doing: str, reply: Reply, user: str | None) ->
     where = f"{reference.registry}/{reference.repository}"
     evidence = said(reply)
     match reply.status:
-        case 401:
+        case 401 if user is None or not lacks_scope(reply):
             return unauthorized(reference, doing, user, evidence)
-        case 403:
+        case 401 | 403:
             message = f"{_who(user)} may not {doing} {where}"
             hint = f"have it permitted there, or log in as another user: {_login(reference)}"
         case 404:
@@ -43,35 +56,38 @@ def refused(reference: Reference, doing: str, reply: Reply, user: str | None) ->
     return RegistryFailed(message, hint, evidence=evidence)
 
 
-def unauthorized(
-    reference: Reference, doing: str, user: str | None, evidence: str
-) -> RegistryFailed:
+def lacks_scope(reply: Reply) -> bool:
+    """Whether our token is good, but not for this: RFC 6750, section 3.1."""
+    return "insufficient_scope" in reply.headers.get("www-authenticate", "")
+
+
+def unauthorized(reference: Reference, doing: str, user: str | None, evidence: str) -> Denied:
     """The registry does not know us."""
     where = f"{reference.registry}/{reference.repository}"
     if user is None:
         message = f"cannot {doing} {where} without logging in"
     else:
         message = f"cannot {doing} {where}: {reference.registry} does not accept {_who(user)}"
-    return RegistryFailed(message, f"log in: {_login(reference)}", evidence=evidence)
+    return Denied(message, f"log in: {_login(reference)}", evidence=evidence)
 
 
-def unreachable(host: str, error: Exception) -> RegistryFailed:
+def unreachable(host: str, error: Exception) -> Unreachable:
     """No answer at all: the name, the network, or what is spoken there."""
     text = _innermost(error)
     message = f"cannot reach {host}: {text}"
     hint = "is the address right, and does it run?"
-    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
-        message = f"{host} does not speak TLS"
+    if any(sign in text for sign in _NO_TLS):
         hint = f"if it speaks plain HTTP, write http://{host}/..."
-    elif "CERTIFICATE_VERIFY_FAILED" in text:
+        return NoTls(f"{host} does not speak TLS", hint)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
         message = f"the certificate of {host} cannot be trusted: {text.partition(': ')[2] or text}"
-        hint = "name the authority that signed it: SSL_CERT_FILE=ca.pem"
+        hint = "name the authority that signed it: SSL_CERT_FILE=ca.pem; or build --insecure"
     elif _is(error, socket.gaierror):
         message = f"there is no host {host}"
         hint = "look for a typing error; behind a proxy, set HTTPS_PROXY"
     elif _is(error, ConnectionRefusedError):
         message = f"nothing listens at {host}"
-    return RegistryFailed(message, hint)
+    return Unreachable(message, hint)
 
 
 def said(reply: Reply) -> str:

@@ -6,17 +6,14 @@ not there.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.errors import MlfuncError, NotFound, UsageError
-from mlfunc.oci import archive, content, platforms
+from mlfunc.oci import archive, content, platforms, unfinished
 from mlfunc.oci.content import Bytes, Descriptor, Image, Source
 
 if TYPE_CHECKING:
@@ -109,12 +106,13 @@ def _write_folder(image: Image, path: Path, name: Reference, report: Progress) -
     if path.exists() and not _may_hold(path):
         raise UsageError(f"{path} exists and is no OCI layout", "name another path")
     blobs.mkdir(parents=True, exist_ok=True)
-    _replace(path / _MARK, _VERSION)
+    with unfinished.locked(path):
+        _replace(path / _MARK, _VERSION)
     for source in _all(image):
         target = blobs / source.descriptor.digest.removeprefix("sha256:")
         if not target.is_file():
             _write_blob(target, source, report)
-    with _locked(path):
+    with unfinished.locked(path):  # two that tag at once: neither loses the other's
         _replace(path / _INDEX, _json(_index(image, name, _listed(path / _INDEX))))
 
 
@@ -124,32 +122,16 @@ def _may_hold(path: Path) -> bool:
 
 
 def _write_blob(target: Path, source: Source, report: Progress) -> None:
-    # Another program may write the same blob: each has a name of its own until it is whole.
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            for piece in _checked(source, report):
-                file.write(piece)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Two that tag at once: neither loses the other's."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    with unfinished.file(target, "*") as file:
+        for piece in _checked(source, report):
+            file.write(piece)
 
 
 def _replace(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(data)
-    unfinished.replace(path)
+    """Write a small file, whole or not at all; its folder is locked."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(data)
+    new.replace(path)
 
 
 def _listed(path: Path) -> list[dict[str, Any]]:

@@ -76,6 +76,22 @@ def check(config: bytes, platform: str, name: str) -> None:
         raise missing(name, platform, [has])
 
 
+def parts(manifest: content.Bytes, name: str) -> dict[str, Any]:
+    """What a manifest says.
+
+    Raises:
+        NotFound: it is of no image as OCI and Docker have made them since 2016.
+
+    """
+    try:
+        found = json.loads(manifest.data)
+        _ = [found["config"]["digest"], *(layer["digest"] for layer in found["layers"])]
+    except (ValueError, LookupError, TypeError) as error:
+        message = f"{name} is no image of OCI or Docker: its manifest is {manifest.media_type!r}"
+        raise NotFound(message, "name another image") from error
+    return dict(found)
+
+
 def missing(name: str, platform: str, there: list[str]) -> NotFound:
     """No image for this platform."""
     found = ", ".join(dict.fromkeys(there)) or "nothing"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from mlfunc.oci import platforms
@@ -37,7 +36,7 @@ def load(
     manifest = platforms.manifest_for(
         top, platform, reference.name, lambda found: remote.manifest(found.digest)
     )
-    parts = json.loads(manifest.data)
+    parts = platforms.parts(manifest, reference.name)
     wanted = platforms.descriptor(parts["config"])
     config = Bytes(b"".join(remote.blob(wanted).read()), wanted.media_type)
     platforms.check(config.data, platform, reference.name)

@@ -13,7 +13,7 @@ from mlfunc.errors import RegistryFailed
 from mlfunc.oci import content, failures
 from mlfunc.oci.platforms import DOCKER_INDEX, DOCKER_MANIFEST
 from mlfunc.oci.tokens import Authorizer
-from mlfunc.oci.transport import BUSY, Access, Broken, Transport, whole
+from mlfunc.oci.transport import BUSY, Access, Broken, Transport, asked_for, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mlfunc.oci.transport import Body, Reply
 
 _PIECE = 1 << 20
+# Tries that are left: without a token, with one that has run out meanwhile, with a fresh one.
+_LOGINS = (2, 1, 0)
 _ACCEPT = ", ".join((content.MANIFEST, content.INDEX, DOCKER_MANIFEST, DOCKER_INDEX))
 
 
@@ -49,7 +51,8 @@ class Remote:
         if access.insecure and access.own == reference.registry and not reference.plain_http:
             try:
                 self.transport.ask("GET", f"{url}/v2/", {}, again=False)
-            except RegistryFailed:
+            except failures.NoTls:
+                # On no other failure: who cuts TLS off must not be handed a password in the clear.
                 url = "http" + url.removeprefix("https")
         return f"{url}/v2/{reference.repository}/"
 
@@ -71,12 +74,13 @@ class Remote:
         """
         url = urljoin(self.base, path)
         scopes = (self._scope(self.reference.repository, self._actions), *scopes)
-        while True:
+        for left in _LOGINS:
             sent = self._authorizer.header(scopes) if self.serves(url) else None
             given = {"Authorization": sent} if sent else {}
             reply = self.transport.ask(method, url, {**(headers or {}), **given}, body, again=again)
-            if reply.status != 401 or not self._authorizer.learn(reply, scopes, sent):
+            if reply.status != 401 or not left or not self._authorizer.learn(reply, scopes, sent):
                 return reply
+        raise AssertionError("the last try returns")
 
     def serves(self, url: str) -> bool:
         """Whether an address is the registry's own: only that one is told who we are."""
@@ -107,7 +111,7 @@ class Remote:
         reply = self.request("HEAD", f"manifests/{target}", {"Accept": _ACCEPT})
         if reply.status == 404:
             return None
-        if reply.status != 200:
+        if reply.status not in {200, 302, 307}:
             raise self.refusal(reply)
         told = reply.headers.get("docker-content-digest")
         return told or self.manifest(target).descriptor.digest
@@ -131,7 +135,11 @@ class Remote:
     def mount(self, digest: str, origin: str) -> bool:
         """Have a blob of another repository of this registry; False: it has to be uploaded."""
         scope = (self._scope(origin, "pull"),)
-        reply = self.request("POST", f"blobs/uploads/?mount={digest}&from={origin}", scopes=scope)
+        path = f"blobs/uploads/?mount={digest}&from={origin}"
+        try:
+            reply = self.request("POST", path, scopes=scope)
+        except failures.Denied:  # some give no token at all where it would be good for less
+            return False
         if reply.status == 202 and "location" in reply.headers:
             # It began an upload instead: nothing will come there.
             where = urljoin(self.base, reply.headers["location"])
@@ -154,7 +162,7 @@ class Remote:
         headers = {"Accept-Encoding": "identity"}
         headers |= {"Range": f"bytes={offset}-"} if offset else {}
         scopes = (self._scope(self.reference.repository, self._actions),)
-        while True:
+        for left in _LOGINS:
             sent = self._authorizer.header(scopes)
             given = {"Authorization": sent} if sent else {}
             with self.transport.stream(url, {**headers, **given}) as response:
@@ -164,8 +172,8 @@ class Remote:
                     return
                 reply = whole(response)
             if reply.status in BUSY:
-                raise Broken(self.refusal(reply).message)
-            if reply.status != 401 or not self._authorizer.learn(reply, scopes, sent):
+                raise Broken(self.refusal(reply).message, after=asked_for(reply))
+            if reply.status != 401 or not left or not self._authorizer.learn(reply, scopes, sent):
                 raise self.refusal(reply)
 
     @staticmethod
@@ -198,11 +206,11 @@ class RemoteBlob:
                     yield piece
                 if at < self.descriptor.size:
                     raise Broken(f"{self.remote.reference.registry} sent too little of a blob")
-            except Broken:
+            except Broken as broken:
                 wait = next(waits, None)
                 if wait is None:
                     raise
-                time.sleep(wait)
+                time.sleep(max(wait, broken.after))
         digest = f"sha256:{found.hexdigest()}"
         if offset == 0 and digest != self.descriptor.digest:
             raise _differs(self.remote.reference, self.descriptor.digest, digest)

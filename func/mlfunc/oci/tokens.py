@@ -101,7 +101,7 @@ class Authorizer:
         """Take up what a 401 says; False: it is no use to try again."""
         said = challenge(reply.headers.get("www-authenticate", ""))
         with self._lock:
-            if said is None or (sent and said.scheme == "basic"):
+            if said is None or (sent and (said.scheme == "basic" or failures.lacks_scope(reply))):
                 return False
             if self._challenge is None:
                 access = self._transport.access
@@ -148,7 +148,9 @@ class Authorizer:
 
     def _check(self, realm: str) -> None:
         parts = urlsplit(realm)
-        if parts.scheme == "https" or (parts.scheme == "http" and self._reference.plain_http):
+        access = self._transport.access
+        insecure = access.insecure and access.own == self._reference.registry
+        if parts.scheme == "https" or self._reference.plain_http or insecure:
             return
         message = f"{self._reference.registry} wants our password sent to {realm}, without TLS"
         raise RegistryFailed(message, "have its token realm corrected, or write http:// before it")

@@ -98,7 +98,7 @@ class Transport:
             else:
                 if reply.status not in BUSY or wait is None:
                     return reply
-                wait = max(wait, _asked_for(reply))
+                wait = max(wait, asked_for(reply))
             time.sleep(wait)
         raise AssertionError("the last try returns or raises")
 
@@ -112,21 +112,21 @@ class Transport:
             Broken: the connection failed, also while it is read.
 
         """
-        with self._watch(url):
-            response = self._open("GET", url, headers, None)
-            for _ in range(_MOST_REDIRECTS):
+        for _ in range(_MOST_REDIRECTS):
+            with self._watch(url), closing(self._open("GET", url, headers, None)) as response:
                 if response.status not in _REDIRECTS or "location" not in response.headers:
-                    break
-                response.drain_conn()
+                    yield response
+                    return
                 to = urljoin(url, response.headers["location"])
-                url, headers = to, _headers_for(url, to, headers)
-                response = self._open("GET", url, headers, None)
-            with closing(response):
-                yield response
+            url, headers = to, _headers_for(url, to, headers)
+        raise RegistryFailed(f"{self._registry} sends us round in circles: {url}")
 
     def _once(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | bytes | None
     ) -> Reply:
+        if method == "GET":
+            with self.stream(url, headers) as response:
+                return whole(response)
         with self._watch(url), closing(self._open(method, url, headers, body)) as response:
             return whole(response)
 
@@ -191,7 +191,13 @@ def whole(response: urllib3.BaseHTTPResponse) -> Reply:
 
 
 class Broken(RegistryFailed):
-    """A connection that had worked broke off: what was under way can be taken up again."""
+    """A connection that had worked broke off: what was under way can be taken up again, `after`
+    so many seconds.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, after: float = 0) -> None:
+        super().__init__(message, hint)
+        self.after = after
 
 
 def proxy(url: str, environ: Mapping[str, str]) -> str:
@@ -244,7 +250,7 @@ def _headers_for(url: str, to: str, headers: Mapping[str, str]) -> dict[str, str
     return {k: v for k, v in headers.items() if same or k.lower() != "authorization"}
 
 
-def _asked_for(reply: Reply) -> float:
+def asked_for(reply: Reply) -> float:
     """Seconds of Retry-After; its dates are left to our own waits."""
     text = reply.headers.get("retry-after", "")
     return min(int(text), _LONGEST_WAIT) if text.isdecimal() else 0

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 from mlfunc.errors import MlfuncError, RegistryFailed
 from mlfunc.oci.reference import registry_host
-from mlfunc.oci.transport import BUSY, Broken
+from mlfunc.oci.transport import BUSY, Broken, asked_for
 
 if TYPE_CHECKING:
     import threading
@@ -108,6 +108,7 @@ class Upload:
             else:
                 if reply.status not in BUSY or wait is None:
                     return reply
+                wait = max(wait, asked_for(reply))
             time.sleep(wait)
         raise AssertionError("the last try returns or raises")
 
@@ -125,11 +126,11 @@ class Upload:
             self.sessions.put(*self._key, location)
             try:
                 reply = self._step(location, offset)
-            except Broken:
+            except Broken as broken:
                 wait = next(waits, None)
                 if wait is None:
                     raise
-                time.sleep(wait)
+                time.sleep(max(wait, broken.after))
                 known = self._reached(location)
                 if known is None:
                     location, _ = self._begin()
@@ -150,7 +151,7 @@ class Upload:
         headers = {"Content-Range": f"{offset}-{offset + length - 1}"}
         reply = self._send("PATCH", location, offset, length, headers)
         if reply.status in BUSY:
-            raise Broken(self.remote.refusal(reply).message)
+            raise Broken(self.remote.refusal(reply).message, after=asked_for(reply))
         return reply
 
     def _send(

@@ -190,7 +190,7 @@ def test_what_is_no_image_is_said_with_what_to_do(project: Project, name: str) -
 def test_a_base_that_cannot_be_had_is_named(project: Project) -> None:
     ended = project.run("build", MLFUNC_BASE_IMAGE="127.0.0.1:1/python:3.11-slim")
     assert ended.returncode == 6
-    assert "no base image 127.0.0.1:1/python:3.11-slim: nothing listens" in ended.stderr
+    assert "the base image 127.0.0.1:1/python:3.11-slim: nothing listens" in ended.stderr
     assert "build: {base: ...}" in ended.stderr
 
 
