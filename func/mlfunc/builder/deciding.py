@@ -96,6 +96,8 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
     project, base = settling.settle(_settling(request, loaded, named, destination, workshop))
     if request.locked:
         settling.refuse_changes(lock.load(request.folder), project.lock)
+    images = model.images(project)
+    delivery.check_output(destination, [each.name for each in images])
     packs = tuple(pack for pack in PACKS if pack.detect(project) is not None)
     launch = image.together([pack.launch(project) for pack in packs])
     compression = request.compression or loaded.build.compression
@@ -107,7 +109,7 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
         launch=launch,
         destination=destination,
         main=planner.plan(named, parts.parts(project, packs, launch)),
-        models=planner.models(named, model.images(project)),
+        models=planner.models(named, images),
         notes=model.notes(project),
     )
 

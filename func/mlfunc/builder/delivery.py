@@ -13,7 +13,7 @@ from mlfunc.oci.registry import Remote
 from mlfunc.oci.transport import Access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mlfunc.builder.assembly import Workshop
@@ -64,6 +64,21 @@ def destination(
         raise UsageError(message, hint)
     access = Access(os.environ, own=named.registry, insecure=insecure)
     return Destination(wanted, output, access)
+
+
+def check_output(to: Destination, models: Sequence[str]) -> None:
+    """Whether the images of models have a place where the function's goes.
+
+    Raises:
+        UsageError: an archive holds one image.
+
+    """
+    if to.output and layout.is_archive(to.output) and models:
+        message = f"model {models[0]} has an image of its own, and {to.output} holds one image"
+        hint = (
+            "--output FOLDER holds all; or `delivery: baked`, which puts the model into the image"
+        )
+        raise UsageError(message, hint)
 
 
 def present(named: Naming, platform: str, to: Destination) -> Image | None:

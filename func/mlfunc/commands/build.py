@@ -145,9 +145,11 @@ def _note(ui: Ui, prepared: Prepared) -> None:
 
 
 def _written(output: Path) -> str:
-    if output.suffix != ".tar":
-        return f"it is in {output}, an OCI layout; `mlfunc images oci:{output}` shows it"
-    return f"it is in {output}: `docker load -i {output}`"
+    from mlfunc.oci import layout
+
+    if layout.is_archive(output):
+        return f"it is in {output}: `docker load -i {output}`"
+    return f"it is in {output}, an OCI layout: `mlfunc images {output}`"
 
 
 def _show(ui: Ui, rows: Sequence[Row]) -> None:

@@ -180,6 +180,21 @@ def test_what_was_written_is_said_and_shown_by_its_path(project: Project, place:
         assert (shown.returncode, "/workspace" in shown.stdout) == (0, True), shown.stderr
 
 
+def test_an_image_of_a_model_is_written_beside_and_never_lost(project: Project) -> None:
+    (project.folder / "weights").mkdir()
+    (project.folder / "weights/a.bin").write_bytes(b"0" * 1000)
+    models = "models: {default: {uri: ./weights, delivery: volume}}\n"
+    (project.folder / "mlfunc.yaml").write_text(YAML + models, encoding="utf-8")
+
+    refused = project.run("build", "--output", "out.tar")
+    said = project.build("--output", "out")
+
+    assert (refused.returncode, "--output FOLDER" in refused.stderr) == (2, True)
+    index = json.loads((project.folder / "out/index.json").read_text())
+    assert len(index["manifests"]) == 2
+    assert said["digest"] in project.run("images", "out").stdout
+
+
 @pytest.mark.parametrize("name", ["oci:nowhere", "oci:predictor.py"])
 def test_what_is_no_image_is_said_with_what_to_do(project: Project, name: str) -> None:
     ended = project.run("images", name)
