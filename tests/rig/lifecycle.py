@@ -13,10 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.rig import base
+from tests.rig import base, checkout
 from tests.rig.containers import program
 
-REPOSITORY = Path(__file__).parents[2]
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _OPT = Path("opt/mlfunc")
 _API = "0.14"
@@ -98,7 +97,8 @@ def build_image(layout: Path, folder: Path, run_image: str) -> BuildImage:
     given = folder / "platform" / "env"
     given.mkdir(parents=True)
     (given / "SSL_CERT_FILE").write_text(base.CERTIFICATES)
-    (given / "MLFUNC_RUNTIME").write_text(f"/{_OPT}/{_runtime_wheel(root / _OPT)}")
+    runtime = checkout.runtime_wheel(root / _OPT / "wheels")
+    (given / "MLFUNC_RUNTIME").write_text(f"/{_OPT}/wheels/{runtime.name}")
     return BuildImage(root, folder, run_image)
 
 
@@ -109,19 +109,9 @@ def _install_mlfunc(root: Path) -> None:
     binaries.mkdir(parents=True)
     (root / _OPT / "pyvenv.cfg").write_text("home = /usr/local/bin\n")
     (binaries / "python3").symlink_to(f"/usr/local/bin/{_PYTHON}")
-    uv = Path(sys.executable).with_name("uv")
-    command = [str(uv), "pip", "install", "--quiet", "--target", str(site)]
-    subprocess.run([*command, f"{REPOSITORY}[hf]"], check=True)
-    shutil.copy(uv, binaries / "uv")
-
-
-def _runtime_wheel(folder: Path) -> str:
-    """The runtime of this checkout, as an index would have it."""
-    uv = str(Path(sys.executable).with_name("uv"))
-    build = [uv, "build", "--quiet", "--wheel", "--out-dir", str(folder / "wheels")]
-    subprocess.run([*build, str(REPOSITORY / "runtime")], check=True)
-    (wheel,) = (folder / "wheels").glob("*.whl")
-    return f"wheels/{wheel.name}"
+    command = [checkout.UV, "pip", "install", "--quiet", "--target", str(site)]
+    subprocess.run([*command, str(checkout.mlfunc_wheel(root / _OPT / "wheels"))], check=True)
+    shutil.copy(checkout.UV, binaries / "uv")
 
 
 def _install_lifecycle(root: Path, run_image: str) -> None:
@@ -135,7 +125,7 @@ def _install_lifecycle(root: Path, run_image: str) -> None:
     shutil.copy(launcher, lifecycle / "launcher")
     for phase in ("creator", "analyzer", "detector", "restorer", "builder", "exporter", "rebaser"):
         (lifecycle / phase).symlink_to("lifecycle")
-    buildpacks = REPOSITORY / "buildpacks"
+    buildpacks = checkout.REPOSITORY / "buildpacks"
     for name in ("accelerator", "model", "python", "app"):
         shutil.copytree(buildpacks / name, cnb / "buildpacks" / f"mlfunc_{name}" / "0.1.0")
     shutil.copy(buildpacks / "order.toml", cnb / "order.toml")

@@ -10,7 +10,6 @@ layers of the folders itself. What was asked and settled here is exactly what `m
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -18,6 +17,8 @@ import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import tomli_w
 
 from mlfunc import function, ignore, lock
 from mlfunc.errors import UsageError
@@ -217,16 +218,4 @@ def _remove(path: Path) -> None:
 
 
 def _write(path: Path, table: Mapping[str, Any]) -> None:
-    lines = [f"{key} = {_toml(value)}\n" for key, value in table.items()]
-    path.write_text("".join(lines), encoding="utf-8")
-
-
-def _toml(value: Any) -> str:
-    """A value of TOML: tables inline, and texts as JSON has them but for DEL."""
-    match value:
-        case dict():
-            return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(map(_toml, value)) + "]"
-        case _:
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    path.write_text(tomli_w.dumps(table), encoding="utf-8")
