@@ -34,7 +34,11 @@ def write(path: Path, members: Iterable[Member]) -> None:
         tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for member in members:
-            tar.addfile(_entry(member), _Reader(member.pieces))
+            reader = _Reader(member.pieces)
+            tar.addfile(_entry(member), reader)
+            # tarfile stops at the size: what the pieces are checked for comes after the last one.
+            while reader.read(1):
+                pass
 
 
 def _entry(member: Member) -> tarfile.TarInfo:
