@@ -41,7 +41,7 @@ DEFAULTS = (
     "/*.tar",
     "/README.md",
     "/mlfunc.lock",
-    "/mlfunc.lock.unfinished",
+    "/mlfunc.lock.unfinished*",
     "/pyproject.toml",
     "/requirements*.txt",
     "/test_*.py",

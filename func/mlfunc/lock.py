@@ -6,6 +6,7 @@ machine, and no address that only one machine can reach.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -104,6 +105,7 @@ def save(folder: Path, lock: Lock) -> None:
     path = folder / FILE
     if path.is_file() and path.read_bytes() == data:
         return
-    unfinished = path.with_suffix(".lock.unfinished")
+    # Two builds of one project may be here at once: each has its own.
+    unfinished = path.with_suffix(f".lock.unfinished{os.getpid()}")
     unfinished.write_bytes(data)
     unfinished.replace(path)

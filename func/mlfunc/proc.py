@@ -37,19 +37,19 @@ class Cancelled(Exception):
 
 
 class Cancellation:
-    """Lets one thread break off what another one runs."""
+    """Lets one thread break off what others run."""
 
     def __init__(self) -> None:
         self._asked = threading.Event()
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._running: set[subprocess.Popen[bytes]] = set()
 
     def cancel(self) -> None:
         """End what runs, and let nothing further begin."""
         with self._lock:
             self._asked.set()
-            if self._process is not None:
-                signal_group(self._process, signal.SIGTERM)
+            for process in self._running:
+                signal_group(process, signal.SIGTERM)
 
     def check(self, wait: float = 0.0) -> None:
         """Wait so many seconds for it.
@@ -63,16 +63,16 @@ class Cancellation:
 
     @contextlib.contextmanager
     def of(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
-        """The process that runs in this block is the one to end."""
+        """The process that runs in this block is one to end; several may, each in its thread."""
         with self._lock:
-            self._process = process
+            self._running.add(process)
             if self._asked.is_set():
                 signal_group(process, signal.SIGTERM)
         try:
             yield
         finally:
             with self._lock:
-                self._process = None
+                self._running.discard(process)
 
 
 def run(

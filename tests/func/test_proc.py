@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -117,3 +119,23 @@ def test_signalling_a_group_that_has_ended_is_no_error(tmp_path: Path) -> None:
     child.communicate()
 
     proc.signal_group(child, signal.SIGTERM)
+
+
+def test_a_cancellation_ends_all_that_run_under_it() -> None:
+    cancellation = proc.Cancellation()
+    running = threading.Barrier(3)
+
+    def meet() -> None:
+        running.wait()
+
+    def sleep() -> None:
+        argv = [sys.executable, "-uc", "import time; print(); time.sleep(60)"]
+        with pytest.raises(proc.Cancelled):
+            proc.run(argv, on_line=lambda _: meet(), cancellation=cancellation)
+
+    with ThreadPoolExecutor() as pool:
+        ended = [pool.submit(sleep) for _ in range(2)]
+        running.wait()
+        cancellation.cancel()
+
+    assert [each.result() for each in ended] == [None, None]

@@ -7,6 +7,7 @@ here, in the image before, and at last by making it again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from mlfunc.builder.image import Laid
 from mlfunc.layers.making import Made
 from mlfunc.oci.content import Source
+from mlfunc.packs.layer import Making
 from mlfunc.proc import Cancellation
 
 if TYPE_CHECKING:
@@ -56,6 +58,11 @@ class Workshop:
     watcher: Watcher
     cancellation: Cancellation = field(default_factory=Cancellation)
     to: Reference | None = None  # where the image will be pushed
+
+    @property
+    def making(self) -> Making:
+        """What a layer has to know to be made here."""
+        return Making(self.cancellation, self.watcher.said, self.store.hashes.of_all)
 
 
 def make(steps: Sequence[Step], workshop: Workshop) -> list[Laid]:
@@ -135,9 +142,8 @@ def _made(step: Step, workshop: Workshop) -> Made:
         workshop.watcher.moved(layer.name, done, layer.size)
 
     progress(0)
-    made = workshop.store.obtain(
-        layer.key, layer.make, step.compression, progress, workshop.cancellation
-    )
+    tree = functools.partial(layer.make, workshop.making)
+    made = workshop.store.obtain(layer.key, tree, step.compression, progress, workshop.cancellation)
     workshop.watcher.moved(layer.name, done, done)
     return made
 
@@ -154,7 +160,7 @@ def source(laid: Laid, previous: Previous, origins: tuple[str, ...], workshop: W
             return there.open()
         if layer.taken:
             return layer.taken(workshop.to)[1].open()
-        return workshop.store.open(layer.key, made, layer.make)
+        return workshop.store.open(layer.key, made, functools.partial(layer.make, workshop.making))
 
     if laid.source:
         return laid.source

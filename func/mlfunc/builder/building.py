@@ -38,6 +38,7 @@ def build(request: Request, workshop: Workshop) -> Outcome:
 
     """
     began = time.monotonic()
+    composing.epoch()  # if it is wrong, nothing is to be made before that is said
     prepared = deciding.prepare(request, workshop)
     main, models = carry_out(prepared, replace(workshop, to=prepared.to))
     return Outcome(prepared, main, models, time.monotonic() - began)

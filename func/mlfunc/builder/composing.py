@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlfunc.oci.content import Descriptor, Source
 
 EPOCH = "SOURCE_DATE_EPOCH"
+_LATEST = 253402300799  # the end of the year 9999: RFC 3339 knows no later one
 
 
 def of_function(
@@ -60,8 +61,8 @@ def epoch(environ: Mapping[str, str] = os.environ) -> int | None:
     given = environ.get(EPOCH)
     if given is None:
         return None
-    if not given.isdecimal():
-        raise UsageError(f"{EPOCH}={given} is no number of seconds", f"unset {EPOCH}")
+    if not given.isdecimal() or int(given) > _LATEST:
+        raise UsageError(f"{EPOCH}={given} is no number of seconds since 1970", f"unset {EPOCH}")
     return int(given)
 
 

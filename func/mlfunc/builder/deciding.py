@@ -58,6 +58,7 @@ class Planned:
     naming: Naming
     steps: tuple[Step, ...]
     previous: Previous
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,15 +103,16 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
     launch = image.together([pack.launch(project) for pack in packs])
     compression = request.compression or loaded.build.compression
     planner = _Planner(destination, project.target.platform, compression, workshop.store)
+    main = planner.plan(named, parts.parts(project, packs, launch))
     return Prepared(
         project=project,
         base=base,
         packs=tuple(pack.ID for pack in packs),
         launch=launch,
         destination=destination,
-        main=planner.plan(named, parts.parts(project, packs, launch)),
+        main=main,
         models=planner.models(named, images),
-        notes=model.notes(project),
+        notes=(*main.notes, *model.notes(project)),
     )
 
 
@@ -124,18 +126,22 @@ class _Planner:
     store: Store
 
     def plan(self, named: Naming, own: Sequence[Part]) -> Planned:
-        there = previous.read(delivery.present(named, self.platform, self.destination))
+        notes: list[str] = []
+        found = delivery.present(named, self.platform, self.destination, notes.append)
+        there = previous.read(found)
         built = self.store.images.get(named.here)
         last = there.records or (previous.told_by(built.config) if built else {})
         past = planning.Past(there.records, last, self.store.made)
-        return Planned(named, planning.plan(own, past, self.compression), there)
+        return Planned(named, planning.plan(own, past, self.compression), there, tuple(notes))
 
     def models(self, named: Naming, images: Sequence[ModelImage]) -> dict[str, Planned]:
-        """An image of a model is named by what is in it: it is there once, for all builds."""
+        """An image of a model is named by what is in it and for what: it is there once, for all
+        builds, and its tag stays, for registries drop what has none.
+        """
         found = {}
         for each in images:
             own = parts.of_model(each)
-            tag = parts.digest(own)[:_TAG_LENGTH]
+            tag = f"{parts.digest(own)[:_TAG_LENGTH]}-{self.platform.rpartition('/')[2]}"
             found[each.name] = self.plan(naming.beside(named, each.name, tag), own)
         return found
 

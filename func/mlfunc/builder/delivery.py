@@ -81,8 +81,13 @@ def check_output(to: Destination, models: Sequence[str]) -> None:
         raise UsageError(message, hint)
 
 
-def present(named: Naming, platform: str, to: Destination) -> Image | None:
-    """The image that has the name now, for this platform, where this build is going."""
+def present(
+    named: Naming, platform: str, to: Destination, replaces: Callable[[str], None] = lambda _: None
+) -> Image | None:
+    """The image that has the name now, for this platform, where this build is going.
+
+    `replaces` is told where the name is that of something else, which it will be no more.
+    """
     if not to.pushes:
         return None
     first = named.references[0]
@@ -92,7 +97,7 @@ def present(named: Naming, platform: str, to: Destination) -> Image | None:
     try:
         return pull.load(first.pinned(digest), platform, to.access, to=first)
     except NotFound:
-        # For another platform.
+        replaces(f"{first} is no image for {platform}, and is replaced; --tag NAME keeps both")
         return None
 
 

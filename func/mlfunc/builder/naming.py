@@ -70,7 +70,8 @@ def named(
         message = f"{text} names an image by its digest, which is not known before it is built"
         raise UsageError(message, "name it by a tag")
     references = tuple(whole.tagged(tag) for tag in tags or (whole.tag or _TAG,))
-    return Naming(replace(whole, tag=None).name, references, references[0].target)
+    name = replace(whole, tag=None).name
+    return Naming(name, tuple(dict.fromkeys(references)), references[0].target)
 
 
 def _without_registry(name: str, tags: Sequence[str]) -> Naming:

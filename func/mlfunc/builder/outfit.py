@@ -83,5 +83,5 @@ def _file(path: str, content: bytes) -> Tree:
 def _part(folder: str, name: str, tree: Tree, history: str) -> Part:
     """So small that its key is its content."""
     content = hashlib.sha256(b"".join(tar.archive(tree).read())).hexdigest()
-    layer = Layer(name=name, folder=folder, key=content, make=lambda: tree, size=tree.size)
+    layer = Layer(name=name, folder=folder, key=content, make=lambda _: tree, size=tree.size)
     return Part(layer, "", f"{PREFIX}/{folder}", history)

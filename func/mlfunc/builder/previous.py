@@ -27,12 +27,19 @@ class Previous:
 
 
 def read(image: Image | None) -> Previous:
-    """What an image says; nothing where there is none, or another program made it."""
+    """What an image says and its manifest confirms; nothing where another program made it."""
     if image is None:
         return Previous()
     there = {source.descriptor.digest: source for source in image.layers}
+    layers = list(zip(_diff_ids(image), (each.descriptor for each in image.layers), strict=False))
     told = told_by(image.config.data)
-    return Previous({k: v for k, v in told.items() if v.digest in there}, there)
+    fit = {k: v for k, v in told.items() if (v.diff_id, v.descriptor) in layers}
+    return Previous(fit, there)
+
+
+def _diff_ids(image: Image) -> list[str]:
+    found: list[str] = (json.loads(image.config.data).get("rootfs") or {}).get("diff_ids") or []
+    return found
 
 
 def told_by(config: bytes) -> dict[str, Record]:

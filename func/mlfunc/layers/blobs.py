@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlfunc.layers import locks, reading
 from mlfunc.layers.tree import Range
+from mlfunc.oci import content
 
 if TYPE_CHECKING:
     import contextlib
@@ -52,13 +53,17 @@ class Blobs:
             self._hold(path)
 
     def find(self, descriptor: Descriptor) -> FileBlob | None:
-        """A blob, if all of it is here."""
+        """A blob, if all of it is here. One that a disk has damaged goes, and is made again."""
         path = self._path(descriptor.digest)
         if not self._hold(path) or path.stat().st_size != descriptor.size:
             return None
+        blob = FileBlob(descriptor, path)
+        if content.digest_of(blob.read()) != descriptor.digest:
+            path.unlink(missing_ok=True)
+            return None
         # When it was used last. Not when it was written: who reads it would take it for changed.
         os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
-        return FileBlob(descriptor, path)
+        return blob
 
     def prune(self, limit: int) -> int:
         """Remove those used least recently until the rest has at most `limit` bytes.

@@ -27,7 +27,7 @@ def read(pieces: Iterable[bytes | Range], offset: int = 0) -> Iterator[bytes]:
 
 
 def changed(path: Path) -> MlfuncError:
-    """What to say of a file that was not the same at the end of a read."""
+    """What to say of a file that was not the same at the end of a read, or at the next."""
     return MlfuncError(f"{path} changed while it was read", "build again when nothing writes to it")
 
 
@@ -40,7 +40,7 @@ def _parts(pieces: Iterable[bytes | Range], skipped: int) -> Iterator[bytes]:
         if isinstance(piece, bytes):
             yield from _cut(piece[skipped:])
         else:
-            yield from _file_parts(piece.path, piece.offset + skipped, length - skipped)
+            yield from _file_parts(piece, skipped)
         skipped = 0
 
 
@@ -51,11 +51,14 @@ def _cut(data: bytes) -> Iterator[bytes]:
         yield from (data[start : start + PIECE] for start in range(0, len(data), PIECE))
 
 
-def _file_parts(path: Path, offset: int, left: int) -> Iterator[bytes]:
+def _file_parts(piece: Range, skipped: int) -> Iterator[bytes]:
+    path, left = piece.path, piece.length - skipped
     try:
         with path.open("rb", buffering=0) as file:
             before = _stamp(file.fileno())
-            file.seek(offset)
+            if piece.written not in {None, before[1]}:
+                raise changed(path)
+            file.seek(piece.offset + skipped)
             while left:
                 data = file.read(min(left, PIECE))
                 if not data:

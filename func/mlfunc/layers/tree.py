@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,11 +26,14 @@ _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Some bytes of a file here."""
+    """Some bytes of a file here: as it was when it was last written at `written`, if that is said,
+    in nanoseconds. A key that was made of it then is not to name what it is later.
+    """
 
     path: Path
     offset: int
     length: int
+    written: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +236,9 @@ def _entry(item: os.DirEntry[str], path: str) -> Entry:
         kind = _KINDS.get(stat.S_IFMT(facts.st_mode), "a device")
         message = f"{item.path} is {kind}, which no image can hold"
         raise MlfuncError(message, "remove it, or name it in .mlfuncignore")
-    whole = (Range(Path(item.path), 0, facts.st_size),) if facts.st_size else ()
-    return File(path, whole, executable=bool(facts.st_mode & stat.S_IXUSR))
+    whole = Range(Path(item.path), 0, facts.st_size, facts.st_mtime_ns)
+    pieces = (whole,) if facts.st_size else ()
+    return File(path, pieces, executable=bool(facts.st_mode & stat.S_IXUSR))
 
 
 def _target(item: os.DirEntry[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -69,6 +69,14 @@ class Bytes:
 def digest(data: bytes) -> str:
     """What names these bytes."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def digest_of(pieces: Iterable[bytes]) -> str:
+    """What names the bytes of these, one after the other."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    return f"sha256:{found.hexdigest()}"
 
 
 @dataclass(frozen=True)

@@ -67,10 +67,12 @@ def check(config: bytes, platform: str, name: str) -> None:
     """See that a config is for a platform.
 
     Raises:
-        NotFound: it is for another.
+        NotFound: it is for another, or of something that is no image.
 
     """
-    found = json.loads(config)
+    found = _table(config)
+    if found is None:
+        raise missing(name, platform, ["something else"])
     has = f"{found.get('os', '')}/{found.get('architecture', '')}"
     if not _matches(has, platform):
         raise missing(name, platform, [has])
@@ -90,6 +92,14 @@ def parts(manifest: content.Bytes, name: str) -> dict[str, Any]:
         message = f"{name} is no image of OCI or Docker: its manifest is {manifest.media_type!r}"
         raise NotFound(message, "name another image") from error
     return dict(found)
+
+
+def _table(config: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(config)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def missing(name: str, platform: str, there: list[str]) -> NotFound:

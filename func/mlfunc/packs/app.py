@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlfunc.layers.tree import Entry
+    from mlfunc.packs.layer import Making
     from mlfunc.project import Project
 
 ID: Literal["mlfunc/app"] = "mlfunc/app"
@@ -82,9 +83,9 @@ def _layer(name: Literal["app", "runtime"], tree: Tree, python: str) -> Layer:
     )
 
 
-def _make(tree: Tree, python: str) -> Tree:
+def _make(tree: Tree, python: str, making: Making) -> Tree:
     leaks.check(tree)
-    return merge([tree, bytecode.of(tree, python)])
+    return merge([tree, bytecode.of(tree, python, making.cancellation)])
 
 
 def _shown(path: str) -> str:

@@ -24,7 +24,7 @@ from mlfunc import function, ignore, lock
 from mlfunc.errors import UsageError
 from mlfunc.layers.tree import Tree, part, write
 from mlfunc.packs import settled
-from mlfunc.packs.layer import WORKSPACE, place
+from mlfunc.packs.layer import WORKSPACE, Making, place
 from mlfunc.packs.table import PACKS
 from mlfunc.project import Project, Target
 from mlfunc.wheels import sbom
@@ -155,7 +155,7 @@ def _lay(target: Path, folder: str, layers: Sequence[Layer], call: Call) -> None
         shutil.rmtree(target / folder, ignore_errors=True)
         at = place(call.pack.ID, folder).strip("/") + "/"
         for layer in layers:
-            write(_below(layer.make(), at), target / folder)
+            write(_below(layer.make(Making()), at), target / folder)
     _write(description, {"types": {"launch": True}, "metadata": {"key": key}})
 
 
@@ -173,7 +173,7 @@ def _add_to_app(layers: Iterable[Layer], folder: Path) -> None:
     for path in list(ignore.left_out(folder)):
         _remove(path)
     for layer in layers:
-        tree = _below(layer.make(), WORKSPACE.strip("/") + "/")
+        tree = _below(layer.make(Making()), WORKSPACE.strip("/") + "/")
         missing, _ = part(tree, lambda entry: not os.path.lexists(folder / entry.path))
         write(missing, folder)
 

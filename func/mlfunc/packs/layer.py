@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from mlfunc.proc import Cancellation
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from mlfunc.layers.tree import Tree
     from mlfunc.oci.content import Source
@@ -16,6 +19,17 @@ if TYPE_CHECKING:
 PackId = Literal["mlfunc/accelerator", "mlfunc/model", "mlfunc/python", "mlfunc/app"]
 PREFIX = "/layers"
 WORKSPACE = "/workspace"
+
+
+@dataclass(frozen=True)
+class Making:
+    """What ends the making of a layer early, who is told how far it is, in words, and who knows
+    the SHA-256 of files here that have not changed.
+    """
+
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    report: Callable[[str], None] = lambda _: None
+    sha256_of: Callable[[Iterable[Path]], Mapping[Path, str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,7 @@ class Layer:
     name: str  # for people: "torch 2.13.0+cpu", "model default 2/12", "dependencies"
     folder: str  # of the buildpack: "stack", "deps"; it lies at /layers/<buildpack>/<folder>
     key: str
-    make: Callable[[], Tree]
+    make: Callable[[Making], Tree]
     size: int | None = None  # of its content in bytes, where that is known before it is made
     # A layer of another image, taken in place of what `make` gives: where it will be pushed -> the
     # digest of its content, and its blob.

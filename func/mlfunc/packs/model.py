@@ -8,10 +8,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlfunc.errors import UsageError
+from mlfunc.layers import reading
 from mlfunc.layers.tree import File, Range, Tree
 from mlfunc.models import delivery, fetching, image, places, safetensors, shards, stream
 from mlfunc.models.schemes import scheme
@@ -19,12 +20,13 @@ from mlfunc.models.shards import Piece, Whole
 from mlfunc.packs.layer import Detection, Launch, Layer, place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from mlfunc.function import Model
-    from mlfunc.lock import ModelPin
+    from mlfunc.lock import ModelFile, ModelPin
     from mlfunc.models.shards import Shard
+    from mlfunc.packs.layer import Making
     from mlfunc.project import Project
 
 ID: Literal["mlfunc/model"] = "mlfunc/model"
@@ -181,7 +183,7 @@ def _taken(each: Weights) -> Iterator[Layer]:
         )
 
 
-def _refuse(each: Weights) -> Tree:
+def _refuse(each: Weights, _: Making) -> Tree:
     message = f"model {each.name}: layers of {each.pin.uri} cannot be taken by this builder"
     raise UsageError(message, "use `mlfunc build`, or `delivery: volume`")
 
@@ -194,7 +196,7 @@ def _stream(each: Weights) -> Layer:
         name=f"list of model {each.name}",
         folder=each.name,
         key=_key(path, content.decode()),
-        make=lambda: Tree((File(path, (content,)),)),
+        make=lambda _: Tree((File(path, (content,)),)),
         size=len(content),
     )
 
@@ -213,31 +215,49 @@ def _identity(shard: Shard) -> Any:
             return [file.path, file.sha256, number, count]
 
 
-def _make(each: Weights, shard: Shard) -> Tree:
-    entries = _whole(each, shard) if isinstance(shard, Whole) else _parted(each, shard)
-    return Tree(tuple(entries))
+def _make(each: Weights, shard: Shard, making: Making) -> Tree:
+    files = shard.files if isinstance(shard, Whole) else (shard.file,)
+    here = _fetched(each, files, making) if scheme(each.pin.uri) else _local(each, files, making)
+    if isinstance(shard, Whole):
+        return Tree(tuple(_file(each, path, whole) for path, whole in here.items()))
+    return Tree(tuple(_parted(each, shard, here[shard.file.path])))
 
 
-def _whole(each: Weights, shard: Whole) -> Iterator[File]:
-    root = _here(each, *(file.path for file in shard.files))
-    for file in shard.files:
-        yield _file(each, file.path, Range(root / file.path, 0, file.size))
+def _fetched(each: Weights, files: Collection[ModelFile], making: Making) -> dict[str, Range]:
+    """Files of a remote model, brought here if need be."""
+    root = fetching.fetch(
+        each.name,
+        each.pin,
+        only=[file.path for file in files],
+        report=making.report,
+        cancellation=making.cancellation,
+    )
+    return {file.path: Range(root / file.path, 0, file.size) for file in files}
 
 
-def _here(each: Weights, *paths: str) -> Path:
-    """The folder with these files of a model, fetched if need be."""
-    if scheme(each.pin.uri):
-        return fetching.fetch(each.name, each.pin, only=paths)
-    return places.root(each.pin, each.project)
+def _local(each: Weights, files: Collection[ModelFile], making: Making) -> dict[str, Range]:
+    """Files that are here, which are still what their layer's key was made of."""
+    root = places.root(each.pin, each.project)
+    here = {file.path: _as_it_is(root / file.path) for file in files}
+    paths = [whole.path for whole in here.values()]
+    known = making.sha256_of(paths) if making.sha256_of else {}
+    for file, path in zip(files, paths, strict=True):
+        if known.get(path, file.sha256) != file.sha256:
+            raise reading.changed(path)
+    return here
 
 
-def _parted(each: Weights, piece: Piece) -> Iterator[File]:
-    path = _here(each, piece.file.path) / piece.file.path
-    header = safetensors.read_header(path)
+def _as_it_is(path: Path) -> Range:
+    facts = path.stat()
+    return Range(path, 0, facts.st_size, facts.st_mtime_ns)
+
+
+def _parted(each: Weights, piece: Piece, whole: Range) -> Iterator[File]:
+    header = safetensors.read_header(whole.path)
     parts = safetensors.part(header, piece.count)
     part = parts[piece.number]
     name = safetensors.part_name(piece.number, piece.count)
-    data = Range(path, part.offset, part.length)
+    data = replace(whole, offset=part.offset, length=part.length)
     yield _file(each, shards.beside(piece.file.path, name), part.header, data)
     if piece.number == 0:
         index = shards.beside(piece.file.path, safetensors.INDEX)

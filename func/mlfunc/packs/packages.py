@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlfunc.lock import Wheel
+    from mlfunc.packs.layer import Making
     from mlfunc.project import Project
 
 DEPS = place("mlfunc/python", "deps")
@@ -79,10 +80,14 @@ def _layer(
     )
 
 
-def _make(project: Project, at: str, wheels: tuple[Wheel, ...], more: Tree | None) -> Tree:
+def _make(
+    project: Project, at: str, wheels: tuple[Wheel, ...], more: Tree | None, making: Making
+) -> Tree:
     target, scratch = project.target, staging.folder()
     there = Place(at.strip("/"), PYTHON, target.python, target.arch)
-    installed = install.tree(wheels, there, project.folder, scratch)
+    installed = install.tree(
+        wheels, there, project.folder, scratch, cancellation=making.cancellation
+    )
     worked_out = _tables(site(f"{scratch}/installed", project))
     return merge([installed, worked_out, more or Tree()])
 

@@ -23,10 +23,13 @@ from typing import TYPE_CHECKING
 
 from mlfunc import environment, paths, proc
 from mlfunc.errors import EnvironmentFailed
+from mlfunc.layers import reading
 from mlfunc.layers.tree import File, Range, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from mlfunc.proc import Cancellation
 
 _VERSION = "1"  # of what compiler.py writes
 _COMPILER = Path(__file__).with_name("compiler.py")
@@ -41,6 +44,7 @@ class Module:
     source: Path
     at: str
     digest: str
+    written: int | None = None  # when it had that digest: st_mtime_ns
 
     @property
     def compiled_at(self) -> PurePosixPath:
@@ -48,11 +52,14 @@ class Module:
         return PurePosixPath(self.at).parent / "__pycache__"
 
 
-def compile_all(modules: Iterable[Module], python: str) -> list[File]:
+def compile_all(
+    modules: Iterable[Module], python: str, cancellation: Cancellation | None = None
+) -> list[File]:
     """The .pyc of each module that is Python of this version, for a Python such as 3.11.
 
     Raises:
         EnvironmentFailed: this machine lacks that Python.
+        Cancelled: it was broken off.
 
     """
     ordered = sorted(modules, key=lambda module: module.at)
@@ -60,21 +67,23 @@ def compile_all(modules: Iterable[Module], python: str) -> list[File]:
     folder = paths.cache() / "bytecode"
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        made = list(pool.map(lambda part: _kept(part, python, folder), parts))
+        made = list(pool.map(lambda part: _kept(part, python, folder, cancellation), parts))
     return [file for files in made for file in files]
 
 
-def of(tree: Tree, python: str) -> Tree:
+def of(tree: Tree, python: str, cancellation: Cancellation | None = None) -> Tree:
     """The compiled modules of a tree, and nothing else."""
     found = (_module(entry) for entry in tree.entries if isinstance(entry, File))
-    return Tree(tuple(compile_all((module for module in found if module), python)))
+    modules = (module for module in found if module)
+    return Tree(tuple(compile_all(modules, python, cancellation)))
 
 
 def _module(file: File) -> Module | None:
     """The module that a file is, where it lies here as it is."""
     match file.pieces:
-        case (Range(source, 0, _),) if file.path.endswith(".py"):
-            return Module(source, file.path, hashlib.sha256(source.read_bytes()).hexdigest())
+        case (Range(source, 0, _, written) as whole,) if file.path.endswith(".py"):
+            digest = hashlib.sha256(b"".join(reading.read((whole,)))).hexdigest()
+            return Module(source, file.path, digest, written)
         case _:
             return None
 
@@ -106,29 +115,42 @@ def _managed(python: str) -> str | None:
     return lines[-1] if ended.code == 0 and lines else None
 
 
-def _kept(modules: Sequence[Module], python: str, folder: Path) -> list[File]:
+def _kept(
+    modules: Sequence[Module], python: str, folder: Path, cancellation: Cancellation | None
+) -> list[File]:
     parts = [_VERSION, python, *((module.at, module.digest) for module in modules)]
     file = folder / hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     if file.is_file():
         os.utime(file)
     else:
         _drop_unused(folder)
-        _compile(modules, interpreter(python), file)
+        _compile(modules, interpreter(python), file, cancellation)
     return list(_read(file, modules, python))
 
 
-def _compile(modules: Sequence[Module], python: str, file: Path) -> None:
+def _compile(
+    modules: Sequence[Module], python: str, file: Path, cancellation: Cancellation | None
+) -> None:
     pairs = [(str(module.source), f"/{module.at}") for module in modules]
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=file.parent) as scratch:
         job, out = Path(scratch) / "job", Path(scratch) / "out"
         job.write_text(json.dumps(pairs), encoding="utf-8")
         # A set's order must not depend on a seed; no site of this machine is looked into.
         argv = [python, "-s", "-S", "-P", "-W", "ignore", str(_COMPILER), str(job), str(out)]
-        ended = proc.run(argv, env={"PYTHONHASHSEED": "0"}, on_line=lambda _: None)
+        seed = {"PYTHONHASHSEED": "0"}
+        ended = proc.run(argv, env=seed, on_line=lambda _: None, cancellation=cancellation)
         if ended.code != 0:
             message = f"{python} could not compile modules for the image"
             raise EnvironmentFailed(message, evidence=ended.tail)
+        _check(modules)
         out.replace(file)
+
+
+def _check(modules: Iterable[Module]) -> None:
+    """Refuse what was compiled of a source that is another by now: it would be kept as this one."""
+    for module in modules:
+        if module.written not in {None, module.source.stat().st_mtime_ns}:
+            raise reading.changed(module.source)
 
 
 def _read(file: Path, modules: Sequence[Module], python: str) -> Iterator[File]:

@@ -54,6 +54,10 @@ def of_install(said: str) -> MlfuncError:
     evidence = _NOISE.sub("", said).strip()
     if fetch := _FETCH.search(" ".join(said.split())):
         return _unreachable(fetch["url"], said, (), evidence)
+    if "No space left on device" in said:
+        message = "there is no room to install the packages of mlfunc.lock"
+        hint = "make room there, or set MLFUNC_HOME to a folder on another disk"
+        return EnvironmentFailed(message, hint, evidence=evidence)
     message = "the packages of mlfunc.lock cannot be installed"
     hint = "where an index has changed, resolve anew: mlfunc build --upgrade"
     return EnvironmentFailed(message, hint, evidence=evidence)

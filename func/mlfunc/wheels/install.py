@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from mlfunc.layers.tree import Entry
     from mlfunc.lock import Wheel
+    from mlfunc.proc import Cancellation
 
 # What installers note for themselves: when, by whom and from where is no part of an image.
 _NOTES = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"}
@@ -79,6 +80,7 @@ def tree(
     folder: Path,
     scratch: Path,
     environ: Mapping[str, str] = os.environ,
+    cancellation: Cancellation | None = None,
 ) -> Tree:
     """Wheels of the project in `folder` as they are in the image, compiled; `scratch` must stay.
 
@@ -86,10 +88,11 @@ def tree(
         NotFound: a wheel was a file here once, and is no more.
         EnvironmentFailed: an index does not answer, or has other bytes than those that were locked.
         UsageError: a package is for another architecture.
+        Cancelled: it was broken off.
 
     """
     copy = scratch / "installed"
-    stage(tuple(wheels), place, folder, copy, environ)
+    stage(tuple(wheels), place, folder, copy, environ, cancellation)
     entries: dict[str, Entry] = {}
     modules: dict[str, Module] = {}
     for distribution in distributions(copy):
@@ -97,12 +100,17 @@ def tree(
         # Two packages may have the same file, such as the __init__.py of a shared namespace.
         entries |= {entry.path: entry for entry in _entries(copy, distribution, place)}
         modules |= {module.at: module for module in _modules(copy, distribution, place)}
-    compiled = bytecode.compile_all(modules.values(), place.python)
+    compiled = bytecode.compile_all(modules.values(), place.python, cancellation)
     return Tree((*entries.values(), *compiled))
 
 
 def stage(
-    wheels: Iterable[Wheel], place: Place, folder: Path, copy: Path, environ: Mapping[str, str]
+    wheels: Iterable[Wheel],
+    place: Place,
+    folder: Path,
+    copy: Path,
+    environ: Mapping[str, str],
+    cancellation: Cancellation | None = None,
 ) -> None:
     """Install wheels into a folder, each exactly as locked."""
     asked = requirements.read(folder, environ)
@@ -113,7 +121,7 @@ def stage(
     plain = ["--no-progress", "--color", "never", "--preview-features", "pylock"]
     into = ["--prefix", str(copy), "--python", sys.executable]
     argv = ["pip", "install", "--requirements", str(lock), *into, *target, *exact, *plain]
-    ended = call(argv, Run(folder, {**environ, **asked.variables}, lambda _: None))
+    ended = call(argv, Run(folder, {**environ, **asked.variables}, lambda _: None, cancellation))
     if ended.code != 0:
         raise failures.of_install(ended.tail)
 
@@ -143,7 +151,7 @@ def _origin(wheel: Wheel, folders: Iterable[Path]) -> str:
 def _entries(copy: Path, distribution: Distribution, place: Place) -> Iterator[Entry]:
     record = []
     for file in distribution.files:
-        if not _is_note(file.path, distribution.info):
+        if not (_is_note(file.path, distribution.info) or _is_compiled(file.path)):
             entry = _entry(copy, file.path, place)
             record.append((os.path.relpath(entry.path, place.site), *_recorded(entry, file)))
             yield entry
@@ -153,6 +161,11 @@ def _entries(copy: Path, distribution: Distribution, place: Place) -> Iterator[E
 
 def _is_note(path: str, info: str) -> bool:
     return path.rpartition("/")[0] == info and path.rpartition("/")[2] in _NOTES
+
+
+def _is_compiled(path: str) -> bool:
+    """Whether its wheel brings a module compiled, as some do by mistake: ours is in its place."""
+    return path.endswith(".pyc") and path.split("/")[-2:-1] == ["__pycache__"]
 
 
 def _entry(copy: Path, path: str, place: Place) -> File:

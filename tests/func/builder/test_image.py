@@ -36,7 +36,10 @@ NAMED = {"image": "python:3.11", "digest": "sha256:" + "d" * 64, "top_layer": "s
 def laid(name: str, pack: str, folder: str) -> Laid:
     digest = "sha256:" + name[0] * 64
     part = Part(
-        Layer(name, folder, f"key of {name}", Tree), pack, f"/layers/{folder}", f"Layer: {name}"
+        Layer(name, folder, f"key of {name}", lambda _: Tree()),
+        pack,
+        f"/layers/{folder}",
+        f"Layer: {name}",
     )
     return Laid(part, Made(digest, Descriptor(LAYER_ZSTD, digest, 5)))
 

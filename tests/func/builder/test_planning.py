@@ -23,7 +23,7 @@ DIGEST = "sha256:" + "1" * 64
 def part(
     key: str, name: str = "app", *, raw: bool = False, inputs: Mapping[str, str] | None = None
 ) -> Part:
-    layer = Layer(name, "app", key, Tree, raw=raw, inputs=inputs or {})
+    layer = Layer(name, "app", key, lambda _: Tree(), raw=raw, inputs=inputs or {})
     return Part(layer, "mlfunc/app", "/layers/app", "")
 
 

@@ -263,3 +263,33 @@ def test_a_base_for_another_platform_is_refused(project: Project) -> None:
     ended = project.run("build", "--platform", "linux/arm64")
     assert ended.returncode == 5, ended.stderr
     assert "linux/amd64" in ended.stderr
+
+
+def test_a_tag_that_was_for_another_platform_is_said_to_be_replaced(
+    project: Project, tmp_path: Path
+) -> None:
+    (other, _) = base.OTHER
+    there = base.write(tmp_path / "other", other)
+    project.build("--platform", f"linux/{other}", MLFUNC_BASE_IMAGE=f"oci:{there}")
+
+    ended = project.run("build", "--image", project.image)
+
+    assert f"is no image for linux/{base._ARCHS[base.MACHINE]}, and is replaced" in ended.stderr
+    assert "is replaced" not in project.run("build", "--image", project.image).stderr
+
+
+def test_a_time_that_no_image_can_have_is_said_before_anything_is_made(project: Project) -> None:
+    ended = project.run(
+        "build", "--image", project.image, SOURCE_DATE_EPOCH="99999999999999999", MLFUNC_HOME="none"
+    )
+
+    assert ended.returncode == 2
+    assert "is no number of seconds" in ended.stderr
+    assert "packing" not in ended.stderr
+
+
+def test_a_tag_that_breaks_the_rules_is_refused_with_the_rule(project: Project) -> None:
+    ended = project.run("build", "--image", project.image, "--tag", "not/a tag")
+
+    assert ended.returncode == 2
+    assert "names no image" in ended.stderr

@@ -121,3 +121,12 @@ def test_a_blob_that_another_finds_is_read_to_its_end(blobs: Blobs, other: Blobs
     next(pieces)
     assert other.find(descriptor)
     assert sum(map(len, pieces)) == 2 << 20
+
+
+def test_a_blob_that_a_disk_has_damaged_goes(blobs: Blobs) -> None:
+    descriptor = kept(blobs, b"compressed")
+    path = there(blobs, descriptor).path
+    path.write_bytes(b"Compressed")
+
+    assert blobs.find(descriptor) is None
+    assert not path.exists()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlfunc.errors import MlfuncError
-from mlfunc.layers import tree
+from mlfunc.layers import reading, tree
 from mlfunc.layers.tree import File, Folder, Link, Range, Tree
 
 from .trees import trees
@@ -153,3 +153,17 @@ def test_nothing_that_is_there_is_written_over(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         tree.write(Tree((File("a", (b"theirs",)),)), tmp_path)
     assert (tmp_path / "a").read_bytes() == b"mine"
+
+
+def test_a_file_that_was_written_after_the_scan_is_not_taken_for_what_was_found(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "predictor.py"
+    path.write_text("first\n", encoding="utf-8")
+    (entry,) = tree.scan(tmp_path).entries
+    assert isinstance(entry, File)
+    path.write_text("other\n", encoding="utf-8")
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+
+    with pytest.raises(MlfuncError, match=r"predictor\.py changed while it was read"):
+        list(reading.read(entry.pieces))

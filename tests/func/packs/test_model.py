@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from mlfunc import function
-from mlfunc.errors import UsageError
+from mlfunc.errors import MlfuncError, UsageError
 from mlfunc.function import Model
 from mlfunc.layers import reading
 from mlfunc.layers.tree import File, Tree
@@ -19,6 +19,7 @@ from mlfunc.lock import Lock, ModelFile, ModelPin
 from mlfunc.models.pinning import Asked, pin
 from mlfunc.models.shards import GIB
 from mlfunc.packs import model as pack
+from mlfunc.packs.layer import Making
 from mlfunc.project import Project, Target
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ def files(tree: Tree) -> dict[str, bytes]:
     }
 
 
+def test_a_local_model_that_is_another_by_now_gets_no_layer(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"first")
+    pinned = pin(Asked("default", Model("./weights.bin"), tmp_path, None, sha256_of))
+    (layer,) = pack.layers(project(tmp_path, "default: ./weights.bin", {"default": pinned}))
+    (tmp_path / "weights.bin").write_bytes(b"other")
+
+    with pytest.raises(MlfuncError, match=r"weights\.bin changed while it was read"):
+        layer.make(Making(sha256_of=sha256_of))
+
+
 def test_local_files_lie_in_the_folder_that_their_variable_names(tmp_path: Path) -> None:
     (tmp_path / "weights/sub").mkdir(parents=True)
     (tmp_path / "weights/sub/a.bin").write_bytes(b"a")
@@ -67,7 +78,7 @@ def test_local_files_lie_in_the_folder_that_their_variable_names(tmp_path: Path)
         2,
         True,
     )
-    assert files(layer.make()) == {
+    assert files(layer.make(Making())) == {
         "layers/mlfunc_model/default/b.bin": b"b",
         "layers/mlfunc_model/default/sub/a.bin": b"a",
     }
@@ -81,7 +92,7 @@ def test_the_variable_of_a_single_file_has_its_path(tmp_path: Path) -> None:
     built = project(tmp_path, "default: ./m.onnx", {"default": pinned})
 
     (layer,) = pack.layers(built)
-    assert list(files(layer.make())) == ["layers/mlfunc_model/default/m.onnx"]
+    assert list(files(layer.make(Making()))) == ["layers/mlfunc_model/default/m.onnx"]
     assert pack.launch(built).env == {"MLFUNC_MODEL_DEFAULT": "/layers/mlfunc_model/default/m.onnx"}
 
 
@@ -125,7 +136,7 @@ def test_a_streamed_model_is_a_list_of_its_files(tmp_path: Path) -> None:
 
     (layer,) = pack.layers(streamed)
 
-    ((path, content),) = files(layer.make()).items()
+    ((path, content),) = files(layer.make(Making())).items()
     assert pack.launch(streamed).env == {
         "MLFUNC_MODEL_MY_MODEL": "/tmp/models/my-model",
         "MLFUNC_STREAM_MY_MODEL": f"/{path}",
@@ -143,7 +154,7 @@ def test_a_streamed_model_of_s3_says_the_address_of_each_object(tmp_path: Path) 
 
     (layer,) = pack.layers(project(tmp_path, text, {"default": pinned}))
 
-    (content,) = files(layer.make()).values()
+    (content,) = files(layer.make(Making())).values()
     assert json.loads(content)["files"][0]["url"] == "s3://bucket/big/config.json"
 
 
@@ -186,6 +197,7 @@ from mlfunc.layers import hashes, store
 from mlfunc.lock import Lock
 from mlfunc.models.pinning import Asked, pin
 from mlfunc.packs import model as pack
+from mlfunc.packs.layer import Making
 from mlfunc.project import Project, Target
 
 hashes._TICK_NS = 0  # the file is as new as it looks, and nobody writes to it
@@ -198,7 +210,7 @@ with store.opened(folder / "store") as kept:
 built = Project(folder, parsed, Lock(models={"default": pinned}), Target("linux/amd64", "3.11", "cpu"), "")
 layers = (*pack.layers(built), *(layer for image in pack.images(built) for layer in image.layers))
 touched = [path for path in opened if path.endswith(".safetensors")]
-trees = [layer.make() for layer in layers]
+trees = [layer.make(Making()) for layer in layers]
 # What getrusage tells begins with the process that started this one.
 status = Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
