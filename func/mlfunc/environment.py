@@ -167,6 +167,12 @@ def runtime_requirement() -> tuple[str, ...]:
     return (f"{_RUNTIME}=={__version__}",)
 
 
+def runtime_checkout() -> Path | None:
+    """Where the runtime's source is, if it is installed from that; None: it is a package."""
+    option, *source = runtime_requirement()
+    return Path(source[0]) if option == "-e" else None
+
+
 def _as_requirement(given: str) -> tuple[str, ...]:
     path = Path(given)
     if not path.exists():

@@ -61,7 +61,7 @@ def test_a_killed_build_leaves_no_half_state(
     """Killed in each part of its work, it then builds what a build that nobody killed builds."""
     folder = write_project(tmp_path / "numbers", "numbers", needs="numpy==2.4.6\n")
     builder = fresh()
-    for phase in ("settling", "packing", "pushing"):
+    for phase in ("resolving", "packing", "pushing"):
         with builder.start(folder, "--image", f"{shelf.address}/half/numbers") as process:
             assert process.stderr is not None
             for line in process.stderr:

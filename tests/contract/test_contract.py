@@ -96,6 +96,19 @@ def test_the_architecture_names_every_module_of_the_runtime_once() -> None:
     assert sorted(named) == sorted([*files, *packages])
 
 
+def test_the_architecture_names_every_module_of_the_command_line_once() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    paths = page.partition("## The path of a command")[2].partition("\n## Contract")[0]
+    # A package's modules are told below it, two letters to the right; each command has one.
+    blocks = re.findall(r"^    ([a-z]+)/ .*\n((?:      .*\n)+)", paths, re.MULTILINE)
+    above = re.sub(r"^      .*\n", "", paths, flags=re.MULTILINE)
+    for name, text in [("", above), *blocks]:
+        modules = {path.name for path in (ROOT / "func/mlfunc" / name).glob("*.py")}
+        assert sorted(re.findall(r"\b\w+\.py\b", text)) == sorted(modules - {"__init__.py"}), name
+    packages = {path.parent.name for path in (ROOT / "func/mlfunc").glob("*/__init__.py")}
+    assert packages == {"commands", *dict(blocks)}
+
+
 def test_operating_md_names_every_variable_that_a_user_sets() -> None:
     page = (ROOT / "docs/operating.md").read_text()
     keys = leaves(mlfunc_runtime.settings.Serve, "MLFUNC_SERVE_")

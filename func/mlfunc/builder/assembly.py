@@ -141,9 +141,11 @@ def _made(step: Step, workshop: Workshop) -> Made:
         done += count
         workshop.watcher.moved(layer.name, done, layer.size)
 
-    workshop.cancellation.check()
+    progress(0)
     tree = functools.partial(layer.make, workshop.making)
-    return workshop.store.obtain(layer.key, tree, step.compression, progress, workshop.cancellation)
+    made = workshop.store.obtain(layer.key, tree, step.compression, progress, workshop.cancellation)
+    workshop.watcher.moved(layer.name, done, done)
+    return made
 
 
 def source(laid: Laid, previous: Previous, origins: tuple[str, ...], workshop: Workshop) -> Source:

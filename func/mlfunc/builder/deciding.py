@@ -93,10 +93,12 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
     destination = delivery.destination(
         named, request.push, request.output, insecure=request.insecure
     )
-    workshop.watcher.phase("settling")
+    workshop.watcher.phase("resolving")
     project, base = settling.settle(_settling(request, loaded, named, destination, workshop))
     if request.locked:
         settling.refuse_changes(lock.load(request.folder), project.lock)
+    images = model.images(project)
+    delivery.check_output(destination, [each.name for each in images])
     packs = tuple(pack for pack in PACKS if pack.detect(project) is not None)
     launch = image.together([pack.launch(project) for pack in packs])
     compression = request.compression or loaded.build.compression
@@ -109,7 +111,7 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
         launch=launch,
         destination=destination,
         main=main,
-        models=planner.models(named, model.images(project)),
+        models=planner.models(named, images),
         notes=(*main.notes, *model.notes(project)),
     )
 

@@ -13,7 +13,7 @@ from mlfunc.oci.registry import Remote
 from mlfunc.oci.transport import Access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mlfunc.builder.assembly import Workshop
@@ -34,7 +34,7 @@ class Destination:
     @property
     def phase(self) -> str:
         """What bringing it there is called."""
-        return "pushing" if self.pushes else "storing" if self.output else "composing"
+        return "pushing" if self.pushes else "saving" if self.output else "composing"
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,21 @@ def destination(
         raise UsageError(message, hint)
     access = Access(os.environ, own=named.registry, insecure=insecure)
     return Destination(wanted, output, access)
+
+
+def check_output(to: Destination, models: Sequence[str]) -> None:
+    """Whether the images of models have a place where the function's goes.
+
+    Raises:
+        UsageError: an archive holds one image.
+
+    """
+    if to.output and layout.is_archive(to.output) and models:
+        message = f"model {models[0]} has an image of its own, and {to.output} holds one image"
+        hint = (
+            "--output FOLDER holds all; or `delivery: baked`, which puts the model into the image"
+        )
+        raise UsageError(message, hint)
 
 
 def present(
@@ -98,7 +113,7 @@ def deliver(image: Image, named: Naming, to: Destination, workshop: Workshop) ->
     pushed = _push(image, named, to, workshop) if to.pushes else push.Pushed(digest, {}, 0)
     if to.output:
         layout.write(image, to.output, named.whole, _reporter(image, workshop))
-    told = Built(image.manifest.data, image.config.data, b"")
+    told = Built(image.manifest.data, image.config.data)
     workshop.store.images.put(named.here, told)
     return Delivered(f"{named.name}@{digest}", digest, image, pushed.blobs, pushed.uploaded_bytes)
 

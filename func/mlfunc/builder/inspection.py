@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlfunc.builder import previous
+from mlfunc.builder import naming, previous
 from mlfunc.errors import NotFound
 from mlfunc.oci import content, layout, pull, reference
 
@@ -42,10 +42,11 @@ class Inspected:
         return {**asdict(self), "size": sum(layer.size for layer in self.layers)}
 
 
-def of_store(name: str, store: Store) -> Inspected | None:
-    """What was built last under a name on this machine."""
-    built = store.images.get(name)
-    if built is None:
+def of_store(title: str, store: Store) -> Inspected | None:
+    """What was built last on this machine and is called so, in whatever registry it is."""
+    name = next((each for each in store.images.names() if naming.title(each) == title), None)
+    built = store.images.get(name) if name else None
+    if name is None or built is None:
         return None
     manifest = json.loads(built.manifest)
     return inspect(name, content.digest(built.manifest), manifest["layers"], built.config)
@@ -82,12 +83,13 @@ def inspect(
     found = []
     for number, each in enumerate(layers, 1):
         known = ours.get(each["digest"])
-        title, place = (known.name, known.place) if known else (f"base {number}", "/")
-        found.append(Found(title, each["digest"], each["size"], place))
+        called, place = (known.name, known.place) if known else (f"base {number}", "/")
+        found.append(Found(called, each["digest"], each["size"], place))
     platform = f"{told.get('os')}/{told.get('architecture')}"
     return Inspected(name, digest, platform, tuple(found))
 
 
 def missing(name: str) -> NotFound:
     """No such image was built here."""
-    return NotFound(f"no image {name} was built on this machine", "mlfunc build, or name another")
+    hint = "mlfunc build, or name one of a registry or oci:PATH"
+    return NotFound(f"no image {name} was built on this machine", hint)

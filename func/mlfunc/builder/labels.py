@@ -33,9 +33,9 @@ def labels(
 ) -> dict[str, str]:
     """All labels; `below` has the base image's `image`, `digest` and `top_layer`."""
     return {
-        "io.buildpacks.lifecycle.metadata": _json(_lifecycle(laid, packs, below)),
-        "io.buildpacks.build.metadata": _json(_build(launch, packs)),
-        "io.buildpacks.project.metadata": _json({}),
+        LIFECYCLE: _json(_lifecycle(laid, packs, below)),
+        BUILD: _json(_build(launch, packs)),
+        PROJECT: _json({}),
         records.LABEL: records.render({each.part.layer.key: _record(each) for each in laid}),
         "io.mlfunc.version": __version__,
         "org.opencontainers.image.title": name,

@@ -25,6 +25,7 @@ class Naming:
 
     name: str  # registry.example.com/team/similarity, or similarity
     references: tuple[Reference, ...]  # one for each tag; none: there is no registry
+    tag: str = _TAG  # the first
 
     @property
     def registry(self) -> str:
@@ -34,12 +35,12 @@ class Naming:
     @property
     def whole(self) -> Reference:
         """Its first name; without a registry, as Docker would complete it."""
-        return self.references[0] if self.references else reference.parse(self.name)
+        return self.references[0] if self.references else reference.parse(self.here)
 
     @property
     def here(self) -> str:
         """What it is remembered under on this machine."""
-        return str(self.references[0]) if self.references else f"{self.name}:{_TAG}"
+        return str(self.references[0]) if self.references else f"{self.name}:{self.tag}"
 
 
 def named(
@@ -63,14 +64,26 @@ def named(
         or _within(function.registry or environ.get(REGISTRY), function.name)
     )
     if text is None:
-        return Naming(function.name, ())
+        return _without_registry(function.name, tags)
     whole = reference.parse(text)
     if whole.digest:
         message = f"{text} names an image by its digest, which is not known before it is built"
         raise UsageError(message, "name it by a tag")
-    name = replace(whole, tag=None)
-    references = tuple(reference.parse(f"{name}:{tag}") for tag in tags or (whole.tag or _TAG,))
-    return Naming(name.name, tuple(dict.fromkeys(references)))
+    references = tuple(whole.tagged(tag) for tag in tags or (whole.tag or _TAG,))
+    name = replace(whole, tag=None).name
+    return Naming(name, tuple(dict.fromkeys(references)), references[0].target)
+
+
+def _without_registry(name: str, tags: Sequence[str]) -> Naming:
+    """Its tags are those that it would be loaded under; there is room for one."""
+    for tag in tags:
+        reference.parse(name).tagged(tag)
+    return Naming(name, (), (*tags, _TAG)[0])
+
+
+def title(name: str) -> str:
+    """The last part of a name, without registry and tag: what people call it."""
+    return reference.parse(name).repository.rpartition("/")[2]
 
 
 def beside(named: Naming, model: str, tag: str) -> Naming:
@@ -79,7 +92,7 @@ def beside(named: Naming, model: str, tag: str) -> Naming:
     references = tuple(
         replace(each, repository=each.repository + suffix, tag=tag) for each in named.references[:1]
     )
-    return Naming(named.name + suffix, references)
+    return Naming(named.name + suffix, references, tag)
 
 
 def _within(registry: str | None, name: str) -> str | None:

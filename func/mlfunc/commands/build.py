@@ -115,10 +115,11 @@ def _build(ui: Ui, request: Request) -> None:
     from mlfunc.builder.assembly import Workshop
     from mlfunc.layers import store
 
+    limit = store.limit()
     with store.opened() as opened:
         with Screen(ui) as screen:
             outcome = building.build(request, Workshop(opened, screen))
-        opened.prune(store.limit())
+        opened.prune(limit)
     ui.show(report.as_data(outcome), human=lambda: _report(ui, outcome))
     _note(ui, outcome.prepared)
 
@@ -137,8 +138,18 @@ def _note(ui: Ui, prepared: Prepared) -> None:
     for note in prepared.notes:
         ui.note(note)
     to = prepared.destination
-    if not (to.pushes or to.output):
+    if to.output:
+        ui.note(_written(to.output))
+    elif not to.pushes:
         ui.note("it is kept here; --registry registry.example.com/team pushes it")
+
+
+def _written(output: Path) -> str:
+    from mlfunc.oci import layout
+
+    if layout.is_archive(output):
+        return f"it is in {output}: `docker load -i {output}`"
+    return f"it is in {output}, an OCI layout: `mlfunc images {output}`"
 
 
 def _show(ui: Ui, rows: Sequence[Row]) -> None:
@@ -194,7 +205,8 @@ class Screen:
         """So many bytes of a layer are made, or sent."""
         with self._lock:
             self._moving[name] = (done, total)
-            if done == total:
+            # An archive is a little larger than what is in it.
+            if total is not None and done >= total:
                 del self._moving[name]
             shown = list(self._moving.items())
         more = f" and {len(shown) - _SHOWN_AT_MOST} more" if len(shown) > _SHOWN_AT_MOST else ""
@@ -203,4 +215,6 @@ class Screen:
 
 def _moving(name: str, bytes_of: tuple[int, int | None]) -> str:
     done, total = bytes_of
+    if not done:
+        return name
     return f"{name} {size(done)}" + (f" of {size(total)}" if total else "")

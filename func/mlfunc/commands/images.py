@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -10,8 +11,6 @@ from mlfunc import options
 from mlfunc.function import Platform
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlfunc.builder.inspection import Inspected
     from mlfunc.ui import Ui
 
@@ -36,27 +35,36 @@ def command(
 ) -> None:
     """Show the layers of an image and their sizes.
 
-    IMAGE is a name in a registry, or oci:PATH with a folder or an archive; without, it is what was
-    built last of this project.
+    IMAGE is a name in a registry, a function that was built here, or the path of a folder or an
+    archive after oci:. Without, it is what was built last of this project.
     """
     if reference is None:
-        found = _built_here(folder)
+        found = _of_project(folder)
     else:
-        found = _named(reference, platform, insecure=insecure)
+        found = _built_here(reference) or _named(reference, platform, insecure=insecure)
     ui.show(found.as_data(), human=lambda: _report(ui, found))
 
 
-def _built_here(folder: Path) -> Inspected:
+def _of_project(folder: Path) -> Inspected:
     from mlfunc import function
     from mlfunc.builder import inspection, naming
-    from mlfunc.layers import store
 
     name = naming.named(function.load(folder)).here
-    with store.opened() as opened:
-        found = inspection.of_store(name, opened)
+    found = _built_here(naming.title(name))
     if found is None:
         raise inspection.missing(name)
     return found
+
+
+def _built_here(name: str) -> Inspected | None:
+    """What a name without a registry and a tag stands for on this machine."""
+    from mlfunc.builder import inspection
+    from mlfunc.layers import store
+
+    if set(name) & set("/:@"):
+        return None
+    with store.opened() as opened:
+        return inspection.of_store(name, opened)
 
 
 def _named(name: str, platform: Platform, *, insecure: bool) -> Inspected:
@@ -66,6 +74,8 @@ def _named(name: str, platform: Platform, *, insecure: bool) -> Inspected:
     from mlfunc.oci import layout, reference
     from mlfunc.oci.transport import Access
 
+    if layout.is_at(Path(name)):
+        name = f"oci:{name}"
     own = "" if layout.parse(name) else reference.parse(name).registry
     return inspection.of_name(name, platform, Access(os.environ, own=own, insecure=insecure))
 

@@ -36,8 +36,7 @@ CREATE TABLE origins (
     PRIMARY KEY (registry, digest, repository)
 ) WITHOUT ROWID;
 CREATE TABLE bases (digest TEXT PRIMARY KEY, facts TEXT) WITHOUT ROWID;
-CREATE TABLE images (name TEXT PRIMARY KEY, manifest BLOB, config BLOB, plan BLOB, built REAL)
-    WITHOUT ROWID;
+CREATE TABLE images (name TEXT PRIMARY KEY, manifest BLOB, config BLOB, built REAL) WITHOUT ROWID;
 """
 
 

@@ -78,11 +78,10 @@ class Bases:
 
 @dataclass(frozen=True)
 class Built:
-    """An image that was built: its manifest, config and plan as bytes."""
+    """An image that was built: its manifest and its configuration as bytes."""
 
     manifest: bytes
     config: bytes
-    plan: bytes
 
 
 class Images:
@@ -93,14 +92,14 @@ class Images:
 
     def get(self, name: str) -> Built | None:
         """What was built last under a name."""
-        query = "SELECT manifest, config, plan FROM images WHERE name = ?"
+        query = "SELECT manifest, config FROM images WHERE name = ?"
         found = self._database.rows(query, name)
         return Built(*found[0]) if found else None
 
     def put(self, name: str, built: Built) -> None:
         """Keep it in place of what was built before."""
-        query = "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)"
-        self._database.rows(query, name, built.manifest, built.config, built.plan, time.time())
+        query = "INSERT OR REPLACE INTO images (name, manifest, config, built) VALUES (?, ?, ?, ?)"
+        self._database.rows(query, name, built.manifest, built.config, time.time())
 
     def names(self) -> tuple[str, ...]:
         """All names, the one built last first."""

@@ -1,6 +1,6 @@
 """A function's models: where they come from, what pins them, how they get into the image.
 
-    sources     an address -> what lists and reads it: a table by scheme
+    schemes     an address -> what lists and reads it: a table by scheme
     pinning     what an address stands for now, for mlfunc.lock
     fetching    the pinned files, here, verified
     delivery    how they reach the function: in its image, in one of their own, ...

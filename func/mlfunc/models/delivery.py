@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mlfunc.errors import UsageError
-from mlfunc.models.sources import scheme
+from mlfunc.models.schemes import scheme
 
 if TYPE_CHECKING:
     from mlfunc.function import Delivery, Model

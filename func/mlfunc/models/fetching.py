@@ -23,8 +23,8 @@ from mlfunc.errors import MlfuncError
 from mlfunc.layers.locks import locked
 from mlfunc.lock import ModelFile
 from mlfunc.models.places import cached
+from mlfunc.models.schemes import FETCHED, scheme
 from mlfunc.models.source import PIECE, Broken, Item, check
-from mlfunc.models.sources import FETCHED, scheme
 from mlfunc.proc import Cancellation, Cancelled
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from mlfunc import lock
 from mlfunc.models import places
 from mlfunc.models.fetching import fetch
 from mlfunc.models.pinning import Asked, pin
-from mlfunc.models.sources import FETCHED, scheme
+from mlfunc.models.schemes import FETCHED, scheme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

@@ -14,8 +14,8 @@ from mlfunc.errors import UsageError
 from mlfunc.lock import ModelFile, ModelPin
 from mlfunc.models import image, local, shards
 from mlfunc.models.fetching import Meter, Transfer, blob
+from mlfunc.models.schemes import FETCHED, scheme
 from mlfunc.models.source import Item, wanted
-from mlfunc.models.sources import FETCHED, scheme
 from mlfunc.proc import Cancellation
 
 if TYPE_CHECKING:

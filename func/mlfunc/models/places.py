@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlfunc import paths
 from mlfunc.models import local
-from mlfunc.models.sources import scheme
+from mlfunc.models.schemes import scheme
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mlfunc.models import s3
-from mlfunc.models.sources import scheme
+from mlfunc.models.schemes import scheme
 
 if TYPE_CHECKING:
     from mlfunc.lock import ModelPin

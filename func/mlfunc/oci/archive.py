@@ -71,7 +71,9 @@ def find(path: Path) -> Callable[[str], tuple[Path, int, int] | None]:
         with tarfile.open(path, "r:") as tar:
             members = {member.name.removeprefix("./"): member for member in tar if member.isfile()}
     except tarfile.TarError as error:
-        raise UsageError(f"{path} is no archive of an OCI layout: {error}") from error
+        raise UsageError(
+            f"{path} is no archive of an OCI layout: {error}", "name another"
+        ) from error
     return lambda name: (
         (path, member.offset_data, member.size) if (member := members.get(name)) else None
     )

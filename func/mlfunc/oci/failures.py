@@ -40,7 +40,8 @@ def refused(reference: Reference, doing: str, reply: Reply, user: str | None) ->
             hint = f"have it permitted there, or log in as another user: {_login(reference)}"
         case 404:
             message = f"{reference.registry} has no {reference.name.partition('/')[2]}"
-            hint = "look for a typing error; some registries want a repository made first"
+            made_first = "; some registries want a repository made first"
+            hint = "look for a typing error" + (made_first if doing.startswith("push") else "")
         case 413:
             message = f"{reference.registry} takes no requests of this size: cannot {doing} {where}"
             hint = "a proxy before it limits them: raise its limit (nginx: client_max_body_size)"

@@ -54,6 +54,16 @@ def parse(text: str) -> Place | None:
     return Place(Path(path), tag) if colon and "/" not in tag else Place(Path(rest))
 
 
+def is_archive(path: Path) -> bool:
+    """Whether a layout of this name is an archive, which holds one image, else a folder."""
+    return path.suffix == ".tar"
+
+
+def is_at(path: Path) -> bool:
+    """Whether a path looks like a layout."""
+    return (is_archive(path) and path.is_file()) or (path / _MARK).is_file()
+
+
 def write(
     image: Image,
     path: Path,
@@ -67,7 +77,7 @@ def write(
         MlfuncError: it cannot be written: the disk is full, say.
 
     """
-    put = _write_archive if path.suffix == ".tar" else _write_folder
+    put = _write_archive if is_archive(path) else _write_folder
     try:
         put(image, path, name, report)
     except OSError as error:
@@ -83,6 +93,8 @@ def read(place: Place, platform: str) -> Image:
         UsageError: it is no layout.
 
     """
+    if not place.path.exists():
+        raise NotFound(f"there is no {place.path}, where {place} should be", "correct the path")
     find = archive.find(place.path) if place.path.is_file() else _in_folder(place.path)
     here = _Layout(place, find)
     top = here.load(platforms.choose(here.entries(), platform, str(place)))
@@ -222,12 +234,13 @@ class _Layout:
         """What index.json lists under the tag."""
         index = self._part(_INDEX, Descriptor(content.INDEX, "", 0))
         listed: list[dict[str, Any]] = json.loads(b"".join(index.read()))["manifests"]
-        tag = self.place.tag
         tags = [(entry.get("annotations") or {}).get(_TAG, "") for entry in listed]
+        # Of several, the one that a name without a tag means in a registry.
+        tag = self.place.tag or ("latest" if len({*tags}) > 1 else None)
         found = [e for e, has in zip(listed, tags, strict=True) if tag in {None, has}]
         if not found:
-            hint = f"it has {', '.join(filter(None, tags)) or 'none'}"
-            raise NotFound(f"there is no image {self.place}", hint)
+            hint = f"it has {', '.join(filter(None, tags)) or 'none'}: oci:PATH:TAG"
+            raise NotFound(f"there is no image {self.place} with the tag {tag}", hint)
         return found
 
     def source(self, wanted: Descriptor) -> Source:
@@ -247,7 +260,10 @@ class _Layout:
     def _part(self, name: str, wanted: Descriptor) -> _Part:
         found = self.find(name)
         if found is None:
-            raise UsageError(f"{self.place.path} is no OCI layout, or not whole: it lacks {name}")
+            message = f"{self.place.path} is no OCI layout, or not whole: it lacks {name}"
+            raise UsageError(
+                message, "name what `mlfunc build --output` has written, or write it again"
+            )
         return _Part(*found, wanted)
 
 

@@ -78,14 +78,6 @@ def check(config: bytes, platform: str, name: str) -> None:
         raise missing(name, platform, [has])
 
 
-def _table(config: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(config)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
 def parts(manifest: content.Bytes, name: str) -> dict[str, Any]:
     """What a manifest says.
 
@@ -98,14 +90,23 @@ def parts(manifest: content.Bytes, name: str) -> dict[str, Any]:
         _ = [found["config"]["digest"], *(layer["digest"] for layer in found["layers"])]
     except (ValueError, LookupError, TypeError) as error:
         message = f"{name} is no image of OCI or Docker: its manifest is {manifest.media_type!r}"
-        raise NotFound(message, "choose another base") from error
+        raise NotFound(message, "name another image") from error
     return dict(found)
+
+
+def _table(config: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(config)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def missing(name: str, platform: str, there: list[str]) -> NotFound:
     """No image for this platform."""
     found = ", ".join(dict.fromkeys(there)) or "nothing"
-    return NotFound(f"{name} has no image for {platform}; it has {found}", "choose another base")
+    message = f"{name} has no image for {platform}; it has {found}"
+    return NotFound(message, "name another image, or another platform")
 
 
 def _platform(entry: dict[str, Any]) -> str:

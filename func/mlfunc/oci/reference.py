@@ -57,7 +57,14 @@ class Reference:
         return replace(self, tag=None, digest=digest)
 
     def tagged(self, tag: str) -> Reference:
-        """The same repository, by tag alone."""
+        """The same repository, by tag alone.
+
+        Raises:
+            UsageError: it is no tag.
+
+        """
+        if not _TAG.fullmatch(tag):
+            raise _broken(f"{self.registry}/{self.repository}:{tag}", _tag_rule(tag))
         return replace(self, tag=tag, digest=None)
 
     def __str__(self) -> str:
@@ -86,7 +93,7 @@ def parse(text: str) -> Reference:
         raise _broken(text, "a registry is followed by a repository: http://host:5000/name")
     _check(text, registry, repository)
     if tag is not None and not _TAG.fullmatch(tag):
-        raise _broken(text, f"the tag {tag!r} may have {_TAG_RULE}")
+        raise _broken(text, _tag_rule(tag))
     if at and not _DIGEST.fullmatch(digest):
         raise _broken(text, "after @ stands sha256: and 64 hexadecimal digits, in small letters")
     plain = scheme[1].lower() == "http" if scheme else _is_loopback(registry)
@@ -120,6 +127,10 @@ def _check(text: str, registry: str, repository: str) -> None:
             raise _broken(text, f"the part {part!r} of its path may only have {_PART_RULE}")
     if len(registry) + 1 + len(repository) > _LONGEST:
         raise _broken(text, f"it is longer than {_LONGEST} letters")
+
+
+def _tag_rule(tag: str) -> str:
+    return f"the tag {tag!r} may have {_TAG_RULE}"
 
 
 def _broken(text: str, rule: str) -> UsageError:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mlfunc import environment, function, ignore, leaks
 from mlfunc.layers import reading
 from mlfunc.layers.tree import File, Folder, Link, Tree, merge, scan
+from mlfunc.packs import packages
 from mlfunc.packs.layer import WORKSPACE, Detection, Launch, Layer, Process, place
 from mlfunc.wheels import bytecode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlfunc.layers.tree import Entry
     from mlfunc.packs.layer import Making
     from mlfunc.project import Project
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 ID: Literal["mlfunc/app"] = "mlfunc/app"
 # A change of how these layers are made gives them new keys.
 _VERSION = 1
-_PYTHON = place("mlfunc/python", "deps") + "/bin/python"
 # Whoever the container runs as may be no user of the image: what asks for a home or a name finds
 # the one folder that can be written to, and a name.
 _ENV = {
@@ -40,14 +41,14 @@ def detect(project: Project) -> Detection | None:  # noqa: ARG001 - a pack's sig
 
 def layers(project: Project) -> tuple[Layer, ...]:
     """The runtime, where it comes from a checkout and is no package of the lock; the app."""
-    option, source = (*environment.runtime_requirement(), "")[:2]
-    runtime = (_runtime(project, Path(source)),) if option == "-e" else ()
+    checkout = environment.runtime_checkout()
+    runtime = (_runtime(project, checkout),) if checkout else ()
     return (*runtime, _app(project))
 
 
 def launch(project: Project) -> Launch:  # noqa: ARG001 - a pack's signature
     """It is served by the runtime."""
-    web = Process("web", (_PYTHON, "-m", "mlfunc_runtime"), default=True)
+    web = Process("web", (packages.PYTHON, "-m", "mlfunc_runtime"), default=True)
     return Launch(env=_ENV, processes=(web,))
 
 

@@ -15,8 +15,8 @@ from mlfunc.errors import UsageError
 from mlfunc.layers import reading
 from mlfunc.layers.tree import File, Range, Tree
 from mlfunc.models import delivery, fetching, image, places, safetensors, shards, stream
+from mlfunc.models.schemes import scheme
 from mlfunc.models.shards import Piece, Whole
-from mlfunc.models.sources import scheme
 from mlfunc.packs.layer import Detection, Launch, Layer, place
 
 if TYPE_CHECKING:

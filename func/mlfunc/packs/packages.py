@@ -95,7 +95,6 @@ def _make(
 
 def _tables(packages: str) -> Tree:
     """What a library would work out at each import, where it is known: worked out now."""
-    option, runtime = (*environment.runtime_requirement(), "")[:2]
-    code = Path(runtime if option == "-e" else packages) / "mlfunc_runtime"
+    code = (environment.runtime_checkout() or Path(packages)) / "mlfunc_runtime"
     table = tables.bake(Path(packages), code) if code.is_dir() else None
     return Tree((File(f"{TABLES.strip('/')}/{tables.FILE}", (table,)),) if table else ())

@@ -88,7 +88,7 @@ def _unreachable(url: str, text: str, indexes: Iterable[Index], evidence: str) -
 
 
 def _no_wheel(name: str, evidence: str) -> UsageError:
-    message = f"{name} comes only as source, and a build for another machine needs wheels"
+    message = f"{name} comes only as source, and images are made of wheels"
     return UsageError(
         message, f"ask for a version that has one, or {_VENDOR} {name}", evidence=evidence
     )

@@ -168,6 +168,57 @@ def test_images_shows_the_layers_of_what_was_built_last(project: Project) -> Non
     assert [each["digest"] for each in said["layers"]] == [e["digest"] for e in built["layers"]]
 
 
+def test_images_finds_what_was_pushed_by_the_name_of_the_function(project: Project) -> None:
+    built = project.build()
+    for args in ((), ("hello",), (project.image,)):
+        said = json.loads(project.run("images", *args, "-o", "json").stdout)
+        assert (said["digest"], project.image in said["image"]) == (built["digest"], True)
+
+
+@pytest.mark.parametrize("place", ["out", "out.tar"])
+def test_what_was_written_is_said_and_shown_by_its_path(project: Project, place: str) -> None:
+    ended = project.run("build", "--output", place, "--tag", "v1")
+    assert ended.returncode == 0, ended.stderr
+    assert f"it is in {place}" in ended.stderr
+    for name in (place, f"oci:{place}:v1"):
+        shown = project.run("images", name)
+        assert (shown.returncode, "/workspace" in shown.stdout) == (0, True), shown.stderr
+
+
+def test_an_image_of_a_model_is_written_beside_and_never_lost(project: Project) -> None:
+    (project.folder / "weights").mkdir()
+    (project.folder / "weights/a.bin").write_bytes(b"0" * 1000)
+    models = "models: {default: {uri: ./weights, delivery: volume}}\n"
+    (project.folder / "mlfunc.yaml").write_text(YAML + models, encoding="utf-8")
+
+    refused = project.run("build", "--output", "out.tar")
+    said = project.build("--output", "out")
+
+    assert (refused.returncode, "--output FOLDER" in refused.stderr) == (2, True)
+    index = json.loads((project.folder / "out/index.json").read_text())
+    assert len(index["manifests"]) == 2
+    assert said["digest"] in project.run("images", "out").stdout
+
+
+@pytest.mark.parametrize("name", ["oci:nowhere", "oci:predictor.py"])
+def test_what_is_no_image_is_said_with_what_to_do(project: Project, name: str) -> None:
+    ended = project.run("images", name)
+    assert ended.returncode in {2, 5}
+    assert "try: " in ended.stderr
+
+
+def test_a_base_that_cannot_be_had_is_named(project: Project) -> None:
+    ended = project.run("build", MLFUNC_BASE_IMAGE="127.0.0.1:1/python:3.11-slim")
+    assert ended.returncode == 6
+    assert "the base image 127.0.0.1:1/python:3.11-slim: nothing listens" in ended.stderr
+    assert "build: {base: ...}" in ended.stderr
+
+
+def test_a_cache_of_no_size_is_refused_before_anything_is_made(project: Project) -> None:
+    ended = project.run("build", MLFUNC_CACHE_SIZE="lots")
+    assert (ended.returncode, "resolving" in ended.stderr) == (2, False)
+
+
 def test_without_a_registry_it_is_kept_and_said_how_to_push(project: Project) -> None:
     ended = project.run("build")
     assert ended.returncode == 0, ended.stderr
@@ -189,8 +240,10 @@ def test_locked_refuses_what_would_change_the_lock(project: Project) -> None:
         (["--image", "x.io/y@sha256:" + "0" * 64], 2, "by its digest"),
         (["--platform", "windows/amd64"], 2, "linux/amd64"),
         (["--registry", "127.0.0.1:1"], 6, "127.0.0.1:1"),
+        (["--registry", "127.0.0.1:1", "--tag", "a b"], 2, "the tag 'a b'"),
+        (["--tag", "a b"], 2, "the tag 'a b'"),
     ],
-    ids=["no registry", "capitals", "digest", "platform", "nobody listens"],
+    ids=["no registry", "capitals", "digest", "platform", "nobody listens", "tag", "tag alone"],
 )
 def test_what_cannot_be_done_is_said(
     project: Project, args: list[str], code: int, said: str
