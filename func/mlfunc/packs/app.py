@@ -58,6 +58,16 @@ def files(project: Project) -> Tree:
     return scan(project.folder, WORKSPACE.strip("/"), skip=skip)
 
 
+def notes(project: Project) -> tuple[str, ...]:
+    """What is so large that it hardly belongs to the code."""
+    large = (e for e in files(project).entries if isinstance(e, File) and e.size > _LARGE)
+    return tuple(
+        f"{_shown(each.path)} has {each.size / 1e6:.0f} MB and goes into the app's layer: a model"
+        " belongs into `models:`, all else that is not needed into .mlfuncignore"
+        for each in large
+    )
+
+
 def _app(project: Project) -> Layer:
     return _layer("app", files(project), project.target.python)
 
