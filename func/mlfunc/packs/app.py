@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ID: Literal["mlfunc/app"] = "mlfunc/app"
 # A change of how these layers are made gives them new keys.
 _VERSION = 1
+# Code is smaller: such a file is moved again with each change of a line.
+_LARGE = 50 * 10**6
 # Whoever the container runs as may be no user of the image: what asks for a home or a name finds
 # the one folder that can be written to, and a name.
 _ENV = {
