@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from mlfunc.builder import contents
+from mlfunc.builder import facts
 from mlfunc.builder.image import Below
-from mlfunc.errors import MlfuncError, RegistryFailed, UsageError
+from mlfunc.errors import MlfuncError, RegistryFailed
 from mlfunc.lock import BasePin
 from mlfunc.oci import layout, platforms, pull, reference
 from mlfunc.oci.content import CONFIG, Bytes, Image, Source
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from mlfunc.project import Target
 
 GIVEN = "MLFUNC_BASE_IMAGE"
-# What the wheels are built for that are asked for: manylinux_2_28.
-_GLIBC = (2, 28)
-_INTERPRETERS = ("/usr/local/bin/python{}", "/usr/bin/python{}", "/opt/venv/bin/python{}")
 _LAYOUT = "oci:"
 _ELSEWHERE = (
     f"name one that can be reached: `build: {{base: ...}}` in mlfunc.yaml, or {GIVEN}=...; "
@@ -51,20 +48,6 @@ class Choice:
 
     image: str
     known_as: str
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What was found in a base image, once: it depends on the digest alone."""
-
-    manifest: str
-    media_type: str
-    config: str
-    pythons: Mapping[str, str]  # version -> path of the interpreter: {"3.11": "/usr/local/bin/..."}
-    shell: bool
-    glibc: tuple[int, int] | None
-    musl: bool
-    bare: Mapping[str, str]  # version -> folder of its library, where that has no compiled modules
 
 
 @dataclass(frozen=True)
@@ -124,110 +107,24 @@ def settle(choice: Choice, target: Target, previous: BasePin | None, finder: Fin
     load = _loader(choice, target, pinned, finder)
     known = finder.store.bases.get(pinned) if pinned else None
     image = _remembered(known, load, _origins(choice, finder)) if known else load()
-    facts = _facts(image, finder)
-    path = check(choice.image, facts, target)
+    found = _facts(image, finder)
+    path = facts.check(choice.image, found, target)
     pin = BasePin(choice.known_as, image.manifest.descriptor.digest, path)
-    return Base(_without_path(choice.image), pin, image, facts.bare.get(target.python))
-
-
-def check(name: str, facts: Facts, target: Target) -> str:
-    """The path of its interpreter.
-
-    Raises:
-        UsageError: it cannot be the base.
-
-    """
-    config = json.loads(facts.config)
-    arch = f"{config.get('os')}/{config.get('architecture')}"
-    if arch != target.platform:
-        raise UsageError(
-            f"base image {name} is for {arch}, not {target.platform}", _another(target)
-        )
-    if facts.musl and facts.glibc is None:
-        message = f"base image {name} has musl (Alpine), and wheels of Python need glibc"
-        raise UsageError(message, _another(target))
-    if facts.glibc and facts.glibc < _GLIBC:
-        message = (
-            f"base image {name} has glibc {_dotted(facts.glibc)}; wheels need {_dotted(_GLIBC)}"
-        )
-        raise UsageError(message, _another(target))
-    if not facts.shell:
-        raise UsageError(f"base image {name} has no /bin/sh, which starts it", _another(target))
-    if target.python not in facts.pythons:
-        there = ", ".join(sorted(facts.pythons)) or "none"
-        message = f"base image {name} has no Python {target.python}; there is {there}"
-        raise UsageError(message, f"set `python:` in mlfunc.yaml, or {_another(target)}")
-    return facts.pythons[target.python]
+    return Base(_without_path(choice.image), pin, image, found.bare.get(target.python))
 
 
 def _without_path(name: str) -> str:
     return f"{_LAYOUT}{PurePath(name).name}" if name.startswith(_LAYOUT) else name
 
 
-def _another(target: Target) -> str:
-    return f"name another in `build: {{base: ...}}`: docker.io/library/python:{target.python}-slim"
-
-
-def _dotted(version: tuple[int, int]) -> str:
-    return ".".join(map(str, version))
-
-
-def look(image: Image, report: Callable[[str], None] = lambda _: None) -> Facts:
-    """Look through an image's layers: all of them are read, none is kept."""
-    found = []
-    for number, source in enumerate(image.layers, 1):
-        report(f"looking for Python in layer {number} of {len(image.layers)} of the base image")
-        found.append(contents.read(source.open().read(), source.descriptor.media_type))
-    return facts_of(image, contents.over(found))
-
-
-def facts_of(image: Image, found: contents.Contents) -> Facts:
-    """What matters of an image's contents."""
-    versions = {_version(path) for path in found.paths}
-    paths = {
-        version: path.format(version)
-        for version in sorted(filter(None, versions))
-        for path in reversed(_INTERPRETERS)
-        if found.find(path.format(version))
-    }
-    return Facts(
-        manifest=image.manifest.data.decode(),
-        media_type=image.manifest.media_type,
-        config=image.config.data.decode(),
-        pythons=paths,
-        shell=found.find("/bin/sh") is not None,
-        glibc=found.glibc,
-        musl=any(path.startswith("lib/ld-musl-") for path in found.paths),
-        bare={version: lib for version, path in paths.items() if (lib := _bare(path, found))},
-    )
-
-
-def _bare(interpreter: str, found: contents.Contents) -> str | None:
-    """The library beside an interpreter, where it has sources alone."""
-    prefix, _, name = interpreter.strip("/").rpartition("/bin/")
-    library = f"{prefix}/lib/{name}"
-    compiled = any(path.startswith(f"{library}/__pycache__/") for path in found.paths)
-    return library if f"{library}/os.py" in found.paths and not compiled else None
-
-
-def _version(path: str) -> str | None:
-    _, slash, version = path.rpartition("bin/python3.")
-    return f"3.{version}" if slash and version.isdigit() else None
-
-
-def _facts(image: Image, finder: Finder) -> Facts:
+def _facts(image: Image, finder: Finder) -> facts.Facts:
     digest = image.manifest.descriptor.digest
     known = finder.store.bases.get(digest)
     if known and "bare" in known:  # else an earlier version looked
-        return _decoded(known)
-    facts = look(image, finder.report)
-    finder.store.bases.put(digest, vars(facts))
-    return facts
-
-
-def _decoded(known: Mapping[str, Any]) -> Facts:
-    glibc = known["glibc"]
-    return Facts(**{**known, "glibc": tuple(glibc) if glibc else None})
+        return facts.decoded(known)
+    found = facts.look(image, finder.report)
+    finder.store.bases.put(digest, vars(found))
+    return found
 
 
 def _remembered(

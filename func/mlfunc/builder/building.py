@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlfunc import lock
-from mlfunc.builder import assembly, composing, deciding, delivery
+from mlfunc.builder import assembly, composing, deciding, delivering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.deciding import Planned, Prepared, Request
-    from mlfunc.builder.delivery import Delivered
+    from mlfunc.builder.delivering import Delivered
     from mlfunc.builder.image import Laid
 
 
@@ -55,11 +55,11 @@ def carry_out(prepared: Prepared, workshop: Workshop) -> tuple[Delivered, dict[s
     models = {}
     for name, plan in prepared.models.items():
         whole = composing.of_model(prepared, name, _laid(laid, plan), workshop)
-        models[name] = delivery.deliver(whole, plan.naming, to, workshop)
+        models[name] = delivering.deliver(whole, plan.naming, to, workshop)
     beside = {name: each.reference for name, each in models.items()}
     whole = composing.of_function(prepared, _laid(laid, prepared.main), beside, workshop)
     main = prepared.main
-    return delivery.deliver(whole, main.naming, to, workshop), models
+    return delivering.deliver(whole, main.naming, to, workshop), models
 
 
 def _laid(laid: Iterator[Laid], plan: Planned) -> list[Laid]:

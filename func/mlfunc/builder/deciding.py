@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlfunc import function, lock
-from mlfunc.builder import delivery, image, naming, parts, planning, previous, settling
+from mlfunc.builder import delivering, image, naming, parts, planning, previous, settling
 from mlfunc.packs import app, model
 from mlfunc.packs.table import PACKS
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.base import Base
-    from mlfunc.builder.delivery import Destination
+    from mlfunc.builder.delivering import Destination
     from mlfunc.builder.naming import Naming
     from mlfunc.builder.planning import Part, Step
     from mlfunc.builder.previous import Previous
@@ -90,7 +90,7 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
     """
     loaded = function.load(request.folder)
     named = naming.named(loaded, image=request.image, registry=request.registry, tags=request.tags)
-    destination = delivery.destination(
+    destination = delivering.destination(
         named, request.push, request.output, insecure=request.insecure
     )
     workshop.watcher.phase("resolving")
@@ -98,7 +98,7 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
     if request.locked:
         settling.refuse_changes(lock.load(request.folder), project.lock)
     images = model.images(project)
-    delivery.check_output(destination, [each.name for each in images])
+    delivering.check_output(destination, [each.name for each in images])
     packs = tuple(pack for pack in PACKS if pack.detect(project) is not None)
     launch = image.together([pack.launch(project) for pack in packs])
     compression = request.compression or loaded.build.compression
@@ -127,7 +127,7 @@ class _Planner:
 
     def plan(self, named: Naming, own: Sequence[Part]) -> Planned:
         notes: list[str] = []
-        found = delivery.present(named, self.platform, self.destination, notes.append)
+        found = delivering.present(named, self.platform, self.destination, notes.append)
         there = previous.read(found)
         built = self.store.images.get(named.here)
         last = there.records or (previous.told_by(built.config) if built else {})

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from mlfunc.builder.building import Outcome
     from mlfunc.builder.deciding import Planned, Prepared
-    from mlfunc.builder.delivery import Delivered
+    from mlfunc.builder.delivering import Delivered
     from mlfunc.builder.planning import Step
     from mlfunc.oci.content import Source
 

@@ -23,8 +23,8 @@ from mlfunc.layers import locks
 from mlfunc.layers.blobs import Blobs
 from mlfunc.layers.database import Database
 from mlfunc.layers.hashes import Hashes
+from mlfunc.layers.learnt import Bases, Images, Origins, Sessions
 from mlfunc.layers.making import MEDIA_TYPES, Made, compression_of, make
-from mlfunc.layers.records import Bases, Images, Origins, Sessions
 from mlfunc.layers.tar import TarBlob, archive
 from mlfunc.oci.content import LAYER, Descriptor
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from mlfunc.builder import base, naming
-from mlfunc.builder.base import Choice, Facts
+from mlfunc.builder.base import Choice
 from mlfunc.builder.contents import Contents
+from mlfunc.builder.facts import Facts, check, facts_of
 from mlfunc.errors import UsageError
 from mlfunc.function import Build, Function
 from mlfunc.oci.content import CONFIG, MANIFEST, Bytes, Image
@@ -31,7 +32,7 @@ def facts(**other: Any) -> Facts:
 
 
 def test_a_base_that_fits_gives_its_interpreter() -> None:
-    assert base.check("x", facts(), TARGET) == "/usr/local/bin/python3.11"
+    assert check("x", facts(), TARGET) == "/usr/local/bin/python3.11"
 
 
 @pytest.mark.parametrize(
@@ -48,14 +49,14 @@ def test_a_base_that_fits_gives_its_interpreter() -> None:
 )
 def test_a_base_that_does_not_fit_is_refused_with_another(other: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said) as refused:
-        base.check("x", facts(**other), TARGET)
+        check("x", facts(**other), TARGET)
     assert "python:3.11-slim" in refused.value.hint
 
 
 def test_the_python_that_images_of_docker_put_into_local_comes_first() -> None:
     image = Image(Bytes(b"{}", MANIFEST), Bytes(CONFIGURATION.encode(), CONFIG), ())
     both = {"usr/bin/python3.11": "", "usr/local/bin/python3.11": "", "usr/bin/python3.9": ""}
-    found = base.facts_of(image, Contents(both))
+    found = facts_of(image, Contents(both))
     assert found.pythons == {"3.11": "/usr/local/bin/python3.11", "3.9": "/usr/bin/python3.9"}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mlfunc.errors import NotFound, UsageError
-from mlfunc.layers.records import Built
+from mlfunc.layers.learnt import Built
 from mlfunc.oci import layout, pull, push
 from mlfunc.oci.registry import Remote
 from mlfunc.oci.transport import Access

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from mlfunc.layers import store
-from mlfunc.layers.records import Built
+from mlfunc.layers.learnt import Built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
