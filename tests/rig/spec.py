@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         while left:
             piece = b""
             with contextlib.suppress(OSError):
-                piece = self.rfile.read1(min(left, _PIECE))  # type: ignore[attr-defined]
+                piece = self.rfile.read1(min(left, _PIECE))
             if not piece:
                 self.close_connection = True
                 return False
