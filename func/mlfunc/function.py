@@ -294,6 +294,15 @@ class Function(Settings, frozen=True):
         dict[str, Any], Meta(description="what the predictor finds in context.config")
     ] = {}
 
+    def __post_init__(self) -> None:
+        """Each model has a variable of its own."""
+        seen: dict[str, str] = {}
+        for name in self.models:
+            other = seen.setdefault(name.upper().replace("-", "_"), name)
+            if other != name:
+                msg = f"models {other} and {name} differ only in -, _ or case"
+                raise ValueError(msg)
+
     @property
     def reply_type(self) -> str:
         """The type of the events it answers with."""

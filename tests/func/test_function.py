@@ -133,6 +133,7 @@ def test_a_name_is_enough_and_the_rest_has_defaults() -> None:
         ("name: x\nenv:\n  B-C: 1", "3: env.B-C: 'B-C' cannot be a name here: write it like LOG"),
         ("name: x\nvolumes:\n- path: a\n  secret: s", "3: volumes[0].path: 'a' does not fit"),
         ("name: x\nvolumes:\n- path: /a", "3: volumes[0]: name one of emptyDir, secret, config"),
+        ("name: x\nmodels: {a-b: ./a, A_b: ./b}", "1: models a-b and A_b differ only in"),
         ("name: x\nscale: {min: 3, max: 2}", "2: scale: min is 3, more than max, which is 2"),
         ("name: x\nresources: {memory: 2 GB}", "2: resources.memory: '2 GB' does not fit: write"),
         ("name: x\nregistry: ''", "2: registry: it is empty"),

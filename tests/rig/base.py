@@ -53,14 +53,15 @@ _ETC = {
 }
 
 
-def write(folder: Path, arch: str = _ARCHS[MACHINE], note: str = "") -> Path:
+def write(folder: Path, arch: str = _ARCHS[MACHINE], note: str = "", *, bare: bool = False) -> Path:
     """Write the base image as an OCI layout, tagged `latest`. For another architecture it says
     that it is, and has the same files: to be built on, not to be run. With a `note`, which lies at
-    /etc/note, it is another one.
+    /etc/note, it is another one. A `bare` one has no compiled modules, as official images of
+    Python have none.
     """
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
-    layer = _layer(note)
+    layer = _layer(note, bare=bare)
     packed = gzip.compress(layer, compresslevel=1, mtime=0)
     config = _config("sha256:" + hashlib.sha256(layer).hexdigest(), arch)
     manifest = {
@@ -93,11 +94,12 @@ def _config(diff_id: str, arch: str) -> dict[str, Any]:
     }
 
 
-def _layer(note: str) -> bytes:
+def _layer(note: str, *, bare: bool) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, source in sorted({**_contents(), "etc/note": note}.items()):
-            _add(archive, name, source)
+            if not (bare and name.endswith(".pyc")):
+                _add(archive, name, source)
     return packed.getvalue()
 
 

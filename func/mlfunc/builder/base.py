@@ -57,6 +57,7 @@ class Base:
     name: str  # as it can be asked for; no path of this machine
     pin: BasePin
     image: Image
+    bare: str | None = None  # usr/local/lib/python3.11, where no compiled modules are there
 
     @property
     def named(self) -> dict[str, str]:
@@ -106,9 +107,10 @@ def settle(choice: Choice, target: Target, previous: BasePin | None, finder: Fin
     load = _loader(choice, target, pinned, finder)
     known = finder.store.bases.get(pinned) if pinned else None
     image = _remembered(known, load, _origins(choice, finder)) if known else load()
-    path = facts.check(choice.image, _facts(image, finder), target)
+    found = _facts(image, finder)
+    path = facts.check(choice.image, found, target)
     pin = BasePin(choice.known_as, image.manifest.descriptor.digest, path)
-    return Base(_without_path(choice.image), pin, image)
+    return Base(_without_path(choice.image), pin, image, found.bare.get(target.python))
 
 
 def _without_path(name: str) -> str:
@@ -117,7 +119,8 @@ def _without_path(name: str) -> str:
 
 def _facts(image: Image, finder: Finder) -> facts.Facts:
     digest = image.manifest.descriptor.digest
-    if known := finder.store.bases.get(digest):
+    known = finder.store.bases.get(digest)
+    if known and "bare" in known:  # else an earlier version looked
         return facts.decoded(known)
     found = facts.look(image, finder.report)
     finder.store.bases.put(digest, vars(found))

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 from mlfunc.errors import MlfuncError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -93,17 +93,37 @@ def read(pieces: Iterable[bytes], media_type: str) -> Contents:
     """
     paths: dict[str, str] = {}
     glibc = None
+    for archive, member, path in _members(pieces, media_type):
+        paths[path] = member.linkname if member.issym() else ""
+        if member.isreg() and _LIBC.fullmatch(posixpath.basename(path)):
+            glibc = _version_of(archive.extractfile(member)) or glibc
+    return Contents(paths, glibc)
+
+
+def files(
+    pieces: Iterable[bytes], media_type: str, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, bytes]]:
+    """The files of one layer whose paths are wanted, with their bytes.
+
+    Raises:
+        MlfuncError: it is no tar, or compressed in a way that is not known.
+
+    """
+    for archive, member, path in _members(pieces, media_type):
+        if member.isreg() and wanted(path) and (file := archive.extractfile(member)):
+            yield path, file.read()
+
+
+def _members(
+    pieces: Iterable[bytes], media_type: str
+) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str]]:
     stream = io.BufferedReader(_Stream(_plain(iter(pieces), media_type)), _PIECE)
     try:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
-                path = posixpath.normpath(member.name).strip("/")
-                paths[path] = member.linkname if member.issym() else ""
-                if member.isreg() and _LIBC.fullmatch(posixpath.basename(path)):
-                    glibc = _version_of(archive.extractfile(member)) or glibc
+                yield archive, member, posixpath.normpath(member.name).strip("/")
     except (tarfile.TarError, zlib.error, EOFError) as error:
         raise MlfuncError(f"a layer of the base image cannot be read: {error}") from error
-    return Contents(paths, glibc)
 
 
 def _version_of(file: IO[bytes] | None) -> tuple[int, int] | None:

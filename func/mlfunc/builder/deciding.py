@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlfunc import function, lock
 from mlfunc.builder import delivering, image, naming, parts, planning, previous, settling
-from mlfunc.packs import model
+from mlfunc.packs import app, model
 from mlfunc.packs.table import PACKS
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
     launch = image.together([pack.launch(project) for pack in packs])
     compression = request.compression or loaded.build.compression
     planner = _Planner(destination, project.target.platform, compression, workshop.store)
-    main = planner.plan(named, parts.parts(project, packs, launch))
+    main = planner.plan(named, parts.parts(project, packs, launch, base))
     return Prepared(
         project=project,
         base=base,
@@ -112,7 +112,7 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
         destination=destination,
         main=main,
         models=planner.models(named, images),
-        notes=(*main.notes, *model.notes(project)),
+        notes=(*main.notes, *model.notes(project), *app.notes(project)),
     )
 
 

@@ -31,6 +31,7 @@ class Facts:
     shell: bool
     glibc: tuple[int, int] | None
     musl: bool
+    bare: Mapping[str, str]  # version -> folder of its library, where that has no compiled modules
 
 
 def look(image: Image, report: Callable[[str], None] = lambda _: None) -> Facts:
@@ -59,7 +60,16 @@ def facts_of(image: Image, found: contents.Contents) -> Facts:
         shell=found.find("/bin/sh") is not None,
         glibc=found.glibc,
         musl=any(path.startswith("lib/ld-musl-") for path in found.paths),
+        bare={version: lib for version, path in paths.items() if (lib := _bare(path, found))},
     )
+
+
+def _bare(interpreter: str, found: contents.Contents) -> str | None:
+    """The library beside an interpreter, where it has sources alone."""
+    prefix, _, name = interpreter.strip("/").rpartition("/bin/")
+    library = f"{prefix}/lib/{name}"
+    compiled = any(path.startswith(f"{library}/__pycache__/") for path in found.paths)
+    return library if f"{library}/os.py" in found.paths and not compiled else None
 
 
 def _version(path: str) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from mlfunc import __version__
-from mlfunc.builder import outfit
+from mlfunc.builder import library, outfit
 from mlfunc.builder.planning import Part
 from mlfunc.packs.layer import WORKSPACE, place
 from mlfunc.wheels import sbom
@@ -14,17 +14,30 @@ from mlfunc.wheels import sbom
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlfunc.builder.base import Base
     from mlfunc.packs.layer import Launch, Layer, Pack
     from mlfunc.packs.model import ModelImage
     from mlfunc.project import Project
 
 
-def parts(project: Project, packs: Sequence[Pack], launch: Launch) -> tuple[Part, ...]:
+def parts(project: Project, packs: Sequence[Pack], launch: Launch, base: Base) -> tuple[Part, ...]:
     """The layers of the function's image."""
     bill = outfit.sbom(sbom.document(project))
     of_packs = (_part(pack.ID, layer) for pack in packs for layer in pack.layers(project))
     *below, app = of_packs
-    return (*below, bill, app, *outfit.outfit(launch, [pack.ID for pack in packs]))
+    return (
+        *_of_base(base, project.target.python),
+        *below,
+        bill,
+        app,
+        *outfit.outfit(launch, [pack.ID for pack in packs]),
+    )
+
+
+def _of_base(base: Base, python: str) -> tuple[Part, ...]:
+    """What the base lacks, beside its own."""
+    found = library.layer(base, python)
+    return (Part(found, "", f"/{base.bare}", "Compiled standard library"),) if found else ()
 
 
 def of_model(image: ModelImage) -> tuple[Part, ...]:

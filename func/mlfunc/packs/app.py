@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ID: Literal["mlfunc/app"] = "mlfunc/app"
 # A change of how these layers are made gives them new keys.
 _VERSION = 1
+# Code is smaller: such a file is moved again with each change of a line.
+_LARGE = 50 * 10**6
 # Whoever the container runs as may be no user of the image: what asks for a home or a name finds
 # the one folder that can be written to, and a name.
 _ENV = {
@@ -56,6 +58,16 @@ def files(project: Project) -> Tree:
     """The function's own files, in their place."""
     skip = ignore.rules(project.folder, project.function.local_models.values())
     return scan(project.folder, WORKSPACE.strip("/"), skip=skip)
+
+
+def notes(project: Project) -> tuple[str, ...]:
+    """What is so large that it hardly belongs to the code."""
+    large = (e for e in files(project).entries if isinstance(e, File) and e.size > _LARGE)
+    return tuple(
+        f"{_shown(each.path)} has {each.size / 1e6:.0f} MB and goes into the app's layer: a model"
+        " belongs into `models:`, all else that is not needed into .mlfuncignore"
+        for each in large
+    )
 
 
 def _app(project: Project) -> Layer:

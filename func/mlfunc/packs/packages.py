@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlfunc import environment
+from mlfunc import environment, leaks
 from mlfunc.layers.tree import File, Tree, merge
 from mlfunc.packs.layer import Layer, place
 from mlfunc.wheels import install, staging, tables
@@ -88,6 +88,7 @@ def _make(
     installed = install.tree(
         wheels, there, project.folder, scratch, cancellation=making.cancellation
     )
+    leaks.check(installed, published=True)
     worked_out = _tables(site(f"{scratch}/installed", project))
     return merge([installed, worked_out, more or Tree()])
 

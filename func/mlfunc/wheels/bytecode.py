@@ -8,6 +8,7 @@ is kept by what it was compiled from.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -53,9 +54,15 @@ class Module:
 
 
 def compile_all(
-    modules: Iterable[Module], python: str, cancellation: Cancellation | None = None
+    modules: Iterable[Module],
+    python: str,
+    cancellation: Cancellation | None = None,
+    *,
+    checked: bool = False,
 ) -> list[File]:
     """The .pyc of each module that is Python of this version, for a Python such as 3.11.
+
+    With `checked`, Python is to see whether a source is still the one that was compiled.
 
     Raises:
         EnvironmentFailed: this machine lacks that Python.
@@ -67,7 +74,10 @@ def compile_all(
     folder = paths.cache() / "bytecode"
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        made = list(pool.map(lambda part: _kept(part, python, folder, cancellation), parts))
+        kept = functools.partial(
+            _kept, python=python, folder=folder, cancellation=cancellation, checked=checked
+        )
+        made = list(pool.map(kept, parts))
     return [file for files in made for file in files]
 
 
@@ -116,27 +126,38 @@ def _managed(python: str) -> str | None:
 
 
 def _kept(
-    modules: Sequence[Module], python: str, folder: Path, cancellation: Cancellation | None
+    modules: Sequence[Module],
+    python: str,
+    folder: Path,
+    cancellation: Cancellation | None,
+    *,
+    checked: bool,
 ) -> list[File]:
-    parts = [_VERSION, python, *((module.at, module.digest) for module in modules)]
+    how = ["checked"] if checked else []
+    parts = [_VERSION, python, *how, *((module.at, module.digest) for module in modules)]
     file = folder / hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     if file.is_file():
         os.utime(file)
     else:
         _drop_unused(folder)
-        _compile(modules, interpreter(python), file, cancellation)
+        _compile(modules, [interpreter(python), *how], file, cancellation)
     return list(_read(file, modules, python))
 
 
 def _compile(
-    modules: Sequence[Module], python: str, file: Path, cancellation: Cancellation | None
+    modules: Sequence[Module],
+    how: Sequence[str],
+    file: Path,
+    cancellation: Cancellation | None,
 ) -> None:
+    python, *checked = how
     pairs = [(str(module.source), f"/{module.at}") for module in modules]
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=file.parent) as scratch:
         job, out = Path(scratch) / "job", Path(scratch) / "out"
         job.write_text(json.dumps(pairs), encoding="utf-8")
         # A set's order must not depend on a seed; no site of this machine is looked into.
         argv = [python, "-s", "-S", "-P", "-W", "ignore", str(_COMPILER), str(job), str(out)]
+        argv += checked
         seed = {"PYTHONHASHSEED": "0"}
         ended = proc.run(argv, env=seed, on_line=lambda _: None, cancellation=cancellation)
         if ended.code != 0:

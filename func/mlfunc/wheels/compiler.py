@@ -1,10 +1,11 @@
 """A program of its own: compiles modules into one file, by the Python that will import them.
 
-    python compiler.py JOB OUT
+    python compiler.py JOB OUT [checked]
 
 JOB is JSON: pairs of a source and the path that it has in the image. OUT begins with a line of
 JSON, the lengths of what follows it; 0 where a source cannot be compiled. The bytes depend on the
 sources, those paths and the release of Python: on no folder, no order, and no earlier module.
+`checked`: Python is to compare the hash of the source, which may become another.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-# PEP 552: the hash of the source is in it, and nobody is to compare it.
+# PEP 552: the hash of the source is in it, and nobody is to compare it; or Python is.
 _UNCHECKED = (0b01).to_bytes(4, "little")
+_CHECKED = (0b11).to_bytes(4, "little")
 _PARTS = ("co_consts", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_filename")
 _MORE = ("co_name", "co_qualname", "co_linetable", "co_exceptiontable")
 
 
-def compile_module(source: bytes, at: str) -> bytes:
+def compile_module(source: bytes, at: str, flags: bytes = _UNCHECKED) -> bytes:
     """The .pyc of a module; no bytes where it is no Python of this version."""
     try:
         code = compile(source, at, "exec", dont_inherit=True)
@@ -32,7 +34,7 @@ def compile_module(source: bytes, at: str) -> bytes:
         return b""
     held: list[Any] = []
     hold(code, held)
-    head = importlib.util.MAGIC_NUMBER + _UNCHECKED + importlib.util.source_hash(source)
+    head = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source)
     return head + marshal.dumps(code)
 
 
@@ -51,11 +53,12 @@ def hold(value: Any, held: list[Any]) -> None:
             hold(item, held)
 
 
-def main(job: str, out: str) -> None:
+def main(job: str, out: str, checked: str = "") -> None:
     """Compile all that a job names."""
     warnings.simplefilter("ignore")
     pairs = json.loads(Path(job).read_bytes())
-    compiled = [compile_module(Path(source).read_bytes(), at) for source, at in pairs]
+    flags = _CHECKED if checked else _UNCHECKED
+    compiled = [compile_module(Path(source).read_bytes(), at, flags) for source, at in pairs]
     with Path(out).open("wb") as file:
         file.write(json.dumps([len(data) for data in compiled]).encode() + b"\n")
         file.writelines(compiled)

@@ -26,6 +26,7 @@ def facts(**other: Any) -> Facts:
         "shell": True,
         "glibc": (2, 36),
         "musl": False,
+        "bare": {},
     }
     return Facts(**{**known, **other})
 

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import argparse
+import importlib.util
+import io
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zstandard
 
 from tests.rig import base, containers
 from tests.rig.registry import registry
@@ -293,3 +298,28 @@ def test_a_tag_that_breaks_the_rules_is_refused_with_the_rule(project: Project) 
 
     assert ended.returncode == 2
     assert "names no image" in ended.stderr
+
+
+def test_a_base_without_compiled_modules_gets_them(project: Project, tmp_path: Path) -> None:
+    bare = base.write(tmp_path / "bare", bare=True)
+    output = tmp_path / "image"
+
+    built = project.build("--output", str(output), MLFUNC_BASE_IMAGE=f"oci:{bare}")
+
+    _, layer, *_ = built["layers"]
+    assert layer["name"] == "standard library"
+    compiled = _contents(output, layer["digest"])
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    path = f"usr/local/lib/python{version}/__pycache__/argparse.{sys.implementation.cache_tag}.pyc"
+    assert compiled[path][4:8] == b"\x03\0\0\0"  # PEP 552: by hash, which is checked
+    source = Path(argparse.__file__).read_bytes()
+    assert compiled[path][8:16] == importlib.util.source_hash(source)
+    assert not any("/test/" in name for name in compiled)
+
+
+def _contents(layout: Path, digest: str) -> dict[str, bytes]:
+    blob = (layout / "blobs" / digest.replace(":", "/")).read_bytes()
+    plain = zstandard.ZstdDecompressor().decompressobj().decompress(blob)
+    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+        files = ((each.name, archive.extractfile(each)) for each in archive if each.isreg())
+        return {name: file.read() for name, file in files if file}
