@@ -239,7 +239,7 @@ class _Layout:
         tag = self.place.tag or ("latest" if len({*tags}) > 1 else None)
         found = [e for e, has in zip(listed, tags, strict=True) if tag in {None, has}]
         if not found:
-            hint = f"it has {', '.join(filter(None, tags)) or 'none'}: oci:PATH:TAG"
+            hint = f"it has {', '.join(filter(None, tags)) or 'none'}"
             raise NotFound(f"there is no image {self.place} with the tag {tag}", hint)
         return found
 

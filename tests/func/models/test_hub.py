@@ -14,6 +14,7 @@ from mlfunc import paths
 from mlfunc.errors import MlfuncError, NotFound, UsageError
 from mlfunc.lock import ModelFile, ModelPin
 from mlfunc.models.fetching import fetch
+from mlfunc.models.source import PIECE
 from mlfunc.proc import Cancellation, Cancelled
 
 from tests.rig.hub import Hub, hub
@@ -251,7 +252,8 @@ def test_two_commands_fetch_a_file_once(there: Hub, pinned: Pinned) -> None:
 
 
 def test_a_cancelled_fetch_ends_with_the_next_piece(there: Hub, pinned: Pinned) -> None:
-    there.add("org/tiny", FILES)
+    # More than one piece, so that there is a next one.
+    there.add("org/tiny", {"model.bin": bytes(8 * PIECE)})
     pin = pinned("hf://org/tiny")
     stop = Cancellation()
     said: list[str] = []
