@@ -35,6 +35,10 @@ class Stopped(Exception):
     """Another upload failed, so this one was given up."""
 
 
+# Bytes of a line that broke may have been on their way still when it was asked what it has.
+_HAS_ANOTHER_SIZE = 416
+
+
 @dataclass
 class Upload:
     """One blob on its way. `sent` counts the bytes that went over the network, in vain or not."""
@@ -146,11 +150,12 @@ class Upload:
 
     def _step(self, location: str, offset: int) -> Reply:
         length = min(self.chunk, self._size - offset)
-        if length == 0:
-            return self._put(location, offset)
         headers = {"Content-Range": f"{offset}-{offset + length - 1}"}
-        reply = self._send("PATCH", location, offset, length, headers)
-        if reply.status in BUSY:
+        if length:
+            reply = self._send("PATCH", location, offset, length, headers)
+        else:
+            reply = self._put(location, offset)
+        if reply.status in BUSY | {_HAS_ANOTHER_SIZE}:
             raise Broken(self.remote.refusal(reply).message, after=asked_for(reply))
         return reply
 
