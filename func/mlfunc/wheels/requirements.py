@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from mlfunc import accelerators, environment
 from mlfunc.errors import UsageError
@@ -190,7 +190,8 @@ def _variables(text: str, folders: tuple[Path, ...], environ: Mapping[str, str])
     default = [url for option, url in options if option in {"-i", "--index-url"}]
     more = [url for option, url in options if option == "--extra-index-url"]
     pages = (link for link in _split(given.get("UV_FIND_LINKS", "")) if "://" in link)
-    links = [*map(str, folders), *pages]
+    # uv reads a folder as an address too: what is special in one must not be it here.
+    links = [*(folder.as_uri() for folder in folders), *pages]
     found = {
         "UV_DEFAULT_INDEX": default[-1] if default else "",
         "UV_INDEX": " ".join([*more, *given.get("UV_INDEX", "").split()]),
@@ -205,4 +206,7 @@ def _filled(text: str, environ: Mapping[str, str]) -> str:
 
 
 def _split(value: str) -> list[str]:
-    return [part.removeprefix("file://") for part in value.split(",") if part]
+    """Folders and pages."""
+    here = "file://"
+    parts = (part for part in value.split(",") if part)
+    return [unquote(p.removeprefix(here)) if p.startswith(here) else p for p in parts]

@@ -249,3 +249,25 @@ def test_dependencies_of_a_pyproject_are_taken(project: Path, public: dict[str, 
     text = '[project]\nname = "p"\nversion = "1"\ndependencies = ["other"]\n'
     (project / "pyproject.toml").write_text(text)
     assert versions(resolve.resolve(project, CPU, environ=public)) == {"other": "1.0"}
+
+
+def test_a_project_may_lie_in_a_folder_of_any_name(tmp_path: Path, public: dict[str, str]) -> None:
+    project = tmp_path / "we#ird, 100% ?é"
+    file = wheel(project / "wheels", "near-by", "1.0")
+    wheel(project / "a b%20", "far", "1.0")
+    for text in ("near-by\n", f"./wheels/{file.name}\n", "-f ./wheels\nnear-by\n"):
+        assert versions(ask(project, text, public)) == {"near-by": "1.0"}
+    links = {**public, "UV_FIND_LINKS": (project / "a b%20").as_uri()}
+    assert versions(ask(project, "far\n", links)) == {"far": "1.0"}
+
+
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [("torch==2.8.0+cu128", CPU), ("torch[x] == 2.8.0+rocm6", CPU), ("torch==2.8.0+cpu", GPU)],
+)
+def test_a_build_for_another_accelerator_is_refused_before_anybody_is_asked(
+    project: Path, line: str, target: Target
+) -> None:
+    with pytest.raises(UsageError, match=r"requirements\.txt asks for torch==2\.8\.0\+") as refused:
+        ask(project, f"{line}\n", {}, target)
+    assert "ask for torch==2.8.0, whose build is chosen" in refused.value.hint
