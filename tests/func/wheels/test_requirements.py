@@ -118,3 +118,22 @@ def test_variables_of_uv_say_where_packages_are(tmp_path: Path) -> None:
         "UV_INDEX": "https://b.example/simple https://c.example",
         "UV_FIND_LINKS": f"file://{tmp_path}/wheels,file://{tmp_path}/near,https://d.example",
     }
+
+
+def test_of_a_pyproject_only_what_decides_is_part_of_the_digest(tmp_path: Path) -> None:
+    def known_by(text: str) -> str:
+        (tmp_path / "pyproject.toml").write_text(text)
+        return requirements.read(tmp_path, {}).digest(TARGET, "2.28", {})
+
+    project = '[project]\nname = "p"\nversion = "1"\ndependencies = ["idna"]\n'
+    first = known_by(project)
+
+    assert known_by(f'{project}description = """\n-e .\n./lib\n"""\n[tool.ruff]\nx = 1\n') == first
+    assert known_by(project.replace("idna", "idna==3")) != first
+    assert known_by(f"{project}[tool.uv]\nexclude-newer = 2026-01-01\n") != first
+
+
+def test_a_broken_pyproject_is_the_installers_to_judge(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project\n")
+
+    assert requirements.read(tmp_path, {}).text == "[project\n"
