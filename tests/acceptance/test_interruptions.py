@@ -61,7 +61,7 @@ def test_a_killed_push_sends_no_layer_again_that_the_registry_has(
     assert kept > 5 * _MB
     # What the killed one had written lies in buffers still, and is counted with the second.
     assert again < whole - kept + 8 * _MB
-    assert told["uploaded_bytes"] <= whole - kept
+    assert told["uploaded_bytes"] < whole - kept + _MB
     assert image_config(f"{shelf.address}/killed/heavy:latest")["os"] == "linux"
 
 
