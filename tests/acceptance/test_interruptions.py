@@ -60,7 +60,7 @@ def test_a_killed_push_sends_no_layer_again_that_the_registry_has(
     whole = sum(layer["size"] for layer in told["layers"])
     assert kept > 5 * _MB
     # What the killed one had written lies in buffers still, and is counted with the second.
-    assert again < whole - kept + 8 * _MB
+    assert again < whole - kept / 2
     assert told["uploaded_bytes"] < whole - kept + _MB
     assert image_config(f"{shelf.address}/killed/heavy:latest")["os"] == "linux"
 
