@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlfunc.errors import UsageError
@@ -17,7 +17,7 @@ from mlfunc.layers import reading
 from mlfunc.layers.tree import File, Link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mlfunc.layers.tree import Tree
 
@@ -69,8 +69,10 @@ class Leak:
         return f"{self.path}{f', line {self.line}' if self.line else ''}: {self.kind}"
 
 
-def check(tree: Tree, *, published: bool = False) -> None:
-    """Whether a tree may become a layer.
+def check(
+    tree: Tree, *, published: bool = False, shown: Callable[[str], str] = lambda path: path
+) -> None:
+    """Whether a tree may become a layer; `shown` says how the user calls a path in it.
 
     What is `published`, as packages of an index are, has keys of tests and tokens of examples in
     it, which are no secrets: there, only files that exist to hold passwords are refused.
@@ -79,7 +81,7 @@ def check(tree: Tree, *, published: bool = False) -> None:
         UsageError: it holds what looks like a secret; where, and what kind of one.
 
     """
-    found = list(leaks(tree, published=published))
+    found = [replace(leak, path=shown(leak.path)) for leak in leaks(tree, published=published)]
     if found:
         more = (
             f"\n... and {len(found) - _SHOWN_AT_MOST} more" if len(found) > _SHOWN_AT_MOST else ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from mlfunc.errors import UsageError
+from mlfunc.errors import MlfuncError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,12 +100,23 @@ def load(folder: Path) -> Lock:
 
 
 def save(folder: Path, lock: Lock) -> None:
-    """Write it, whole or not at all; untouched where it says the same."""
+    """Write it, whole or not at all; untouched where it says the same.
+
+    Raises:
+        MlfuncError: the folder cannot be written to.
+
+    """
     data = msgspec.json.format(msgspec.json.encode(lock), indent=2) + b"\n"
     path = folder / FILE
     if path.is_file() and path.read_bytes() == data:
         return
     # Two builds of one project may be here at once: each has its own.
     unfinished = path.with_suffix(f".lock.unfinished{os.getpid()}")
-    unfinished.write_bytes(data)
-    unfinished.replace(path)
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        message = f"{path} cannot be written: {error.strerror}"
+        hint = f"make the folder writable, or build once where it is and commit {FILE}"
+        raise MlfuncError(message, hint) from error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mlfunc import ignore
 from mlfunc.layers.tree import scan
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write(folder: Path, *paths: str) -> None:
@@ -58,3 +58,19 @@ def test_what_is_left_out_is_told_as_whole_folders(tmp_path: Path, name: str) ->
     left = {path.relative_to(tmp_path).as_posix() for path in ignore.left_out(tmp_path)}
 
     assert left == {f"{name}/__pycache__", "tests"}
+
+
+@given(
+    names=st.sets(st.text(alphabet="ab[]*?!# .é", min_size=1, max_size=4), min_size=1, max_size=6),
+    data=st.data(),
+)
+def test_a_model_never_reaches_the_image_whatever_it_is_called(
+    names: set[str], data: st.DataObject
+) -> None:
+    names -= {".", ".."}
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), *names)
+        present = packed(Path(folder))
+        models = data.draw(st.sets(st.sampled_from(sorted(names)))) if names else set()
+
+        assert packed(Path(folder), *models) == [name for name in present if name not in models]

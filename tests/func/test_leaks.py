@@ -82,3 +82,23 @@ def test_many_are_counted_and_few_are_named() -> None:
 @given(st.text(alphabet=st.characters(max_codepoint=127), max_size=200))
 def test_ordinary_text_is_no_secret(text: str) -> None:
     leaks.check(tree(**{"config.json": text.replace("auths", ""), "notes.txt": text}))
+
+
+@given(
+    before=st.text(alphabet=st.characters(max_codepoint=127), max_size=100),
+    after=st.text(alphabet=st.characters(max_codepoint=127), max_size=100),
+    kind=st.sampled_from(sorted(SECRETS)),
+)
+def test_no_text_around_a_secret_hides_it_or_shows_it(before: str, after: str, kind: str) -> None:
+    text = f"{before}\n'{SECRETS[kind]}'\n{after}"
+
+    (found,) = leaks.leaks(tree(**{"x.txt": text}))
+
+    assert str(found) == f"x.txt, line {before.count(chr(10)) + 2}: {kind}"
+
+
+def test_a_path_is_said_as_the_user_knows_it() -> None:
+    with pytest.raises(UsageError) as refused:
+        leaks.check(tree(**{"workspace/.netrc": "x"}), shown=lambda path: path.partition("/")[2])
+
+    assert refused.value.evidence == ".netrc: passwords for curl and git"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import posixpath
 from typing import TYPE_CHECKING, Literal
 
 from mlfunc import environment, function, ignore, leaks
@@ -61,13 +62,30 @@ def files(project: Project) -> Tree:
 
 
 def notes(project: Project) -> tuple[str, ...]:
-    """What is so large that it hardly belongs to the code."""
-    large = (e for e in files(project).entries if isinstance(e, File) and e.size > _LARGE)
-    return tuple(
-        f"{_shown(each.path)} has {each.size / 1e6:.0f} MB and goes into the app's layer: a model"
-        " belongs into `models:`, all else that is not needed into .mlfuncignore"
-        for each in large
-    )
+    """What is so large that it hardly belongs to the code, and what leads out of the project."""
+    found = (_note(entry) for entry in files(project).entries)
+    return tuple(note for note in found if note)
+
+
+def _note(entry: Entry) -> str:
+    match entry:
+        case File(path=path, size=size) if size > _LARGE:
+            return (
+                f"{_shown(path)} has {size / 1e6:.0f} MB and goes into the app's layer: a model"
+                " belongs into `models:`, all else that is not needed into .mlfuncignore"
+            )
+        case Link(path=path, target=target) if _leads_out(path, target):
+            return (
+                f"{_shown(path)} links to {target}, out of the project: the image has the link and"
+                " not what is there; copy it here, or name the link in .mlfuncignore"
+            )
+        case _:
+            return ""
+
+
+def _leads_out(path: str, target: str) -> bool:
+    end = posixpath.normpath(posixpath.join("/", posixpath.dirname(path), target))
+    return not f"{end}/".startswith(f"{WORKSPACE}/")
 
 
 def _app(project: Project) -> Layer:
@@ -96,7 +114,7 @@ def _layer(name: Literal["app", "runtime"], tree: Tree, python: str) -> Layer:
 
 
 def _make(tree: Tree, python: str, making: Making) -> Tree:
-    leaks.check(tree)
+    leaks.check(tree, shown=_shown)
     return merge([tree, bytecode.of(tree, python, making.cancellation)])
 
 

@@ -74,6 +74,14 @@ def foreign(packages: Iterable[Wheel], target: Target, row: Accelerator) -> Usag
     return UsageError(message, hint)
 
 
+def foreign_build(name: str, version: str, target: Target) -> UsageError:
+    """A build that is asked for by name, and that is for something else."""
+    asked = f"requirements.txt asks for {name}=={version}"
+    message = f"{asked}, and the function has `accelerator: {target.accelerator}`"
+    plain = f"{name}=={version.partition('+')[0]}"
+    return UsageError(message, f"ask for {plain}, whose build is chosen, or change `accelerator:`")
+
+
 def _unreachable(url: str, text: str, indexes: Iterable[Index], evidence: str) -> EnvironmentFailed:
     address = without_user(url)
     own = next((i for i in indexes if address.startswith(without_user(i.url))), None)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mlfunc.layers.tree import Entry
     from mlfunc.lock import Wheel
     from mlfunc.proc import Cancellation
+    from mlfunc.wheels.requirements import Requirements
 
 # What installers note for themselves: when, by whom and from where is no part of an image.
 _NOTES = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"}
@@ -115,7 +116,9 @@ def stage(
     """Install wheels into a folder, each exactly as locked."""
     asked = requirements.read(folder, environ)
     lock = copy.with_name("pylock.toml")
-    lock.write_text(pylock.write(wheels, lambda w: _origin(w, asked.folders)), encoding="utf-8")
+    text = pylock.write(wheels, lambda wheel: _origin(wheel, asked, environ))
+    lock.touch(mode=0o600)
+    lock.write_text(text, encoding="utf-8")
     target = ["--python-version", place.python, "--python-platform", python_platform(place.arch)]
     exact = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
     plain = ["--no-progress", "--color", "never", "--preview-features", "pylock"]
@@ -137,11 +140,11 @@ def distributions(copy: Path) -> Iterator[Distribution]:
         yield Distribution(name, info.as_posix(), tuple(sorted(files, key=lambda f: f.path)))
 
 
-def _origin(wheel: Wheel, folders: Iterable[Path]) -> str:
-    """Where a wheel is fetched from."""
+def _origin(wheel: Wheel, asked: Requirements, environ: Mapping[str, str]) -> str:
+    """Where a wheel is fetched from. The lock has no password: the project may."""
     if wheel.url is not None:
-        return wheel.url
-    file = requirements.locate(wheel, folders)
+        return requirements.with_user(wheel.url, asked.text, environ)
+    file = requirements.locate(wheel, asked.folders)
     if file is None:
         hint = "put it into wheels/ of the project, or name its folder: UV_FIND_LINKS=FOLDER"
         raise NotFound(f"{wheel.file}, which mlfunc.lock names, is not on this machine", hint)

@@ -46,6 +46,10 @@ _NAME = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?=\s*(?:$|[\[<>=!~;@ ]))", re
 _EDITABLE = re.compile(r"^(?:-e|--editable)[ =].*$", re.MULTILINE)
 _CHECKOUT = re.compile(r"^.*\b(?:git|hg|svn|bzr)\+\w+:.*$", re.MULTILINE)
 _OPTION = re.compile(r"^(-i|--index-url|--extra-index-url|-f|--find-links)[ =]+(\S+)", re.MULTILINE)
+_ADDRESS = re.compile(r"https?://[^/@\s]+@[^\s;#]+")
+_BUILD = re.compile(
+    r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*={2,3}\s*([^\s;,+]+\+[^\s;,]+)", re.MULTILINE
+)
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _WHEEL = re.compile(r"^(?!https?:)(?:file://)?(\S+\.whl)", re.MULTILINE)
 
@@ -70,6 +74,11 @@ class Requirements:
     def names(self) -> frozenset[str]:
         """The packages that are asked for by name."""
         return frozenset(normalise(match[1]) for match in _NAME.finditer(self.text))
+
+    @property
+    def builds(self) -> Mapping[str, str]:
+        """The packages of which one build is asked for, such as torch 2.13.0+cpu."""
+        return {normalise(match[1]): match[2] for match in _BUILD.finditer(self.text)}
 
     def digest(self, target: Target, glibc: str, environ: Mapping[str, str]) -> str:
         """What it is known by, on any machine: no folder of one and no password is part of it."""
@@ -130,6 +139,12 @@ def check(text: str) -> None:
 def locate(wheel: Wheel, folders: Iterable[Path]) -> Path | None:
     """The file of a wheel in one of these folders."""
     return next((path for folder in folders if (path := folder / wheel.file).is_file()), None)
+
+
+def with_user(address: str, text: str, environ: Mapping[str, str]) -> str:
+    """An address with the user and the password that it has in the text of requirements."""
+    given = (_filled(found[0], environ) for found in _ADDRESS.finditer(text))
+    return next((url for url in given if without_user(url) == address), address)
 
 
 def normalise(name: str) -> str:

@@ -88,6 +88,9 @@ def _suitable(
     asked: Requirements, arguments: list[str], target: Target, kept: list[Wheel], run: Run
 ) -> list[Wheel]:
     row = accelerators.find(target.accelerator, run.environ)
+    for name, version in asked.builds.items():
+        if row.has_foreign([f"{name}=={version}"]):
+            raise failures.foreign_build(name, version, target)
     first = _pinned_to_index(asked, row)
     packages = _compile(asked, arguments, row, first, kept, run)
     routed = first | _from_index(packages, row)
@@ -101,16 +104,9 @@ def _suitable(
 
 def _pinned_to_index(asked: Requirements, row: Accelerator) -> frozenset[str]:
     """Packages that only the accelerator's index has: of a build such as +cpu, or not torch's."""
-    local = {
-        name for name in asked.names if f"{name}==" in asked.text and "+" in _line(asked, name)
-    }
     others = {n for index in row.indexes if "torch" not in index.packages for n in index.packages}
     known = {name for index in row.indexes for name in index.packages}
-    return frozenset((local & known) | (asked.names & others))
-
-
-def _line(asked: Requirements, name: str) -> str:
-    return next((line for line in asked.text.splitlines() if line.startswith(f"{name}==")), "")
+    return frozenset((asked.builds.keys() & known) | (asked.names & others))
 
 
 def _from_index(packages: Iterable[Wheel], row: Accelerator) -> frozenset[str]:
