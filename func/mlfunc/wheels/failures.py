@@ -22,6 +22,7 @@ _OTHER_WHEELS = re.compile(r"(?:we only found wheels|Wheels are available) for `
 _FETCH = re.compile(r"Failed to fetch: `?(?P<url>https?://[^\s`]+)`?")
 _REFUSED = re.compile(r"An index URL \((?P<url>\S+)\) could not be queried")
 _DENIED = re.compile(r"\b(?:401|403) (?:Unauthorized|Forbidden)|authentication")
+_NO_BUILD = "Building source distributions is disabled"
 _OFFLINE = "network was disabled"
 _NOISE = re.compile(r"^(?:error: |\s*cause: |warning: .*\n)", re.MULTILINE)
 _VENDOR = "put a wheel of it into wheels/: pip wheel --no-deps -w wheels"
@@ -42,6 +43,10 @@ def of(said: str, row: Accelerator, routed: Iterable[str] = ()) -> MlfuncError:
         return _no_wheel(found["name"], evidence)
     if found := _OTHER_WHEELS.search(text):
         return _other_wheels(found["name"], evidence, row, routed)
+    if _NO_BUILD in text:
+        message = "a package, or pyproject.toml itself, would have to be built to be asked"
+        hint = f"{_VENDOR} FOLDER; dependencies must stand in pyproject.toml, and not be dynamic"
+        return UsageError(message, hint, evidence=evidence)
     if lacking := environment.lacks_runtime(said, "uv"):
         return lacking
     message = "the function's packages cannot be resolved"
@@ -74,9 +79,17 @@ def foreign(packages: Iterable[Wheel], target: Target, row: Accelerator) -> Usag
     return UsageError(message, hint)
 
 
+def other_hash(package: Wheel) -> UsageError:
+    """A file that the requirements do not allow."""
+    message = f"{package.file} has none of the hashes that are given for {package.name}"
+    evidence = f"{package.file}: sha256:{package.sha256}"
+    hint = "where it is another platform's file, give its hash too; else do not trust the index"
+    return UsageError(message, hint, evidence=evidence)
+
+
 def foreign_build(name: str, version: str, target: Target) -> UsageError:
     """A build that is asked for by name, and that is for something else."""
-    asked = f"requirements.txt asks for {name}=={version}"
+    asked = f"{name}=={version} is asked for"
     message = f"{asked}, and the function has `accelerator: {target.accelerator}`"
     plain = f"{name}=={version.partition('+')[0]}"
     return UsageError(message, f"ask for {plain}, whose build is chosen, or change `accelerator:`")

@@ -46,7 +46,7 @@ def _wheel(package: dict[str, Any]) -> Wheel:
     files = package.get("wheels") or [package.get("archive") or {}]
     file: dict[str, Any] = files[0]
     address: str = file.get("url") or file.get("path") or ""
-    if not unquote(address).endswith(".whl"):
+    if not _file(address).endswith(".whl"):
         message = f"{name} is no wheel, and an image is made of wheels"
         raise UsageError(message, f"pip wheel --no-deps -w wheels {name}: wheels/ is looked into")
     return Wheel(
@@ -60,7 +60,9 @@ def _wheel(package: dict[str, Any]) -> Wheel:
 
 
 def _file(address: str) -> str:
-    return PurePosixPath(unquote(urlsplit(address).path)).name
+    """The name at the end of an address, or of a path: in that, nothing is special."""
+    path = unquote(urlsplit(address).path) if "://" in address else address
+    return PurePosixPath(path).name
 
 
 def _version(address: str) -> str:

@@ -11,10 +11,11 @@ import hashlib
 import json
 import os
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from mlfunc import accelerators, environment
 from mlfunc.errors import UsageError
@@ -45,6 +46,9 @@ _USER = re.compile(r"(?<=://)[^/@\s]+@")
 _NAME = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?=\s*(?:$|[\[<>=!~;@ ]))", re.MULTILINE)
 _EDITABLE = re.compile(r"^(?:-e|--editable)[ =].*$", re.MULTILINE)
 _CHECKOUT = re.compile(r"^.*\b(?:git|hg|svn|bzr)\+\w+:.*$", re.MULTILINE)
+_SOURCE = re.compile(r"^(?:\S+ *@ *file:|\.{0,2}/|\.{1,2}$|file:)(?!.*\.whl\b).*$", re.MULTILINE)
+_HASHED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(.*--hash[ =].*)$", re.MULTILINE)
+_HASH = re.compile(r"--hash[ =]+sha256:([0-9a-fA-F]{64})")
 _OPTION = re.compile(r"^(-i|--index-url|--extra-index-url|-f|--find-links)[ =]+(\S+)", re.MULTILINE)
 _ADDRESS = re.compile(r"https?://[^/@\s]+@[^\s;#]+")
 _BUILD = re.compile(
@@ -80,6 +84,17 @@ class Requirements:
         """The packages of which one build is asked for, such as torch 2.13.0+cpu."""
         return {normalise(match[1]): match[2] for match in _BUILD.finditer(self.text)}
 
+    @property
+    def hashes(self) -> Mapping[str, frozenset[str]]:
+        """The SHA-256 that the files of a package may have, where that is said."""
+        text = self.text.replace("\\\n", " ")
+        lines = ((normalise(match[1]), match[2]) for match in _HASHED.finditer(text))
+        found: dict[str, frozenset[str]] = {}
+        for name, line in lines:
+            own = frozenset(match[1].lower() for match in _HASH.finditer(line))
+            found[name] = found.get(name, frozenset()) | own
+        return found
+
     def digest(self, target: Target, glibc: str, environ: Mapping[str, str]) -> str:
         """What it is known by, on any machine: no folder of one and no password is part of it."""
         variables = environment.uv_variables(environ)
@@ -106,7 +121,7 @@ def read(folder: Path, environ: Mapping[str, str] = os.environ) -> Requirements:
 
     """
     files = tuple(path for name in FILES if (path := folder.absolute() / name).is_file())[:1]
-    text = "\n".join(environment.requirement_text(path) for path in files)
+    text = "\n".join(_text(path) for path in files)
     check(text)
     folders = _folders(folder, text, environ)
     return Requirements(
@@ -119,14 +134,28 @@ def read(folder: Path, environ: Mapping[str, str] = os.environ) -> Requirements:
     )
 
 
+def _text(path: Path) -> str:
+    """What is asked for in a file: a requirement a line, and what else an installer looks at."""
+    if path.suffix != ".toml":
+        return environment.requirement_text(path)
+    content = path.read_text(encoding="utf-8", errors="surrogateescape")
+    try:
+        said = tomllib.loads(content)
+    except tomllib.TOMLDecodeError:
+        return content  # the installer says what is wrong in it
+    project, uv = said.get("project", {}), said.get("tool", {}).get("uv", {})
+    settings = [project.get("requires-python"), project.get("dynamic"), uv]
+    return "\n".join([*project.get("dependencies", []), json.dumps(settings, default=str)])
+
+
 def check(text: str) -> None:
     """Whether all that is asked for can be a wheel for another machine.
 
     Raises:
-        UsageError: an editable folder or a checkout is asked for.
+        UsageError: a folder, an archive of source or a checkout is asked for.
 
     """
-    if found := _EDITABLE.search(text) or _CHECKOUT.search(text):
+    if found := _EDITABLE.search(text) or _CHECKOUT.search(text) or _SOURCE.search(text):
         line = _USER.sub("", found[0])
         message = f"an image is made of wheels, and requirements.txt asks for `{line}`"
         hint = (
@@ -190,7 +219,8 @@ def _variables(text: str, folders: tuple[Path, ...], environ: Mapping[str, str])
     default = [url for option, url in options if option in {"-i", "--index-url"}]
     more = [url for option, url in options if option == "--extra-index-url"]
     pages = (link for link in _split(given.get("UV_FIND_LINKS", "")) if "://" in link)
-    links = [*map(str, folders), *pages]
+    # uv reads a folder as an address too: what is special in one must not be it here.
+    links = [*(folder.as_uri() for folder in folders), *pages]
     found = {
         "UV_DEFAULT_INDEX": default[-1] if default else "",
         "UV_INDEX": " ".join([*more, *given.get("UV_INDEX", "").split()]),
@@ -205,4 +235,7 @@ def _filled(text: str, environ: Mapping[str, str]) -> str:
 
 
 def _split(value: str) -> list[str]:
-    return [part.removeprefix("file://") for part in value.split(",") if part]
+    """Folders and pages."""
+    here = "file://"
+    parts = (part for part in value.split(",") if part)
+    return [unquote(p.removeprefix(here)) if p.startswith(here) else p for p in parts]

@@ -141,6 +141,10 @@ def _compile(
         if ended.code != 0:
             raise failures.of(ended.tail, row, routed)
         packages = pylock.read(lock.read_text(encoding="utf-8"))
+    # uv compares hashes when it installs, and not when it resolves.
+    for package in packages:
+        if package.sha256 not in asked.hashes.get(package.name, {package.sha256}):
+            raise failures.other_hash(package)
     return [_weighed(package, asked.folders) for package in packages]
 
 

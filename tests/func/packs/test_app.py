@@ -98,3 +98,34 @@ def test_a_large_file_is_told_of(ours: Project) -> None:
 
     assert note.startswith("table.bin has 60 MB")
     assert "models:" in note
+
+
+@pytest.mark.parametrize(
+    ("target", "is_told"),
+    [
+        ("../outside", True),
+        ("/etc/passwd", True),
+        ("lib/../../outside", True),
+        ("predictor.py", False),
+        ("lib/../predictor.py", False),
+        ("/workspace/predictor.py", False),
+    ],
+)
+def test_a_link_that_leads_out_of_the_project_is_told_of(
+    ours: Project, target: str, is_told: bool
+) -> None:
+    (ours.folder / "link").symlink_to(target)
+
+    told = [note for note in app.notes(ours) if f"link links to {target}" in note]
+
+    assert bool(told) is is_told
+
+
+def test_a_secret_is_named_as_mlfuncignore_names_it(ours: Project) -> None:
+    (ours.folder / ".netrc").write_text("machine x login y password z\n")
+    with pytest.raises(UsageError) as refused:
+        layer(ours).make(Making())
+    assert refused.value.evidence.startswith(".netrc: ")
+
+    (ours.folder / ".mlfuncignore").write_text(".netrc\n")
+    layer(ours).make(Making())

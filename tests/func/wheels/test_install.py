@@ -162,3 +162,17 @@ def test_the_machine_is_read_from_the_head(head: bytes, machine: str | None) -> 
 def test_this_pythons_own_program_is_of_this_machine() -> None:
     with Path(sys.executable).open("rb") as file:
         assert elf.machine(file.read(20)) in {"amd64", "arm64"}
+
+
+def test_a_wheel_whose_own_address_has_a_password_is_fetched(tmp_path: Path) -> None:
+    file = wheel(tmp_path / "i" / "tool", "tool", "1")
+    project = tmp_path / "p"
+    project.mkdir()
+    with index(tmp_path / "i", user="me:secret") as address:
+        own = f"{address}/tool/{file.name}"
+        (project / "requirements.txt").write_text(f"tool @ http://${{ME}}@{own}\n")
+        environ = {"ME": "me:secret", "UV_CACHE_DIR": str(tmp_path / "uv")}
+        tree = made([locked(file, f"http://{own}")], project, tmp_path / "scratch", **environ)
+
+    assert f"{PLACE.site}/tool.py" in content(tree)
+    assert all(b"secret" not in data for _, data in content(tree).values())

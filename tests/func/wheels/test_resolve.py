@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -221,7 +222,19 @@ def test_a_wheel_in_the_projects_folder_is_found(project: Path, public: dict[str
 
 
 @pytest.mark.parametrize(
-    "line", ["-e .", "--editable=../x", "git+https://github.com/x/y", "y @ git+ssh://me:pw@host/y"]
+    "line",
+    [
+        "-e .",
+        "--editable=../x",
+        "git+https://github.com/x/y",
+        "y @ git+ssh://me:pw@host/y",
+        "./lib",
+        "../lib",
+        ".",
+        "/srv/lib",
+        "lib @ file:///srv/lib",
+        "./lib-1.0.tar.gz",
+    ],
 )
 def test_what_is_no_wheel_is_refused_before_anybody_is_asked(project: Path, line: str) -> None:
     with pytest.raises(UsageError, match="an image is made of wheels") as raised:
@@ -249,3 +262,58 @@ def test_dependencies_of_a_pyproject_are_taken(project: Path, public: dict[str, 
     text = '[project]\nname = "p"\nversion = "1"\ndependencies = ["other"]\n'
     (project / "pyproject.toml").write_text(text)
     assert versions(resolve.resolve(project, CPU, environ=public)) == {"other": "1.0"}
+
+
+def test_a_project_may_lie_in_a_folder_of_any_name(tmp_path: Path, public: dict[str, str]) -> None:
+    project = tmp_path / "we#ird, 100% ?é"
+    file = wheel(project / "wheels", "near-by", "1.0")
+    wheel(project / "a b%20", "far", "1.0")
+    for text in ("near-by\n", f"./wheels/{file.name}\n", "-f ./wheels\nnear-by\n"):
+        assert versions(ask(project, text, public)) == {"near-by": "1.0"}
+    links = {**public, "UV_FIND_LINKS": (project / "a b%20").as_uri()}
+    assert versions(ask(project, "far\n", links)) == {"far": "1.0"}
+
+
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [("torch==2.8.0+cu128", CPU), ("torch[x] == 2.8.0+rocm6", CPU), ("torch==2.8.0+cpu", GPU)],
+)
+def test_a_build_for_another_accelerator_is_refused_before_anybody_is_asked(
+    project: Path, line: str, target: Target
+) -> None:
+    with pytest.raises(UsageError, match=r"^torch==2\.8\.0\+\w+ is asked for") as refused:
+        ask(project, f"{line}\n", {}, target)
+    assert "ask for torch==2.8.0, whose build is chosen" in refused.value.hint
+
+
+def test_a_file_with_another_hash_than_is_given_is_refused(
+    project: Path, public: dict[str, str], packages: Path
+) -> None:
+    (file,) = (packages / "other").glob("*.whl")
+    right, wrong = hashlib.sha256(file.read_bytes()).hexdigest(), "0" * 64
+    line = "other==1.0 \\\n    --hash=sha256:{} \\\n    --hash=sha256:{}\n"
+    with pytest.raises(UsageError, match=r"other-1\.0-\S+ has none of the hashes") as refused:
+        ask(project, line.format(wrong, wrong), public)
+    assert right in refused.value.evidence
+
+    assert versions(ask(project, line.format(wrong, right), public)) == {"other": "1.0"}
+
+
+def test_a_hash_that_cannot_be_compared_lets_nothing_through(
+    project: Path, public: dict[str, str]
+) -> None:
+    with pytest.raises(UsageError, match="has none of the hashes"):
+        ask(project, f"other==1.0 --hash=sha512:{'0' * 128}\n", public)
+
+
+def test_a_pyproject_is_read_as_requirements_are(project: Path, public: dict[str, str]) -> None:
+    text = '[project]\nname = "p"\nversion = "1"\n{}\n'
+    file = project / "pyproject.toml"
+    file.write_text(text.format('dependencies = ["torch==2.8.0+cu128"]'))
+    with pytest.raises(UsageError, match=r"^torch==2\.8\.0\+cu128 is asked for"):
+        resolve.resolve(project, CPU, environ={})
+
+    file.write_text(text.format('dynamic = ["dependencies"]'))
+    with pytest.raises(UsageError, match="would have to be built") as refused:
+        resolve.resolve(project, CPU, environ=public)
+    assert "not be dynamic" in refused.value.hint
