@@ -20,11 +20,10 @@ from lib import report
 from lib.report import Claim
 from lib.servers import REPOSITORY
 
-from tests.rig.registry import registry
-
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from tests.rig.registry import Registry
 
@@ -79,12 +78,20 @@ def main() -> None:
         large(top, place)
 
 
+def registry(folder: Path) -> AbstractContextManager[Registry]:
+    """As the tests have it: their folder is beside this one."""
+    sys.path.insert(0, str(REPOSITORY))
+    from tests.rig.registry import registry
+
+    return registry(folder)
+
+
 def base_image(folder: Path) -> Path:
     """Made by another process: this one's peak would count as its children's."""
     code = (
         f"from tests.rig import base; from pathlib import Path; base.write(Path({str(folder)!r}))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
     return folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -21,7 +20,6 @@ NAMES = (
     "memory",
     "build",
 )
-_REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
@@ -40,10 +38,7 @@ def main() -> None:
     began = time.monotonic()
     for name in options.names or NAMES:
         script = Path(__file__).with_name(f"{name}.py")
-        # `build` uses what the tests have: registries, base images.
-        paths = [os.environ.get("PYTHONPATH", ""), str(_REPOSITORY)]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        subprocess.run([sys.executable, str(script), *passed_on], check=False, env=env)
+        subprocess.run([sys.executable, str(script), *passed_on], check=False)
     print(f"\n{time.monotonic() - began:.0f} seconds in all")
 
 
