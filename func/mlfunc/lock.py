@@ -6,6 +6,7 @@ machine, and no address that only one machine can reach.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,8 @@ def save(folder: Path, lock: Lock) -> None:
         unfinished.write_bytes(data)
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is not there, or nothing here can be removed
+            unfinished.unlink()
         message = f"{path} cannot be written: {error.strerror}"
         hint = f"make the folder writable, or build once where it is and commit {FILE}"
         raise MlfuncError(message, hint) from error

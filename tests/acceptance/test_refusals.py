@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.rig.registry import Registry
@@ -21,6 +23,17 @@ def refused(builder: Any, folder: Path, *args: str, **env: str) -> tuple[int, st
     assert ended.out == ""
     assert ended.code != 0
     return ended.code, ended.err
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """As a CI's checkout may be."""
+    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +142,20 @@ def test_a_full_disk(fresh: Any, project: Path, tmp_path: Path) -> None:
 
     assert code in {1, 4}, said
     assert "No space left" in said
+
+
+def test_a_folder_that_cannot_be_written_to_needs_its_lock_first(
+    seasoned: Any, project: Path
+) -> None:
+    with read_only(project):
+        code, said = refused(seasoned, project, "--no-push")
+    assert code == 1, said
+    assert "mlfunc.lock cannot be written" in said
+    assert "Read-only file system" in said
+
+    seasoned.build(project, "--no-push")
+    with read_only(project):
+        seasoned.build(project, "--no-push", "--locked")
 
 
 def test_a_folder_for_the_image_that_holds_something_else(
