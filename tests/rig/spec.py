@@ -31,6 +31,7 @@ class Spec:
     least: int = 0  # OCI-Chunk-Min-Length
     location: str = ""  # where it wants uploads sent; {} is their number
     elsewhere: str = ""  # where its blobs lie: HOST:PORT
+    late: int = 0  # so many bytes of a session it does not own up to when it is asked first
     fails: list[tuple[str, int, dict[str, str]]] = field(default_factory=list)
     address: str = ""
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -87,7 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if self.command == "PUT":
             return self._finish(held)
-        return self._reply(204 if self.command == "GET" else 202, self._where(name))
+        if self.command == "GET":
+            missing, spec.late = min(spec.late, len(held)), 0
+            return self._reply(204, self._where(name, len(held) - missing))
+        return self._reply(202, self._where(name))
 
     def _finish(self, held: bytearray) -> None:
         (digest,) = parse_qs(urlsplit(self.path).query)["digest"]
@@ -132,9 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
         kind, data = self.spec.manifests[target]
         return self._reply(200, {"Content-Type": kind}, data)
 
-    def _where(self, name: str) -> dict[str, str]:
+    def _where(self, name: str, size: int | None = None) -> dict[str, str]:
         location = self.spec.location or "/v2/x/blobs/uploads/{}"
-        end = max(0, len(self.spec.sessions[name]) - 1)
+        end = max(0, (len(self.spec.sessions[name]) if size is None else size) - 1)
         return {"Location": location.format(name), "Range": f"0-{end}"}
 
     def _reply(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:

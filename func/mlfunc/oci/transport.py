@@ -89,17 +89,29 @@ class Transport:
             RegistryFailed: there was none; `Broken` where a later try may do better.
 
         """
-        for wait in (*self.access.waits, None) if again else (None,):
+        if not again:
+            return self._once(method, url, headers, body)
+        return self.patiently(lambda: self._once(method, url, headers, body))
+
+    def patiently(self, once: Callable[[], Reply]) -> Reply:
+        """The answer to what may be asked again: after a break, and of a registry that is busy.
+
+        Raises:
+            RegistryFailed: there was none; `Broken`: the last try broke off, too.
+
+        """
+        for wait in (*self.access.waits, None):
             try:
-                reply = self._once(method, url, headers, body)
-            except Broken:
+                reply = once()
+            except Broken as broken:
                 if wait is None:
                     raise
+                asked = broken.after
             else:
                 if reply.status not in BUSY or wait is None:
                     return reply
-                wait = max(wait, asked_for(reply))
-            time.sleep(wait)
+                asked = asked_for(reply)
+            time.sleep(max(wait, asked))
         raise AssertionError("the last try returns or raises")
 
     @contextmanager

@@ -31,12 +31,12 @@ _PIECE = 256 << 10  # what one write to the network may hold: each has to pass w
 _FATAL = {401, 403, 413, 429}  # beginning anew would end the same
 
 
-class Stopped(Exception):
-    """Another upload failed, so this one was given up."""
-
-
 # Bytes of a line that broke may have been on their way still when it was asked what it has.
 _HAS_ANOTHER_SIZE = 416
+
+
+class Stopped(Exception):
+    """Another upload failed, so this one was given up."""
 
 
 @dataclass
@@ -92,9 +92,12 @@ class Upload:
         self.sessions.forget(*self._key)
         self.report(self._size)
 
-    def _begin(self) -> tuple[str, int]:
+    def _begin(self, *, again: bool = True) -> tuple[str, int]:
         """A new session: where it is, and the least that a chunk must have."""
-        reply = self.remote.request("POST", "blobs/uploads/", {"Content-Length": "0"})
+        empty = {"Content-Length": "0"}
+        reply = self.remote.request("POST", "blobs/uploads/", empty, again=again)
+        if reply.status in BUSY:
+            raise self._busy(reply)
         if reply.status != 202:
             raise self.remote.refusal(reply)
         least = reply.headers.get("oci-chunk-min-length", "")
@@ -102,19 +105,7 @@ class Upload:
 
     def _whole(self) -> Reply:
         """POST, then PUT with everything. A break begins it anew: half of it is worth nothing."""
-        for wait in (*self.remote.transport.access.waits, None):
-            location, _ = self._begin()
-            try:
-                reply = self._put(location, 0)
-            except Broken:
-                if wait is None:
-                    raise
-            else:
-                if reply.status not in BUSY or wait is None:
-                    return reply
-                wait = max(wait, asked_for(reply))
-            time.sleep(wait)
-        raise AssertionError("the last try returns or raises")
+        return self.remote.transport.patiently(lambda: self._put(self._begin(again=False)[0], 0))
 
     def _put(self, location: str, offset: int) -> Reply:
         """The end of a session, with all bytes from `offset` on."""
@@ -140,6 +131,11 @@ class Upload:
                     location, _ = self._begin()
                 offset = known or 0
                 continue
+            if reply.status == _HAS_ANOTHER_SIZE and next(waits, None) is not None:
+                known = self._reached(location)
+                if known not in {None, offset}:
+                    offset = known or 0
+                    continue
             if reply.status != 202:
                 return reply
             known = _range_end(reply)
@@ -150,14 +146,18 @@ class Upload:
 
     def _step(self, location: str, offset: int) -> Reply:
         length = min(self.chunk, self._size - offset)
-        headers = {"Content-Range": f"{offset}-{offset + length - 1}"}
         if length:
+            headers = {"Content-Range": f"{offset}-{offset + length - 1}"}
             reply = self._send("PATCH", location, offset, length, headers)
         else:
             reply = self._put(location, offset)
-        if reply.status in BUSY | {_HAS_ANOTHER_SIZE}:
-            raise Broken(self.remote.refusal(reply).message, after=asked_for(reply))
+        if reply.status in BUSY:
+            raise self._busy(reply)
         return reply
+
+    def _busy(self, reply: Reply) -> Broken:
+        refusal = self.remote.refusal(reply)
+        return Broken(refusal.message, refusal.hint, after=asked_for(reply))
 
     def _send(
         self, method: str, url: str, offset: int, length: int, headers: dict[str, str]

@@ -88,6 +88,26 @@ def test_a_push_killed_in_the_middle_of_a_chunk_goes_on_at_the_byte(
     assert spec.received < 101 * MIB
 
 
+def test_a_session_goes_on_that_has_got_more_than_it_first_said(
+    spec: Spec, line: Callable[..., Line], make_image: MakeImage, make_noise: MakeNoise
+) -> None:
+    spec.late = 5 * MIB
+    big = make_noise(70 * MIB)
+    flaky = line(spec.address, 30 * MIB)
+    push(make_image(big), parse(f"{flaky.address}/x:1"), access=QUICK)
+    assert spec.blobs[content.digest(big)] == big
+    assert spec.received < 71 * MIB
+
+
+def test_a_registry_that_never_agrees_on_a_size_gets_the_blob_whole(
+    spec: Spec, make_image: MakeImage, make_noise: MakeNoise
+) -> None:
+    spec.fails = [("PATCH", 416, {})] * 3
+    big = make_noise(65 * MIB)
+    push(make_image(big), parse(f"{spec.address}/x:1"), access=QUICK)
+    assert spec.blobs[content.digest(big)] == big
+
+
 def test_a_registry_that_takes_no_chunks_gets_the_blob_whole(
     spec: Spec, make_image: MakeImage, make_noise: MakeNoise
 ) -> None:
