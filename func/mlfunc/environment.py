@@ -108,11 +108,11 @@ def describe(folder: Path, function: Function) -> Spec:
         wanted = ("-r", str(requirements.absolute()), *wanted)
     place = str(folder.absolute()) if _is_bound_to_folder(text) else ""
     version = f"{function.python or platform.python_version()} {platform.machine()}"
-    tool = "uv" if uv else "pip"
+    tool: Literal["uv", "pip"] = "uv" if uv else "pip"
     kind = "" if function.accelerator_type == "cpu" else function.accelerator_type
     parts = (version + kind, tool, text, place, *runtime_requirement(), _runtime_text())
     return Spec(
-        tool="uv" if uv else "pip",
+        tool=tool,
         installer=uv or "",
         python=python,
         folder=folder,

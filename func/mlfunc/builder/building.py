@@ -55,11 +55,10 @@ def carry_out(prepared: Prepared, workshop: Workshop) -> tuple[Delivered, dict[s
     models = {}
     for name, plan in prepared.models.items():
         whole = composing.of_model(prepared, name, _laid(laid, plan), workshop)
-        models[name] = delivering.deliver(whole, plan.naming, to, workshop)
+        models[name] = delivering.deliver(whole, plan, to, workshop)
     beside = {name: each.reference for name, each in models.items()}
     whole = composing.of_function(prepared, _laid(laid, prepared.main), beside, workshop)
-    main = prepared.main
-    return delivering.deliver(whole, main.naming, to, workshop), models
+    return delivering.deliver(whole, prepared.main, to, workshop), models
 
 
 def _laid(laid: Iterator[Laid], plan: Planned) -> list[Laid]:

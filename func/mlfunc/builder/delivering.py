@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from mlfunc.errors import NotFound, UsageError
 from mlfunc.layers.learnt import Built
-from mlfunc.oci import layout, pull, push
+from mlfunc.oci import layout, pull
+from mlfunc.oci.push import Pushed, push
 from mlfunc.oci.registry import Remote
 from mlfunc.oci.transport import Access
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlfunc.builder.assembly import Workshop
+    from mlfunc.builder.deciding import Planned
     from mlfunc.builder.naming import Naming
     from mlfunc.oci.content import Image
+
+    Report = Callable[[str, int, int], None]  # digest, bytes done, size
 
 Status = Literal["reused", "mounted", "built", "uploaded"]
 
@@ -101,7 +105,7 @@ def present(
         return None
 
 
-def deliver(image: Image, named: Naming, to: Destination, workshop: Workshop) -> Delivered:
+def deliver(image: Image, plan: Planned, to: Destination, workshop: Workshop) -> Delivered:
     """Bring an image where it belongs, and remember it.
 
     Raises:
@@ -109,32 +113,38 @@ def deliver(image: Image, named: Naming, to: Destination, workshop: Workshop) ->
         MlfuncError: the folder or the archive cannot be written, or a layer not be made again.
 
     """
-    digest = image.manifest.descriptor.digest
-    pushed = _push(image, named, to, workshop) if to.pushes else push.Pushed(digest, {}, 0)
+    named, digest = plan.naming, image.manifest.descriptor.digest
+    report = _reporter(image, plan, workshop)
+    pushed = _push(image, named, to, report, workshop) if to.pushes else Pushed(digest, {}, 0)
     if to.output:
-        layout.write(image, to.output, named.whole, _reporter(image, workshop))
+        layout.write(image, to.output, named.whole, report)
     told = Built(image.manifest.data, image.config.data)
     workshop.store.images.put(named.here, told)
     return Delivered(f"{named.name}@{digest}", digest, image, pushed.blobs, pushed.uploaded_bytes)
 
 
-def _push(image: Image, named: Naming, to: Destination, workshop: Workshop) -> push.Pushed:
+def _push(
+    image: Image, named: Naming, to: Destination, report: Report, workshop: Workshop
+) -> Pushed:
     first, *others = named.references
-    pushed = push.push(
+    pushed = push(
         image,
         first,
         tags=[each.target for each in others],
         access=to.access,
         sessions=workshop.store.sessions,
-        report=_reporter(image, workshop),
+        report=report,
     )
     workshop.store.origins.add(first.registry, first.repository, *pushed.blobs)
     return pushed
 
 
-def _reporter(image: Image, workshop: Workshop) -> Callable[[str, int, int], None]:
-    """Blobs by their names: what a digest is, nobody knows."""
-    names = {each.descriptor.digest: f"layer {n}" for n, each in enumerate(image.layers, 1)}
+def _reporter(image: Image, plan: Planned, workshop: Workshop) -> Report:
+    """Blobs by the names of their layers: what a digest is, nobody knows."""
+    own = [step.part.layer.name for step in plan.steps]
+    called = [*["base"] * (len(image.layers) - len(own)), *own]
+    digests = (each.descriptor.digest for each in image.layers)
+    names = dict(zip(digests, called, strict=True))
 
     def report(digest: str, done: int, total: int) -> None:
         workshop.cancellation.check()
