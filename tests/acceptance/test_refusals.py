@@ -123,6 +123,17 @@ def test_a_secret_never_gets_into_a_layer(seasoned: Any, project: Path) -> None:
     assert _KEY not in said
 
 
+def test_a_model_that_cannot_be_delivered_so_before_anybody_is_asked_for_it(
+    seasoned: Any, write_project: Any, tmp_path: Path
+) -> None:
+    model = "models: {default: {uri: 'hf://org/name', delivery: pvc}}\n"
+    folder = write_project(tmp_path / "heavy", "heavy", more=model)
+    code, said = refused(seasoned, folder, "--no-push", HF_ENDPOINT="http://127.0.0.1:9")
+
+    assert code == 2
+    assert "cannot be delivered as `pvc`" in said
+
+
 def test_a_model_that_is_not_there(seasoned: Any, write_project: Any, tmp_path: Path) -> None:
     folder = write_project(tmp_path / "heavy", "heavy", more="models: {default: ./weights}\n")
     code, said = refused(seasoned, folder, "--no-push")

@@ -15,7 +15,7 @@ import msgspec
 from mlfunc import lock
 from mlfunc.builder import base
 from mlfunc.errors import NotFound, UsageError
-from mlfunc.models import pinning
+from mlfunc.models import delivery, pinning
 from mlfunc.oci.transport import Access
 from mlfunc.proc import Cancellation
 from mlfunc.project import Project, Target
@@ -78,16 +78,19 @@ def settle(this: Settling) -> tuple[Project, Base]:
 
 
 def check(folder: Path, function: Function) -> None:
-    """Whether there is a function to be built.
+    """Whether there is a function that can be built: before anything is asked for.
 
     Raises:
         NotFound: the predictor's file is not there.
+        UsageError: a model cannot be delivered from where it lies.
 
     """
     file = function.predictor.partition(":")[0]
     if not (folder / file).is_file():
         message = f"mlfunc.yaml names {file}, which is not in {folder.absolute()}"
         raise NotFound(message, "write it, or correct `predictor:` in mlfunc.yaml")
+    for name, model in function.all_models.items():
+        delivery.choose(name, model, size=0)
 
 
 def refuse_changes(before: Lock, settled: Lock) -> None:
