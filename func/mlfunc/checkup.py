@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mlfunc import __version__, environment, function, lock, paths, ports, running
+from mlfunc import __version__, accelerators, environment, function, lock, paths, ports, running
 from mlfunc.errors import MlfuncError
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _project(given: Path | None) -> Iterator[Check]:
         return
     yield Check("project", "ok", f"{loaded.name} in {folder.absolute()}", "run, test")
     yield from _project_files(folder, loaded)
+    yield from _accelerator(loaded)
     yield _project_environment(folder, loaded)
 
 
@@ -158,6 +159,19 @@ def _model(name: str, uri: str, path: Path) -> Check:
     if path.is_dir() and not any(path.iterdir()):
         return Check("model", "warn", f"{name}: {uri} is empty", "run", "put the model there")
     return Check("model", "ok", f"{name}: {uri}", "run")
+
+
+def _accelerator(loaded: function.Function) -> Iterator[Check]:
+    """Whether what the function computes on is here; an image is built without."""
+    kind = loaded.accelerator_type
+    devices = accelerators.TABLE[kind].devices
+    there = next((device for device in devices if Path(device).exists()), None)
+    if there:
+        yield Check("accelerator", "ok", f"{kind}: {there}", "run")
+    elif devices:
+        detail = f"{kind}: no {' or '.join(devices)} here: the function computes on the CPU"
+        fix = "install its driver, or run it where there is one; `mlfunc build` needs none"
+        yield Check("accelerator", "warn", detail, "run", fix)
 
 
 def _remote_models(folder: Path, loaded: function.Function) -> Iterator[Check]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from mlfunc import checkup, cli, environment, lock, running
+from mlfunc import accelerators, checkup, cli, environment, lock, running
 
 from tests.rig.registry import registry
 
@@ -45,6 +46,26 @@ def test_a_missing_predictor_fails_and_missing_weights_warn(project: Path) -> No
 
     assert found(project, "predictor").verdict == "fail"
     assert found(project, "model").verdict == "warn"
+
+
+def test_an_accelerator_is_looked_for_by_its_device(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "mlfunc.yaml").write_text("name: x\naccelerator: neuron\n")
+    device = tmp_path / "neuron0"
+    row = replace(accelerators.TABLE["neuron"], devices=(str(device),))
+    monkeypatch.setattr(accelerators, "TABLE", {"neuron": row})
+
+    missing = found(project, "accelerator")
+    device.touch()
+    there = found(project, "accelerator")
+
+    assert (missing.verdict, str(device) in missing.detail) == ("warn", True)
+    assert there.verdict == "ok"
+
+
+def test_a_function_of_the_cpu_has_no_accelerator_to_look_for(project: Path) -> None:
+    assert "accelerator" not in {check.name for check in checkup.examine(project)}
 
 
 def test_a_python_that_is_not_here_fails_with_what_to_install(
