@@ -6,14 +6,11 @@ here, in the image before, and at last by making it again.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import threading
-import time
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
+from mlfunc import abreast
 from mlfunc.builder.image import Laid
 from mlfunc.layers.making import Made
 from mlfunc.oci.content import Source
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
 
 # Installers and archives wait for disks as much as they compute.
 _AT_ONCE = 4
-_LEAVE_SECONDS = 2  # for layers to notice that another one failed
 
 
 class Watcher(Protocol):
@@ -73,52 +69,12 @@ def make(steps: Sequence[Step], workshop: Workshop) -> list[Laid]:
         Cancelled: it was broken off.
 
     """
-    todo: SimpleQueue[tuple[int, Step]] = SimpleQueue()
-    done: SimpleQueue[tuple[int, Laid | BaseException]] = SimpleQueue()
-    for each in enumerate(steps):
-        todo.put(each)
-    threads = [
-        # Of no executor: Python would wait for its threads, with all that they wait for, after
-        # Ctrl-C. What they have started ends with us, and what it left goes with the next build.
-        threading.Thread(target=_work, args=(todo, done, workshop), daemon=True)
-        for _ in range(min(_AT_ONCE, len(steps)))
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        return _collected(done, len(steps))
-    except BaseException:
-        workshop.cancellation.cancel()
-        deadline = time.monotonic() + _LEAVE_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        raise
-
-
-def _work(
-    todo: SimpleQueue[tuple[int, Step]],
-    done: SimpleQueue[tuple[int, Laid | BaseException]],
-    workshop: Workshop,
-) -> None:
-    with contextlib.suppress(Empty):
-        while True:
-            number, step = todo.get_nowait()
-            try:
-                done.put((number, _laid(step, workshop)))
-            except BaseException as error:
-                done.put((number, error))
-                return
-
-
-def _collected(done: SimpleQueue[tuple[int, Laid | BaseException]], count: int) -> list[Laid]:
-    """All of them, in their order; the first failure is that of all."""
-    laid: dict[int, Laid] = {}
-    while len(laid) < count:
-        number, result = done.get()
-        if isinstance(result, BaseException):
-            raise result
-        laid[number] = result
-    return [laid[number] for number in range(count)]
+    return abreast.each(
+        lambda step: _laid(step, workshop),
+        steps,
+        at_once=_AT_ONCE,
+        stop=workshop.cancellation.cancel,
+    )
 
 
 def _laid(step: Step, workshop: Workshop) -> Laid:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
+from mlfunc import abreast
 from mlfunc.oci.registry import Remote
 from mlfunc.oci.sessions import Unkept
 from mlfunc.oci.upload import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mlfunc.oci.content import Image, Source
     from mlfunc.oci.reference import Reference
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
 
 _AT_ONCE = 5
-_LEAVE_SECONDS = 2  # for uploads to notice that another one failed
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def push(
         return Pushed(digest, dict.fromkeys(sources, "reused"), 0)
     delivery = _Delivery(remote, sessions or Unkept(), report)
     config = sources.pop(image.config.descriptor.digest)
-    delivery.deliver_all(list(sources.values()))
+    delivery.deliver_all(sources.values())
     delivery.deliver(config)
     for name in missing:
         remote.put_manifest(image.manifest, name)
@@ -87,40 +86,10 @@ class _Delivery:
     stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def deliver_all(self, sources: Sequence[Source]) -> None:
+    def deliver_all(self, sources: Iterable[Source]) -> None:
         """Some at once, biggest first; the first failure ends the others."""
-        todo: SimpleQueue[Source] = SimpleQueue()
-        done: SimpleQueue[BaseException | None] = SimpleQueue()
-        for source in sorted(sources, key=lambda source: -source.descriptor.size):
-            todo.put(source)
-        # Threads that do not hold up the end of the program, as those of an executor would.
-        count = min(_AT_ONCE, len(sources))
-        threads = [
-            threading.Thread(target=self._work, args=(todo, done), daemon=True)
-            for _ in range(count)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            for _ in sources:
-                if failure := done.get():
-                    raise failure
-        finally:
-            self.stop.set()
-            for thread in threads:
-                thread.join(_LEAVE_SECONDS)
-        self.stop.clear()
-
-    def _work(self, todo: SimpleQueue[Source], done: SimpleQueue[BaseException | None]) -> None:
-        while not self.stop.is_set():
-            try:
-                self.deliver(todo.get_nowait())
-            except Empty:
-                return
-            except BaseException as error:  # the main thread raises it
-                done.put(error)
-                return
-            done.put(None)
+        ordered = sorted(sources, key=lambda source: -source.descriptor.size)
+        abreast.each(self.deliver, ordered, at_once=_AT_ONCE, stop=self.stop.set)
 
     def deliver(self, source: Source) -> None:
         """See that the registry has a blob, in the cheapest way there is."""
