@@ -5,24 +5,23 @@ of predictor.py, and 12 GB of weights; against tar with gzip and skopeo on the s
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lib import report
+from lib.commands import Run, run
 from lib.report import Claim
 from lib.servers import REPOSITORY
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from tests.rig.registry import Registry
@@ -31,25 +30,6 @@ MLFUNC = REPOSITORY / ".venv" / "bin" / "mlfunc"
 SAMPLE = REPOSITORY / "samples" / "similarity"
 WEIGHTS = 12 * 10**9
 MB = 1e6
-
-
-@dataclass(frozen=True)
-class Run:
-    """One command: seconds, CPU seconds with its children's, peak RSS of itself and bytes read by
-    itself, and what it printed.
-    """
-
-    wall: float
-    cpu: float
-    rss: int
-    read: int
-    said: str
-
-    @property
-    def image(self) -> dict[str, Any]:
-        """What `mlfunc build -o json` ends with."""
-        found: dict[str, Any] = json.loads(self.said)
-        return found
 
 
 @dataclass(frozen=True)
@@ -136,26 +116,36 @@ def sample(top: Path, place: Place, options: Namespace) -> None:
 
 
 def peers(top: Path, place: Place, first: Run) -> None:
-    """The same layers packed by tar and gzip, and the same image pushed by skopeo."""
+    """The size of its layers beside tar and gzip; the same image into empty registries."""
     layout, gzipped, root = top / "layout", top / "gzip", top / "root"
     place.build(copy(top / "three"), "--output", str(layout))
     gzip = place.build(copy(top / "four"), "--compression", "gzip", "--output", str(gzipped))
     run(["umoci", "unpack", "--rootless", "--image", f"{gzipped}:latest", str(root)], top)
     packed = run(["sh", "-c", f"tar -C {root}/rootfs/layers -cf - . | gzip -1 | wc -c"], top)
-    target = f"docker://{place.shelf.address}/skopeo:1"
-    skopeo = run(["skopeo", "copy", "--dest-tls-verify=false", f"oci:{layout}:latest", target], top)
-    pushed = Place(place.shelf, place.base, place.home).build(
-        copy(top / "five"), "--image", f"{place.shelf.address}/elsewhere:1"
-    )
-    zstd = sum(layer["size"] for layer in first.image["layers"][1:])
-    rows = [
-        ("layers in zstd, made and pushed", first.cpu, zstd / MB),
-        ("layers in gzip, made", gzip.cpu, sum(x["size"] for x in gzip.image["layers"][1:]) / MB),
-        ("tar | gzip -1 of the same files", packed.cpu, int(packed.said) / MB),
-        ("made before: push by mounts", pushed.cpu, pushed.image["uploaded_bytes"] / MB),
-        ("skopeo copy of the layout", skopeo.cpu, zstd / MB),
+    sizes = [
+        ("layers in zstd", own(first)),
+        ("layers in gzip", own(gzip)),
+        ("`tar \\| gzip -1` of the same files", int(packed.said) / MB),
     ]
-    report.table(["the same image", "CPU s", "MB"], rows)
+    report.table(["what is on the base", "MB"], sizes)
+    project = copy(top / "five")
+    with registry(top / "empty-1") as shelf:
+        pushed = Place(shelf, place.base, place.home).build(project)
+    with registry(top / "empty-2") as shelf:
+        target = f"docker://{shelf.address}/similarity:latest"
+        source = f"oci:{layout}:latest"
+        skopeo = run(["skopeo", "copy", "--dest-tls-verify=false", source, target], top)
+    blobs = sum(path.stat().st_size for path in (layout / "blobs" / "sha256").iterdir())
+    rows = [
+        ("mlfunc build, all made before", pushed.cpu, pushed.image["uploaded_bytes"] / MB),
+        ("skopeo copy", skopeo.cpu, blobs / MB),
+    ]
+    report.table(["into an empty registry", "CPU s", "MB"], rows)
+
+
+def own(each: Run) -> float:
+    """Megabytes of the layers that are not the base's."""
+    return float(sum(layer["size"] for layer in each.image["layers"][1:])) / MB
 
 
 def large(top: Path, place: Place) -> None:
@@ -169,8 +159,6 @@ def large(top: Path, place: Place) -> None:
     (project / "predictor.py").write_text("class P:\n    def predict(self, n: int) -> int: ...\n")
     (project / "weights" / "config.json").write_text('{"model_type": "bert"}')
     safetensors(project / "weights" / "model.safetensors", tensors=24)
-    # What was written a moment ago is read twice: it may still be written to.
-    time.sleep(3)
     first = place.build(project, "--no-push")
     second = place.build(project, "--no-push")
     rows = [
@@ -222,24 +210,6 @@ def elsewhere(top: Path, place: Place) -> Iterator[Place]:
     """Another machine: its own cache, and a registry that has nothing."""
     with registry(top / "other-registry") as shelf:
         yield Place(shelf, place.base, top / "other-home")
-
-
-def run(argv: Sequence[str], folder: Path, **env: str) -> Run:
-    """Run to the end, and ask the kernel what it took."""
-    with tempfile.TemporaryFile("w+") as out:
-        began = time.monotonic()
-        process = subprocess.Popen(argv, cwd=folder, env={**os.environ, **env}, stdout=out)
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        wall = time.monotonic() - began
-        counters = Path(f"/proc/{process.pid}/io").read_text()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        said = out.read()
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(argv)} ended with {process.returncode}")
-    read = int(counters.split("rchar:")[1].split()[0])
-    return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, read, said)
 
 
 def figures(each: Run) -> tuple[float, float, float, float]:
