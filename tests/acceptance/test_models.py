@@ -6,7 +6,6 @@ import json
 import struct
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,12 +40,6 @@ def sparse(folder: Path, count: int, size: int) -> None:
         file.truncate(8 + len(text) + count * size)
 
 
-def grow_old(file: Path) -> None:
-    """Until its clock tells a later change from none: younger files are read again, as git does."""
-    while time.time() < file.stat().st_ctime + 3:
-        time.sleep(0.1)
-
-
 def measured(builder: Any, *args: str) -> tuple[int, int, dict[str, Any]]:
     """Peak memory of any process of a build, and how much all of them read, in bytes."""
     command = [sys.executable, "-m", "mlfunc", "build", "-o", "json", *args]
@@ -67,7 +60,6 @@ def test_twelve_gigabytes_take_little_memory_and_are_not_read_again(
 ) -> None:
     folder = write_project(tmp_path / "vast", "vast", more="models: {default: ./weights}\n")
     sparse(folder / "weights", 48, _GB // 4)
-    grow_old(folder / "weights" / "model.safetensors")
     builder = fresh()
     args = ("--path", str(folder), "--no-push")
     peak, first_read, first = measured(builder, *args)

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from mlfunc.layers.database import Database
 
-# A file that changes twice within one tick of its file system's clock looks as after the first;
-# 2 s is the longest tick that is in use, that of FAT. As git's racy entries.
-_TICK_NS = 2_000_000_000
+# A file that changes twice within one tick of its file system's clock looks as after the first: as
+# git's racy entries. FAT's clock ticks every 2 s; one that tells parts of a second is the kernel's.
+_SECOND_NS = 10**9
+_COARSE_NS = 2 * _SECOND_NS
+_FINE_NS = _SECOND_NS // 10
 _THREADS = 8
 
 
@@ -65,10 +67,17 @@ class Hashes:
         after = path.stat()
         if _stamp(after) != _stamp(before):
             raise reading.changed(path)
-        if max(after.st_mtime_ns, after.st_ctime_ns) < began - _TICK_NS:
+        if max(after.st_mtime_ns, after.st_ctime_ns) < began - _tick(after):
             query = "INSERT OR REPLACE INTO files VALUES (?, ?, ?)"
             self._database.rows(query, _file(after), _stamp(after), sha256)
         return sha256
+
+
+def _tick(facts: os.stat_result) -> int:
+    """The longest that a change may stay unseen, in nanoseconds. The time of a file's last change
+    of any kind is the system's own: nobody can have rounded it.
+    """
+    return _FINE_NS if facts.st_ctime_ns % _SECOND_NS else _COARSE_NS
 
 
 def _sha256(path: Path, size: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,6 @@ from mlfunc.layers.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from mlfunc.layers.tree import Range
 
@@ -78,15 +78,34 @@ def test_a_file_that_changed_is_read_again(
     assert known.of(path) == sha256(new)
 
 
-def test_a_file_that_was_written_just_now_is_not_trusted(
-    tmp_path: Path, known: hashes.Hashes, read: list[str]
+@pytest.mark.parametrize(
+    ("whole_seconds", "age", "times"),
+    [(False, 0.05, 2), (False, 0.5, 1), (True, 0.5, 2), (True, 2.5, 1)],
+    ids=["just now", "before", "just now, by a coarse clock", "before, by a coarse clock"],
+)
+def test_a_file_is_trusted_when_its_next_change_would_be_seen(
+    tmp_path: Path,
+    known: hashes.Hashes,
+    read: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    whole_seconds: bool,
+    age: float,
+    times: int,
 ) -> None:
-    """Its next change may fall into the same tick of the clock, and not be seen."""
+    """A change within the same tick of the file system's clock would not."""
     path = tmp_path / "weights"
     path.write_bytes(b"1234")
+    real, written = Path.stat, 1_700_000_000 * 10**9 + (0 if whole_seconds else 1)
+
+    def dated(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        facts = real(self, follow_symlinks=follow_symlinks)
+        return os.stat_result(tuple(facts), {"st_mtime_ns": written, "st_ctime_ns": written})
+
+    monkeypatch.setattr(Path, "stat", dated)
+    monkeypatch.setattr(time, "time_ns", lambda: written + int(age * 10**9))
     known.of(path)
     known.of(path)
-    assert read == ["weights"] * 2
+    assert read == ["weights"] * times
 
 
 def test_a_file_that_changes_while_it_is_read_is_named(

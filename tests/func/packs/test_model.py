@@ -193,14 +193,13 @@ BIG = """
 import json, sys
 from pathlib import Path
 from mlfunc import function
-from mlfunc.layers import hashes, store
+from mlfunc.layers import store
 from mlfunc.lock import Lock
 from mlfunc.models.pinning import Asked, pin
 from mlfunc.packs import model as pack
 from mlfunc.packs.layer import Making
 from mlfunc.project import Project, Target
 
-hashes._TICK_NS = 0  # the file is as new as it looks, and nobody writes to it
 folder = Path(sys.argv[1])
 parsed = function.parse(b"name: x\\nmodels: {default: ./weights}")
 opened = []
