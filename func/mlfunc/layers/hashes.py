@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from mlfunc.layers.database import Database
 
 # A file that changes twice within one tick of its file system's clock looks as after the first: as
-# git's racy entries. FAT's clock ticks every 2 s; one that tells parts of a second is the kernel's.
+# git's racy entries. FAT's clock ticks every 2 s; one that tells parts of a second is the kernel's,
+# whose tick is 10 ms at the longest (HZ=100): twice that, here.
 _SECOND_NS = 10**9
 _COARSE_NS = 2 * _SECOND_NS
-_FINE_NS = _SECOND_NS // 10
+_FINE_NS = _SECOND_NS // 50
 _THREADS = 8
 
 

@@ -80,7 +80,7 @@ def test_a_file_that_changed_is_read_again(
 
 @pytest.mark.parametrize(
     ("whole_seconds", "age", "times"),
-    [(False, 0.05, 2), (False, 0.5, 1), (True, 0.5, 2), (True, 2.5, 1)],
+    [(False, 0.01, 2), (False, 0.5, 1), (True, 0.5, 2), (True, 2.5, 1)],
     ids=["just now", "before", "just now, by a coarse clock", "before, by a coarse clock"],
 )
 def test_a_file_is_trusted_when_its_next_change_would_be_seen(
