@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "test": ("mlfunc.commands.test", "Run the function's tests in its own environment."),
     "build": ("mlfunc.commands.build", "Make an image of the function, without Docker."),
     "images": ("mlfunc.commands.images", "Show the layers of an image and their sizes."),
+    "deploy": ("mlfunc.commands.deploy", "Build the function and have Knative run it."),
     "invoke": ("mlfunc.commands.invoke", "Send a function a request or an event."),
     "doctor": ("mlfunc.commands.doctor", "Check what this machine has and lacks."),
 }
@@ -64,7 +65,8 @@ class CommandTable(click.Group):
 
 _EXIT_CODES = (
     "Exit codes: 1 failure, 2 usage or mlfunc.yaml, 3 the function failed, 4 its environment could"
-    " not be made, 5 not found or not reachable, 6 a registry failed, 130 interrupted."
+    " not be made, 5 not found or not reachable, 6 a registry failed, 7 a cluster failed, 130"
+    " interrupted."
 )
 
 

@@ -5,7 +5,8 @@
     ├── FunctionFailed     3  the function did not start, replied with an error, or its tests failed
     ├── EnvironmentFailed  4  the function's own environment could not be made
     ├── NotFound           5  there is no such function, template or file, or nothing answers there
-    └── RegistryFailed     6  a registry refused, could not be reached, or broke off
+    ├── RegistryFailed     6  a registry refused, could not be reached, or broke off
+    └── ClusterFailed      7  a cluster refused, could not be reached, or cannot run the function
 
 An interrupted command exits with 130, as shells expect.
 """
@@ -57,3 +58,9 @@ class RegistryFailed(MlfuncError):
     """A registry of images refused, could not be reached, or broke off."""
 
     exit_code = 6
+
+
+class ClusterFailed(MlfuncError):
+    """A cluster refused, could not be reached, or cannot run what it was given."""
+
+    exit_code = 7

@@ -94,6 +94,14 @@ Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["L
 Url = Annotated[
     str, Meta(pattern=r"^https?://[^\s/]\S*$", examples=["http://sink.default.svc/path"])
 ]
+# As kn writes them: a Knative Service, a broker, a channel or a Service of the same namespace.
+Sink = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?://[^\s/]\S*|(ksvc|broker|channel|svc):[a-z0-9][-a-z0-9.]*)$",
+        examples=["ksvc:audit", "broker:failed", "http://sink.default.svc/path"],
+    ),
+]
 AcceleratorType = Literal["cpu", "nvidia", "amd", "neuron", "tpu"]
 # How the image is named: the address of a registry, perhaps with http:// for one without TLS.
 Registry = Annotated[Text, Meta(examples=["registry.example.com/team"])]
@@ -175,8 +183,11 @@ class Scale(Settings, frozen=True):
 
     min: Count = 0
     max: Count = 10
-    target: Annotated[float, Meta(gt=0)] | None = None
-    window: Duration = "60s"
+    target: Annotated[float | None, Meta(gt=0, description="requests in one instance")] = None
+    window: Annotated[Duration, Meta(description="over which load is averaged")] = "60s"
+    initial: Annotated[int | None, Meta(ge=1, description="of a new revision")] = None
+    delay: Annotated[Duration, Meta(description="before there are fewer")] = "0s"
+    retention: Annotated[Duration, Meta(description="of the last one, idle")] = "0s"
 
     def __post_init__(self) -> None:
         """A bound below the other is a mistake, not a wish."""
@@ -185,11 +196,19 @@ class Scale(Settings, frozen=True):
             raise ValueError(msg)
 
 
+class Limits(Settings, frozen=True):
+    """What one instance never gets more of; where null, what is reserved for it."""
+
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+
+
 class Resources(Settings, frozen=True):
-    """What one instance may use."""
+    """What is reserved for one instance."""
 
     cpu: Quantity = "1"
     memory: Quantity = "2Gi"
+    limits: Limits = Limits()
 
 
 class EnvSource(Settings, frozen=True, rename="camel"):
@@ -254,12 +273,26 @@ class Placement(Settings, frozen=True, rename="camel"):
     tolerations: list[Toleration] = []
 
 
+class Backoff(Settings, frozen=True):
+    """The pauses between deliveries of an event: `delay` doubles each time, or grows by itself."""
+
+    policy: Literal["exponential", "linear"] = "exponential"
+    delay: Duration = "200ms"
+
+
 class Subscription(Settings, frozen=True):
-    """Events that the function gets: a broker's, those whose attributes are as `filter` says."""
+    """Events that the function gets: a broker's, those whose attributes are as `filter` says.
+
+    `filters` has the dialects of the CloudEvents Subscriptions API; where it is given, it counts.
+    """
 
     broker: Text = "default"
     filter: dict[str, str] = {}
+    filters: list[dict[str, Any]] = []
     retry: Count = 5
+    backoff: Backoff = Backoff()
+    timeout: Annotated[Limit | None, Meta(description="of one delivery")] = None
+    dead_letter: Annotated[Sink | None, Meta(description="for what no retry delivered")] = None
 
 
 class Events(Settings, frozen=True):
@@ -271,6 +304,20 @@ class Events(Settings, frozen=True):
     subscriptions: list[Subscription] = []
 
 
+class Deploy(Settings, frozen=True):
+    """How the function stands in its cluster."""
+
+    rollout: Annotated[
+        Literal["rolling", "recreate"],
+        Meta(description="recreate: the old revision lets go of its accelerator before"),
+    ] = "rolling"
+    visibility: Literal["public", "cluster-local"] = "public"
+    service_account: Text | None = None
+    pull_secret: Annotated[Text | None, Meta(description="for the registry of the image")] = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
 class Function(Settings, frozen=True):
     """A function, as mlfunc.yaml describes it."""
 
@@ -280,7 +327,7 @@ class Function(Settings, frozen=True):
     registry: Registry | None = None
     image: Annotated[Text, Meta(examples=["registry.example.com/team/similarity:v1"])] | None = None
     build: Build = Build()
-    namespace: Name = "default"
+    namespace: Annotated[Name | None, Meta(description="else that of the context")] = None
     models: dict[ModelName, ModelUri | Model] = {}
     accelerator: AcceleratorType | Accelerator = "cpu"
     serve: Serve = Serve()
@@ -290,6 +337,7 @@ class Function(Settings, frozen=True):
     volumes: list[Volume] = []
     placement: Placement = Placement()
     events: Events = Events()
+    deploy: Deploy = Deploy()
     config: Annotated[
         dict[str, Any], Meta(description="what the predictor finds in context.config")
     ] = {}

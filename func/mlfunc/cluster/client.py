@@ -1,0 +1,175 @@
+"""Objects of a cluster: got, listed, applied, deleted, watched; and the logs of its pods."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from mlfunc.cluster import access, failures, kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import urllib3
+
+    from mlfunc.cluster.access import Access
+    from mlfunc.cluster.kinds import Kind
+
+Object = dict[str, Any]  # as the API server writes it
+
+# Who we are in `metadata.managedFields`.
+MANAGER = "mlfunc"
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 60
+_NOT_FOUND = 404
+
+
+class Cluster:
+    """A cluster, and the namespace that is meant where none is named."""
+
+    def __init__(self, access: Access, namespace: str | None = None) -> None:
+        self.access = access
+        self.namespace = namespace or access.namespace
+
+    def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
+        """An object, or None if there is none.
+
+        Raises:
+            MlfuncError: the API server refuses, or cannot be reached; so do all others here.
+
+        """
+        response = self.request("GET", kind.path(namespace or self.namespace, name))
+        if response.status == _NOT_FOUND:
+            return None
+        return self._object(response)
+
+    def list(
+        self,
+        kind: Kind,
+        *,
+        labels: str = "",
+        fields: str = "",
+        namespace: str | None = None,
+        everywhere: bool = False,
+    ) -> list[Object]:
+        """Objects of a namespace, or of all; `labels` and `fields` select as kubectl's do."""
+        query = {"labelSelector": labels, "fieldSelector": fields}
+        where = None if everywhere else namespace or self.namespace
+        found = self._object(self.request("GET", kind.path(where), query=query))
+        return [_whole(each, kind) for each in found["items"]]
+
+    def apply(
+        self,
+        manifest: Object,
+        *,
+        manager: str = MANAGER,
+        dry_run: bool = False,
+        force: bool = False,
+    ) -> Object:
+        """Server-side apply; what comes back is the object as it is, or would be.
+
+        Raises:
+            Conflict: another manager owns a field that differs, and `force` is not given.
+
+        """
+        kind, meta = kinds.of(manifest), manifest["metadata"]
+        query = {"fieldManager": manager, "dryRun": "All" if dry_run else ""}
+        return self._object(
+            self.request(
+                "PATCH",
+                kind.path(meta.get("namespace"), meta["name"]),
+                query={**query, "force": "true" if force else ""},
+                body=manifest,
+                content_type="application/apply-patch+yaml",
+            )
+        )
+
+    def patch(
+        self, kind: Kind, name: str, change: Object, *, namespace: str | None = None
+    ) -> Object:
+        """A merge patch (RFC 7386): what is null in `change` is taken away."""
+        response = self.request(
+            "PATCH",
+            kind.path(namespace or self.namespace, name),
+            query={"fieldManager": MANAGER},
+            body=change,
+            content_type="application/merge-patch+json",
+        )
+        return self._object(response)
+
+    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> bool:
+        """Have an object deleted, with what it owns; whether it was there."""
+        query = {"propagationPolicy": "Background"}
+        path = kind.path(namespace or self.namespace, name)
+        response = self.request("DELETE", path, query=query)
+        if response.status == _NOT_FOUND:
+            return False
+        self._object(response)
+        return True
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+        stream: bool = False,
+        read_seconds: float | None = _READ_SECONDS,
+    ) -> urllib3.BaseHTTPResponse:
+        """A request to the API server; the reply whatever its status, its body unread if streamed.
+
+        Raises:
+            MlfuncError: it cannot be reached.
+
+        """
+        import urllib3
+
+        given = {name: value for name, value in (query or {}).items() if value}
+        url = f"{self.access.server}{path}" + (f"?{urlencode(given)}" if given else "")
+        headers = {"accept": "application/json", **self.access.headers()}
+        if body is not None:
+            headers["content-type"] = content_type
+        try:
+            return self.access.pool.request(
+                method,
+                url,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                preload_content=not stream,
+                retries=False,
+                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds),
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise failures.unreachable(self.access, error) from error
+
+    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[bytes]:
+        """The lines of a reply that goes on, such as a pod's log, while they come."""
+        response = self.request("GET", path, query=query, stream=True, read_seconds=None)
+        try:
+            failures.check(response, self.access)
+            yield from response
+        finally:
+            response.release_conn()
+
+    def _object(self, response: urllib3.BaseHTTPResponse) -> Object:
+        failures.check(response, self.access)
+        found: Object = json.loads(response.data)
+        return found
+
+
+def connect(context: str | None = None, namespace: str | None = None) -> Cluster:
+    """The cluster of a context of kubeconfig, else of the current one.
+
+    Raises:
+        UsageError: there is no such context, or no cluster is configured.
+
+    """
+    return Cluster(access.open_(context), namespace)
+
+
+def _whole(item: Object, kind: Kind) -> Object:
+    """An item of a list says neither its kind nor its version."""
+    return {"apiVersion": kind.api_version, "kind": kind.name, **item}

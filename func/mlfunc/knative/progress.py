@@ -1,0 +1,52 @@
+"""How far a revision is, as data: what `knative.diagnosis` says, and the wait shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# In the order in which a revision goes through them.
+Phase = Literal[
+    "creating", "scheduling", "pulling", "starting", "importing", "loading", "warming", "routing"
+]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the cluster shows of a Service and its newest revision at one moment.
+
+    `pods` and `events` are those of the revision; `boot` is what a pod of it answered, while not
+    ready, to GET /health/readiness.
+    """
+
+    service: dict[str, Any]
+    revision: dict[str, Any] | None = None
+    pods: Sequence[dict[str, Any]] = ()
+    events: Sequence[dict[str, Any]] = ()
+    boot: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What cannot get better: a sentence, the next step, and whose log proves it, if any."""
+
+    message: str
+    hint: str = ""
+    pod: str | None = None  # whose log is evidence
+    previous: bool = False  # the log of the container before this one
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a revision is. `ready`: it is routed to, as the Service asks. Else it is waited for,
+    unless there is a failure.
+    """
+
+    phase: Phase
+    detail: str = ""
+    ready: bool = False
+    failure: Failure | None = None
+    notes: tuple[str, ...] = field(default=())
