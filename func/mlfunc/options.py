@@ -144,3 +144,17 @@ def headers(
             raise click.BadParameter(f"{value} is not of the form NAME:VALUE", param=parameter)
         found[name.strip().lower()] = text.strip()
     return found
+
+
+def cluster(command: F) -> F:
+    """`--context` and `--namespace`: which cluster, and where in it."""
+    context = click.option(
+        "--context", metavar="NAME", help="Of kubeconfig.  [default: the current one]"
+    )
+    namespace = click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        help="Where the function is.  [default: `namespace` of mlfunc.yaml, else the context's]",
+    )
+    return context(namespace(command))
