@@ -68,9 +68,8 @@ def _current(context: str | None) -> tuple[str, str]:
 
 def _headers(configuration: Any) -> dict[str, str]:
     # It renews what expires, by its own hook.
-    token = configuration.get_api_key_with_prefix("authorization")
-    basic = configuration.get_basic_auth_token()
-    return {"authorization": token or basic} if token or basic else {}
+    settings = configuration.auth_settings()
+    return {each["key"]: each["value"] for each in settings.values() if each["value"]}
 
 
 def _refusal(context: str | None, why: str) -> UsageError:
