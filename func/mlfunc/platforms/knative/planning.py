@@ -1,0 +1,127 @@
+"""What applying a release would change, by the word of the API server: nothing is changed yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlfunc import plan
+from mlfunc.cluster import kinds
+from mlfunc.cluster.failures import Conflict
+from mlfunc.knative import names, rollout, service, triggers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.knative.release import Release
+    from mlfunc.plan import Change, Plan
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command asks for besides the release."""
+
+    percent: int | None = None  # of requests, for the new revision
+    tag: str | None = None
+    force: bool = False  # take over what others changed
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and the Service as it is now."""
+
+    plan: Plan
+    live: Object | None
+    forced: bool  # the Service is applied so: what differs is ours, or was asked for
+
+    @property
+    def brings_revision(self) -> bool:
+        """Whether Knative will make a new revision."""
+        change = self.plan.of("Service")
+        return change is not None and (
+            change.action == "create"
+            or any(each.path.startswith("spec.template") for each in change.differences)
+        )
+
+
+def plan_release(cluster: Cluster, release: Release, wish: Wish) -> Planned:
+    """Plan.
+
+    Raises:
+        Conflict: somebody else changed what this would change.
+        MlfuncError: the cluster refuses it.
+
+    """
+    live = cluster.get(kinds.SERVICE, release.name, namespace=release.namespace)
+    change, forced = _service(cluster, release, live, wish)
+    changes = (change, *_triggers(cluster, release, live, wish))
+    return Planned(plan.Plan(changes), live, forced)
+
+
+def _service(
+    cluster: Cluster, release: Release, live: Object | None, wish: Wish
+) -> tuple[Change, bool]:
+    """With its traffic as it is, where no new revision comes and nobody asked for another."""
+    same = service.manifest(release, traffic=live["spec"].get("traffic") if live else None)
+    change, forced = _planned(cluster, same, live, wish)
+    brings = any(each.path.startswith("spec.template") for each in change.differences)
+    if live is None or not (brings or wish.percent is not None or wish.tag):
+        return change, forced
+    routed = rollout.traffic(live.get("status", {}).get("traffic", ()), wish.percent, wish.tag)
+    return _planned(cluster, service.manifest(release, traffic=routed), live, wish)
+
+
+def _triggers(
+    cluster: Cluster, release: Release, live: Object | None, wish: Wish
+) -> Iterator[Change]:
+    wanted = triggers.manifests(release.function, release.namespace, live)
+    there = {
+        each["metadata"]["name"]: each
+        for each in cluster.list(
+            kinds.TRIGGER, labels=f"{names.OWNER}={release.name}", namespace=release.namespace
+        )
+    }
+    for manifest in wanted:
+        yield _planned(cluster, manifest, there.get(manifest["metadata"]["name"]), wish)[0]
+    for name in triggers.prune(wanted, list(there.values())):
+        yield plan.removal(there[name])
+
+
+def _planned(
+    cluster: Cluster, manifest: Object, live: Object | None, wish: Wish
+) -> tuple[Change, bool]:
+    forced = wish.force
+    try:
+        after = cluster.apply(manifest, dry_run=True, force=forced)
+    except Conflict as conflict:
+        after = cluster.apply(manifest, dry_run=True, force=True)
+        forced = True
+        change = plan.change(manifest, live, after)
+        _refuse_to_trample(conflict, change)
+        return change, forced
+    return plan.change(manifest, live, after), forced
+
+
+def _refuse_to_trample(conflict: Conflict, change: Change) -> None:
+    """Whether all that differs was changed by us, by another command."""
+    foreign = [(path, who) for path, who in conflict.fields if not who.startswith("mlfunc")]
+    if foreign:
+        raise Conflict(_told(foreign, change), tuple(foreign))
+
+
+def _told(foreign: Sequence[tuple[str, str]], change: Change) -> str:
+    who = ", ".join(sorted({manager for _, manager in foreign}))
+    paths = [path.lstrip(".") for path, _ in foreign]
+    lines = [
+        f"  {each.path}: {_shown(each.before)}, and would be {_shown(each.after)}"
+        for each in change.differences
+        if any(each.path.startswith(path) for path in paths)
+    ]
+    return f"{change.kind} {change.name} was changed by {who}:\n" + "\n".join(lines or paths)
+
+
+def _shown(value: Any) -> str:
+    import json
+
+    return "nothing" if value is None else json.dumps(value)
