@@ -183,9 +183,9 @@ class Scale(Settings, frozen=True):
 
     min: Count = 0
     max: Count = 10
-    target: Annotated[float | None, Meta(gt=0, description="requests in one instance")] = None
+    target: Annotated[float, Meta(gt=0, description="requests in one instance")] | None = None
     window: Annotated[Duration, Meta(description="over which load is averaged")] = "60s"
-    initial: Annotated[int | None, Meta(ge=1, description="of a new revision")] = None
+    initial: Annotated[int, Meta(ge=1, description="of a new revision")] | None = None
     delay: Annotated[Duration, Meta(description="before there are fewer")] = "0s"
     retention: Annotated[Duration, Meta(description="of the last one, idle")] = "0s"
 

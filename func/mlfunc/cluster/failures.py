@@ -37,7 +37,7 @@ def check(response: urllib3.BaseHTTPResponse, access: Access) -> None:
     """Raise what a reply of 400 or more means."""
     if response.status < _BAD:
         return
-    body = response.data if response.data else b"{}"
+    body = response.data or b"{}"
     try:
         status = json.loads(body)
     except ValueError:

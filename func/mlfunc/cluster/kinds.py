@@ -40,9 +40,7 @@ DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
 SERVICE = Kind("serving.knative.dev", "v1", "services", "Service")
 REVISION = Kind("serving.knative.dev", "v1", "revisions", "Revision")
 ROUTE = Kind("serving.knative.dev", "v1", "routes", "Route")
-AUTOSCALER = Kind(
-    "autoscaling.internal.knative.dev", "v1alpha1", "podautoscalers", "PodAutoscaler"
-)
+AUTOSCALER = Kind("autoscaling.internal.knative.dev", "v1alpha1", "podautoscalers", "PodAutoscaler")
 
 BROKER = Kind("eventing.knative.dev", "v1", "brokers", "Broker")
 TRIGGER = Kind("eventing.knative.dev", "v1", "triggers", "Trigger")

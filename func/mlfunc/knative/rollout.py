@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,10 +19,10 @@ def traffic(live: Sequence[Target], percent: int | None, tag: str | None) -> lis
     `percent` the new one gets all; else those before share what is left as they did. Tags stay.
     """
     share = _ALL if percent is None else percent
-    newest: Target = {"latestRevision": True, "percent": share}
+    newest: Target = {"latestRevision": True, "percent": share, **({"tag": tag} if tag else {})}
     others = _shared([each for each in live if each.get("percent")], _ALL - share)
     kept = [_tagged(each) for each in live if each.get("tag") and each.get("tag") != tag]
-    return [each for each in ({**newest, **({"tag": tag} if tag else {})}, *others, *kept) if each]
+    return [newest, *others, *kept]
 
 
 def _shared(live: Sequence[Target], left: int) -> list[Target]:
@@ -29,12 +30,9 @@ def _shared(live: Sequence[Target], left: int) -> list[Target]:
     if not live or not left:
         return []
     whole = sum(each["percent"] for each in live)
-    ends = [0]
-    for each in live:
-        ends.append(ends[-1] + each["percent"])
+    ends = [0, *itertools.accumulate(each["percent"] for each in live)]
     shares = [
-        left * end // whole - left * begin // whole
-        for begin, end in zip(ends, ends[1:], strict=False)
+        left * end // whole - left * begin // whole for begin, end in itertools.pairwise(ends)
     ]
     return [
         {"revisionName": each["revisionName"], "latestRevision": False, "percent": share}

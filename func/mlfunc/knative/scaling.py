@@ -19,8 +19,8 @@ def target(function: Function) -> float:
     return min(taken, serve.concurrency)
 
 
-def annotations(function: Function) -> dict[str, str]:
-    """Of the revision's template."""
+def of(function: Function) -> dict[str, str]:
+    """Annotations, for the template of a revision."""
     scale = function.scale
     found = {
         "min-scale": str(scale.min),

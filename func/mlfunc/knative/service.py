@@ -46,7 +46,7 @@ def _template(release: Release) -> Object:
             "labels": _labels(function),
             "annotations": {
                 **function.deploy.annotations,
-                **scaling.annotations(function),
+                **scaling.of(function),
                 names.PROGRESS_DEADLINE: f"{timeouts.progress_deadline(release)}s",
             },
         },

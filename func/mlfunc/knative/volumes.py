@@ -60,21 +60,28 @@ def _of_model(model: Model) -> Iterator[_Mounted]:
         yield _Mounted(name, source, model.mount, read_only=True)
     elif model.delivery == "pvc":
         claim = model.uri.removeprefix("pvc://").partition("/")[0]
-        source = {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-        yield _Mounted(name, source, model.mount, read_only=True)
+        yield _Mounted(name, _claim(claim, read_only=True), model.mount, read_only=True)
 
 
 def _of_user(name: str, volume: Volume) -> _Mounted:
     if volume.empty_dir is not None:
         return _Mounted(name, {"emptyDir": _empty(volume.empty_dir)}, volume.path)
     if volume.secret:
-        return _Mounted(name, {"secret": {"secretName": volume.secret}}, volume.path, True)
+        return _Mounted(
+            name, {"secret": {"secretName": volume.secret}}, volume.path, read_only=True
+        )
     if volume.config_map:
-        return _Mounted(name, {"configMap": {"name": volume.config_map}}, volume.path, True)
+        return _Mounted(
+            name, {"configMap": {"name": volume.config_map}}, volume.path, read_only=True
+        )
     claim = volume.persistent_volume_claim
     assert claim is not None  # noqa: S101 - mlfunc.yaml names one of the four
-    source = {"claimName": claim.claim_name, "readOnly": claim.read_only}
-    return _Mounted(name, {"persistentVolumeClaim": source}, volume.path, claim.read_only)
+    source = _claim(claim.claim_name, read_only=claim.read_only)
+    return _Mounted(name, source, volume.path, read_only=claim.read_only)
+
+
+def _claim(name: str, *, read_only: bool) -> Object:
+    return {"persistentVolumeClaim": {"claimName": name, "readOnly": read_only}}
 
 
 def _empty(source: EmptyDir) -> Object:

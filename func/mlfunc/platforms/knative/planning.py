@@ -36,6 +36,12 @@ class Planned:
     forced: bool  # the Service is applied so: what differs is ours, or was asked for
 
     @property
+    def changes_service(self) -> bool:
+        """Whether the Service is not as it should be."""
+        change = self.plan.of("Service")
+        return change is not None and change.action != "keep"
+
+    @property
     def brings_revision(self) -> bool:
         """Whether Knative will make a new revision."""
         change = self.plan.of("Service")
@@ -57,6 +63,17 @@ def plan_release(cluster: Cluster, release: Release, wish: Wish) -> Planned:
     change, forced = _service(cluster, release, live, wish)
     changes = (change, *_triggers(cluster, release, live, wish))
     return Planned(plan.Plan(changes), live, forced)
+
+
+def apply_triggers(cluster: Cluster, release: Release, planned: Planned, owner: Object) -> None:
+    """What a plan says of Triggers, made to go with the Service that owns them."""
+    wanted = triggers.manifests(release.function, release.namespace, owner)
+    manifests = {each["metadata"]["name"]: each for each in wanted}
+    for change in planned.plan.changes:
+        if change.kind == "Trigger" and change.action == "delete":
+            cluster.delete(kinds.TRIGGER, change.name, namespace=release.namespace)
+        elif change.kind == "Trigger" and change.action != "keep":
+            cluster.apply(manifests[change.name], force=True)
 
 
 def _service(

@@ -1,0 +1,197 @@
+"""`mlfunc deploy`: the function built, pushed and run by Knative, and its events routed to it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from mlfunc import options
+from mlfunc.function import Platform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlfunc.plan import Change, Difference
+    from mlfunc.platforms.knative.deploying import Deployed, Request
+    from mlfunc.ui import Ui
+
+_SIGNS = {"create": "+", "update": "~", "delete": "-", "keep": " "}
+
+
+@click.command("deploy")
+@options.folder
+@options.cluster
+@click.option("--registry", metavar="ADDRESS", help="Where to push to: registry.example.com/team.")
+@click.option(
+    "--image",
+    metavar="NAME",
+    help="The image's whole name; with a digest, that one is deployed and nothing is built.",
+)
+@click.option(
+    "--platform",
+    type=click.Choice(get_args(Platform)),
+    help="What it is built for.  [default: `build.platform`, else linux/amd64]",
+)
+@click.option("--upgrade", is_flag=True, help="Take the newest base, packages and models.")
+@click.option("--locked", is_flag=True, help="Fail where mlfunc.lock would change.")
+@click.option(
+    "--insecure", is_flag=True, help="Take any certificate of the registry, or plain HTTP."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option(
+    "--wait/--no-wait", default=True, help="Until it answers.  [default: wait]", show_default=False
+)
+@click.option(
+    "--timeout",
+    type=options.Number("seconds", float, 1, 86_400),
+    help="How long to wait.  [default: as long as Knative lets it start]",
+)
+@click.option(
+    "--traffic",
+    "percent",
+    type=options.Number("percent", int, 0, 100),
+    help="Requests for the new revision; the others keep what is left.  [default: 100]",
+)
+@click.option("--tag", metavar="NAME", help="A name for the new revision, with a URL of its own.")
+@click.option("--force", is_flag=True, help="Take over what others, such as kn, have changed.")
+@options.reporting("Show what is started, and tracebacks.")
+@click.pass_obj
+def command(
+    ui: Ui,
+    folder: Path,
+    context: str | None,
+    namespace: str | None,
+    registry: str | None,
+    image: str | None,
+    platform: Platform | None,
+    upgrade: bool,
+    locked: bool,
+    insecure: bool,
+    dry_run: bool,
+    wait: bool,
+    timeout: float | None,
+    percent: int | None,
+    tag: str | None,
+    force: bool,
+) -> None:
+    """Build the function, push its image, and have Knative run it.
+
+    Where nothing has changed, nothing happens. With --dry-run, `-o yaml` prints the manifests.
+    """
+    from mlfunc.builder.deciding import Request as Build
+    from mlfunc.platforms.knative.addressing import Where
+    from mlfunc.platforms.knative.deploying import Request
+    from mlfunc.platforms.knative.planning import Wish
+
+    build = Build(
+        folder=folder,
+        image=image,
+        registry=registry,
+        platform=platform,
+        upgrade=upgrade,
+        locked=locked,
+        insecure=insecure,
+    )
+    where = Where(folder, context, namespace)
+    wish = Wish(percent, tag, force)
+    _deploy(ui, Request(build, where, wish, dry_run, wait, timeout))
+
+
+def _deploy(ui: Ui, request: Request) -> None:
+    from mlfunc.builder.assembly import Workshop
+    from mlfunc.commands.build import Screen
+    from mlfunc.layers import store
+    from mlfunc.platforms.knative import deploying
+
+    limit = store.limit()
+    with store.opened() as opened:
+        with Screen(ui) as screen:
+            deployed = deploying.deploy(request, Workshop(opened, screen))
+        opened.prune(limit)
+    if request.dry_run and ui.format == "yaml":
+        _print_manifests(ui, deployed)
+    else:
+        ui.show(_as_data(deployed), human=lambda: _report(ui, deployed))
+
+
+def _print_manifests(ui: Ui, deployed: Deployed) -> None:
+    import yaml
+
+    manifests = [each.manifest for each in deployed.planned.plan.changes if each.manifest]
+    ui.write(yaml.safe_dump_all(manifests, sort_keys=False, allow_unicode=True))
+
+
+def _report(ui: Ui, deployed: Deployed) -> None:
+    for change in deployed.planned.plan.changes:
+        _show(ui, change)
+    if deployed.service is None:
+        ui.note("this was a dry run: nothing was pushed, nothing was changed")
+        return
+    ui.note(_summary(deployed))
+    ui.say(ui.paint(deployed.service.get("status", {}).get("url", ""), "bold"))
+
+
+def _summary(deployed: Deployed) -> str:
+    name = deployed.release.name
+    if not deployed.planned.brings_revision:
+        return f"{name} has not changed: no new revision"
+    status = (deployed.service or {}).get("status", {})
+    revision = status.get("latestReadyRevisionName", "")
+    return f"deployed {revision} in {deployed.seconds:.1f} s"
+
+
+def _show(ui: Ui, change: Change) -> None:
+    if change.action == "keep":
+        return
+    ui.note(f"{_SIGNS[change.action]} {change.kind} {change.name}")
+    for each in change.differences:
+        ui.note(f"    {each.path}: {_difference(each)}")
+
+
+def _difference(each: Difference) -> str:
+    if each.before is None:
+        return f"+ {_short(each.after)}"
+    if each.after is None:
+        return f"- {_short(each.before)}"
+    return f"{_short(each.before)} -> {_short(each.after)}"
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _as_data(deployed: Deployed) -> dict[str, Any]:
+    status = (deployed.service or {}).get("status", {})
+    return {
+        "name": deployed.release.name,
+        "namespace": deployed.release.namespace,
+        "image": deployed.release.image,
+        "url": status.get("url"),
+        "revision": status.get("latestCreatedRevisionName"),
+        "ready": _is_ready(status),
+        "new_revision": deployed.planned.brings_revision,
+        "applied": deployed.service is not None,
+        "seconds": round(deployed.seconds, 3),
+        "changes": [_change(each) for each in deployed.planned.plan.changes],
+    }
+
+
+def _is_ready(status: dict[str, Any]) -> bool:
+    return any(
+        each["type"] == "Ready" and each["status"] == "True"
+        for each in status.get("conditions", ())
+    )
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "action": change.action,
+        "kind": change.kind,
+        "name": change.name,
+        "differences": [
+            {"path": each.path, "before": each.before, "after": each.after}
+            for each in change.differences
+        ],
+    }

@@ -1,0 +1,128 @@
+"""`mlfunc deploy`, from a project to a revision that answers: built, planned, applied, awaited."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from mlfunc import function
+from mlfunc.builder import building
+from mlfunc.cluster import client, kinds
+from mlfunc.errors import ClusterFailed
+from mlfunc.oci import pull, reference
+from mlfunc.oci.transport import Access
+from mlfunc.platforms.knative import planning, releasing, waiting
+
+if TYPE_CHECKING:
+    from mlfunc.builder.assembly import Workshop
+    from mlfunc.builder.building import Outcome as Built
+    from mlfunc.builder.deciding import Request as Build
+    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.function import Function
+    from mlfunc.knative.release import Release
+    from mlfunc.platforms.knative.addressing import Where
+    from mlfunc.platforms.knative.planning import Planned, Wish
+
+
+class Watcher(Protocol):
+    """Who is told how far it is."""
+
+    def phase(self, name: str) -> None:
+        """The next part begins."""
+        ...
+
+    def said(self, text: str) -> None:
+        """What it is at, in words."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: the options of `mlfunc deploy`."""
+
+    build: Build
+    where: Where
+    wish: Wish
+    dry_run: bool = False
+    wait: bool = True
+    timeout: float | None = None  # seconds; None: as long as Knative itself waits
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What it came to; `service` is as it was last seen, None after a dry run."""
+
+    release: Release
+    planned: Planned
+    built: Built | None  # None: an image was named that is there
+    service: Object | None
+    seconds: float
+
+
+def deploy(request: Request, workshop: Workshop) -> Deployed:
+    """Bring a function to its cluster.
+
+    Raises:
+        MlfuncError: it cannot be built, the cluster refuses it, or it does not start there.
+
+    """
+    began = time.monotonic()
+    loaded = function.load(request.build.folder)
+    namespace = request.where.namespace or loaded.namespace
+    cluster = client.connect(request.where.context, namespace)
+    release, built = _release(request, loaded, cluster.namespace, workshop)
+    workshop.watcher.phase("planning")
+    planned = planning.plan_release(cluster, release, request.wish)
+    service = (
+        None
+        if request.dry_run
+        else _apply_and_wait(cluster, release, planned, request, workshop.watcher)
+    )
+    return Deployed(release, planned, built, service, time.monotonic() - began)
+
+
+def _release(
+    request: Request, loaded: Function, namespace: str, workshop: Workshop
+) -> tuple[Release, Built | None]:
+    """Of an image that is named by its digest, else of one that is built and pushed.
+
+    With a dry run it is not pushed.
+    """
+    wanted = request.build
+    named = reference.parse(wanted.image) if wanted.image else None
+    if named is not None and named.digest:
+        workshop.watcher.phase("reading the image")
+        access = Access(os.environ, own=named.registry, insecure=wanted.insecure)
+        image = pull.load(named, wanted.platform or loaded.build.platform, access)
+        return releasing.release(loaded, namespace, named.name, image), None
+    built = building.build(replace(wanted, push=not request.dry_run), workshop)
+    return releasing.release(loaded, namespace, built.main.reference, built.main.image), built
+
+
+def _apply_and_wait(
+    cluster: Cluster, release: Release, planned: Planned, request: Request, watcher: Watcher
+) -> Object:
+    """The Service first; its Triggers when it serves, for events come for the new revision."""
+    service = _apply(cluster, planned) if planned.changes_service else planned.live
+    assert service is not None  # noqa: S101 - what is not there is created
+    if request.wait:
+        service = _wait(cluster, service, request.timeout, watcher)
+    planning.apply_triggers(cluster, release, planned, service)
+    return service
+
+
+def _apply(cluster: Cluster, planned: Planned) -> Object:
+    change = planned.plan.of("Service")
+    assert change is not None and change.manifest is not None  # noqa: S101, PT018
+    return cluster.apply(change.manifest, force=planned.forced)
+
+
+def _wait(cluster: Cluster, service: Object, timeout: float | None, watcher: Watcher) -> Object:
+    name, generation = service["metadata"]["name"], service["metadata"]["generation"]
+    waiting.wait(cluster, name, generation=generation, timeout=timeout, watcher=watcher)
+    found = cluster.get(kinds.SERVICE, name)
+    if found is None:
+        raise ClusterFailed(f"{name} was deleted while it was deployed", "mlfunc deploy")
+    return found
