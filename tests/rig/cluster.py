@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MLFUNC = str(Path(sys.executable).with_name("mlfunc"))
+_CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 _POLL_SECONDS = 0.2
 _VARIABLES = ("KUBECONFIG", "MLFUNC_REGISTRY", "MLFUNC_INGRESS", "MLFUNC_BASE_IMAGE")
 # So little that a dozen fit a small node, and yet they start fast.
@@ -91,11 +93,12 @@ class Cluster:
         return found
 
     def project(self, folder: Path, predictor: str, **keys: Any) -> Path:
-        """A project with little appetite; `keys` are those of mlfunc.yaml, beside our own."""
+        """A project of the last class of `predictor`; `keys` are those of mlfunc.yaml, beside ours."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "predictor.py").write_text(predictor, encoding="utf-8")
         given = {
             "name": folder.name,
+            "predictor": f"predictor.py:{_CLASS.findall(predictor)[-1]}",
             "registry": f"{self.registry}/{self.namespace}",
             "namespace": self.namespace,
             "build": {"base": with_scheme(os.environ["MLFUNC_BASE_IMAGE"])},
