@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from mlfunc.cluster import access, failures, kinds
+from mlfunc.cluster.mirror import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Self
 
     import urllib3
 
@@ -22,7 +25,6 @@ Object = dict[str, Any]  # as the API server writes it
 MANAGER = "mlfunc"
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 60
-_NOT_FOUND = 404
 
 
 class Cluster:
@@ -40,7 +42,7 @@ class Cluster:
 
         """
         response = self.request("GET", kind.path(namespace or self.namespace, name))
-        if response.status == _NOT_FOUND:
+        if failures.is_missing(response):
             return None
         return self._object(response)
 
@@ -56,8 +58,8 @@ class Cluster:
         """Objects of a namespace, or of all; `labels` and `fields` select as kubectl's do."""
         query = {"labelSelector": labels, "fieldSelector": fields}
         where = None if everywhere else namespace or self.namespace
-        found = self._object(self.request("GET", kind.path(where), query=query))
-        return [_whole(each, kind) for each in found["items"]]
+        found = self.fetch(kind.path(where), query)
+        return [whole(each, kind) for each in found["items"]]
 
     def apply(
         self,
@@ -103,7 +105,7 @@ class Cluster:
         query = {"propagationPolicy": "Background"}
         path = kind.path(namespace or self.namespace, name)
         response = self.request("DELETE", path, query=query)
-        if response.status == _NOT_FOUND:
+        if failures.is_missing(response):
             return False
         self._object(response)
         return True
@@ -145,19 +147,56 @@ class Cluster:
         except urllib3.exceptions.HTTPError as error:
             raise failures.unreachable(self.access, error) from error
 
-    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[bytes]:
-        """The lines of a reply that goes on, such as a pod's log, while they come."""
-        response = self.request("GET", path, query=query, stream=True, read_seconds=None)
-        try:
-            failures.check(response, self.access)
-            yield from response
-        finally:
-            response.release_conn()
+    def fetch(self, path: str, query: Mapping[str, str] | None = None) -> Object:
+        """What the API server has at a path, such as a list or its version."""
+        return self._object(self.request("GET", path, query=query))
+
+    def lines(self, path: str, query: Mapping[str, str], *, silence: float | None = None) -> Lines:
+        """The lines of a reply that goes on, such as a pod's log, while they come.
+
+        After `silence`, in seconds, the connection counts as broken; None: it may say nothing.
+        """
+        response = self.request("GET", path, query=query, stream=True, read_seconds=silence)
+        failures.check(response, self.access)
+        return Lines(response, self.access)
 
     def _object(self, response: urllib3.BaseHTTPResponse) -> Object:
         failures.check(response, self.access)
         found: Object = json.loads(response.data)
         return found
+
+
+class Lines:
+    """The lines of a reply, to be read once; `stop` ends that, from whatever thread."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, access: Access) -> None:
+        self._response = response
+        self._access = access
+        self._stopped = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        import urllib3
+
+        try:
+            yield from self._response
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            if not self._stopped:
+                raise failures.unreachable(self._access, error) from error
+        finally:
+            self._response.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+
+    def stop(self) -> None:
+        """End it, even while another thread waits for a line."""
+        self._stopped = True
+        # What has ended by itself has no connection any more.
+        with contextlib.suppress(RuntimeError, ValueError, OSError):
+            self._response.shutdown()
 
 
 def connect(context: str | None = None, namespace: str | None = None) -> Cluster:
@@ -168,8 +207,3 @@ def connect(context: str | None = None, namespace: str | None = None) -> Cluster
 
     """
     return Cluster(access.open_(context), namespace)
-
-
-def _whole(item: Object, kind: Kind) -> Object:
-    """An item of a list says neither its kind nor its version."""
-    return {"apiVersion": kind.api_version, "kind": kind.name, **item}
