@@ -20,7 +20,8 @@ from mlfunc.errors import ClusterFailed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlfunc.cluster.client import Cluster, Lines, Object
+    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.cluster.connection import Lines
     from mlfunc.cluster.watching import Topic
 
 # The API server ends each watch after so long: at different times, that not all come back at once.

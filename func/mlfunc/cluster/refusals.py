@@ -120,8 +120,10 @@ def _forbidden(told: Status, asked: Asked) -> Sentence:
     kind = ".".join(each for each in (found["resource"], found["group"]) if each)
     where = f"in namespace {found['namespace']}" if found["namespace"] else "in the whole cluster"
     if found["user"] == "system:anonymous":
-        said = f"the cluster of context {asked.context} was told no user, and lets nobody {found['verb']}"
-        return f"{said} {kind}", "log in; kubectl auth whoami shows who you are"
+        said = (
+            f"context {asked.context} has no login, and nobody without may {found['verb']} {kind}"
+        )
+        return said, "log in; kubectl auth whoami shows who you are"
     option = f" -n {found['namespace']}" if found["namespace"] else ""
     hint = (
         f"kubectl auth can-i {found['verb']} {kind}{option}; who manages the cluster can allow it"
