@@ -95,7 +95,7 @@ def _reason(error: Exception) -> tuple[str, str]:
         return _tls(text)
     if isinstance(error, wrong.ProxyError):
         hint = "HTTPS_PROXY, or proxy-url of kubeconfig, names it; NO_PROXY=HOST goes without"
-        return f"the proxy fails: {_of_system(text)}", hint
+        return f"the proxy fails: {_of_system(str(error.original_error))}", hint
     if isinstance(error, wrong.NewConnectionError) and not isinstance(
         error, wrong.NameResolutionError
     ):

@@ -165,7 +165,7 @@ def test_a_context_of_no_cluster_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "config").write_text(yaml.safe_dump(document))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
 
-    with pytest.raises(UsageError, match="context a of kubeconfig: .*gone"):
+    with pytest.raises(UsageError, match=r"context a of kubeconfig: .*gone"):
         access.open_()
 
 

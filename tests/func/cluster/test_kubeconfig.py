@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from mlfunc.cluster import kubeconfig
 from mlfunc.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def config(path: Path, *contexts: str, current: str | None = None, **user: Any) -> Path:

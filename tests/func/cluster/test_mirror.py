@@ -33,7 +33,8 @@ class Store:
             kind = "MODIFIED" if name in self.objects else "ADDED"
             self.objects[name] = pod(name, self.version)
             self.log.append((self.version, {"type": kind, "object": self.objects[name]}))
-        elif step == "delete" and self.objects.pop(name, None):
+        elif step == "delete" and name in self.objects:
+            del self.objects[name]
             gone = pod(name, self.version)
             self.log.append((self.version, {"type": "DELETED", "object": gone}))
         elif step == "bookmark":
