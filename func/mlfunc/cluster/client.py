@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from mlfunc.cluster import access, failures, kinds
+from mlfunc.cluster.connection import Connection, Lines, Request
+from mlfunc.cluster.mirror import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import urllib3
 
@@ -20,17 +22,20 @@ Object = dict[str, Any]  # as the API server writes it
 
 # Who we are in `metadata.managedFields`.
 MANAGER = "mlfunc"
-_CONNECT_SECONDS = 5
 _READ_SECONDS = 60
-_NOT_FOUND = 404
 
 
 class Cluster:
     """A cluster, and the namespace that is meant where none is named."""
 
     def __init__(self, access: Access, namespace: str | None = None) -> None:
-        self.access = access
+        self._connection = Connection(access)
         self.namespace = namespace or access.namespace
+
+    @property
+    def access(self) -> Access:
+        """The way into it, as it was last renewed."""
+        return self._connection.access
 
     def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
         """An object, or None if there is none.
@@ -40,7 +45,7 @@ class Cluster:
 
         """
         response = self.request("GET", kind.path(namespace or self.namespace, name))
-        if response.status == _NOT_FOUND:
+        if failures.is_missing(response):
             return None
         return self._object(response)
 
@@ -56,8 +61,8 @@ class Cluster:
         """Objects of a namespace, or of all; `labels` and `fields` select as kubectl's do."""
         query = {"labelSelector": labels, "fieldSelector": fields}
         where = None if everywhere else namespace or self.namespace
-        found = self._object(self.request("GET", kind.path(where), query=query))
-        return [_whole(each, kind) for each in found["items"]]
+        found = self.fetch(kind.path(where), query)
+        return [whole(each, kind) for each in found["items"]]
 
     def apply(
         self,
@@ -103,7 +108,7 @@ class Cluster:
         query = {"propagationPolicy": "Background"}
         path = kind.path(namespace or self.namespace, name)
         response = self.request("DELETE", path, query=query)
-        if response.status == _NOT_FOUND:
+        if failures.is_missing(response):
             return False
         self._object(response)
         return True
@@ -125,34 +130,30 @@ class Cluster:
             MlfuncError: it cannot be reached.
 
         """
-        import urllib3
-
         given = {name: value for name, value in (query or {}).items() if value}
-        url = f"{self.access.server}{path}" + (f"?{urlencode(given)}" if given else "")
-        headers = {"accept": "application/json", **self.access.headers()}
-        if body is not None:
-            headers["content-type"] = content_type
-        try:
-            return self.access.pool.request(
+        return self._connection.send(
+            Request(
                 method,
-                url,
+                f"{path}?{urlencode(given)}" if given else path,
                 body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                preload_content=not stream,
-                retries=False,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds),
+                content_type=content_type,
+                stream=stream,
+                read_seconds=read_seconds,
             )
-        except urllib3.exceptions.HTTPError as error:
-            raise failures.unreachable(self.access, error) from error
+        )
 
-    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[bytes]:
-        """The lines of a reply that goes on, such as a pod's log, while they come."""
-        response = self.request("GET", path, query=query, stream=True, read_seconds=None)
-        try:
-            failures.check(response, self.access)
-            yield from response
-        finally:
-            response.release_conn()
+    def fetch(self, path: str, query: Mapping[str, str] | None = None) -> Object:
+        """What the API server has at a path, such as a list or its version."""
+        return self._object(self.request("GET", path, query=query))
+
+    def lines(self, path: str, query: Mapping[str, str], *, silence: float | None = None) -> Lines:
+        """The lines of a reply that goes on, such as a pod's log, while they come.
+
+        After `silence`, in seconds, the connection counts as broken; None: it may say nothing.
+        """
+        response = self.request("GET", path, query=query, stream=True, read_seconds=silence)
+        failures.check(response, self.access)
+        return Lines(response, self.access)
 
     def _object(self, response: urllib3.BaseHTTPResponse) -> Object:
         failures.check(response, self.access)
@@ -168,8 +169,3 @@ def connect(context: str | None = None, namespace: str | None = None) -> Cluster
 
     """
     return Cluster(access.open_(context), namespace)
-
-
-def _whole(item: Object, kind: Kind) -> Object:
-    """An item of a list says neither its kind nor its version."""
-    return {"apiVersion": kind.api_version, "kind": kind.name, **item}

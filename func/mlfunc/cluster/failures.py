@@ -1,50 +1,122 @@
-"""What an API server refuses, as sentences with the next step."""
+"""What an API server refuses, as sentences with the next step; and which of it may pass."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
+from mlfunc.cluster import refusals
+from mlfunc.cluster.refusals import Asked
 from mlfunc.errors import ClusterFailed
 
 if TYPE_CHECKING:
     import urllib3
 
     from mlfunc.cluster.access import Access
-    from mlfunc.errors import MlfuncError
 
 _BAD = 400
-_CONFLICT = 409
+# urllib3 puts before the reason which object of its own failed.
+_OF_URLLIB3 = re.compile(r"^(\w+\([^)]*\)|<[^>]*>): ")
+
+
+class Unavailable(ClusterFailed):
+    """No answer, or one that may be another the next time."""
+
+
+class Expired(ClusterFailed):
+    """The API server has forgotten the version that a watch would go on from (410)."""
+
+
+class Forbidden(ClusterFailed):
+    """This user may not do that (403), or nobody can (405)."""
+
+
+class Absent(ClusterFailed):
+    """There is no such kind of object in this cluster, or no such namespace (404)."""
 
 
 class Conflict(ClusterFailed):
-    """Fields that differ belong to another manager: `fields` are paths, with who owns each."""
+    """Fields that differ belong to others: `fields` are paths, each with the manager it has."""
 
     def __init__(self, message: str, fields: tuple[tuple[str, str], ...]) -> None:
         super().__init__(message, "mlfunc deploy --force takes them over")
         self.fields = fields
 
 
-def unreachable(access: Access, error: Exception) -> MlfuncError:
-    """Nothing answers, or no TLS comes to be."""
-    return ClusterFailed(
-        f"the cluster at {access.server} (context {access.context}) cannot be reached: {error}",
-        "kubectl cluster-info, with the same KUBECONFIG",
-    )
+_CLASSES = {403: Forbidden, 404: Absent, 405: Forbidden, 410: Expired}
+_MAY_PASS = (429, 500, 502, 503, 504)
 
 
 def check(response: urllib3.BaseHTTPResponse, access: Access) -> None:
-    """Raise what a reply of 400 or more means."""
+    """Raise what a reply of 400 or more means.
+
+    Raises:
+        ClusterFailed: of the class above that it belongs to, if any.
+
+    """
     if response.status < _BAD:
         return
-    body = response.data or b"{}"
-    try:
-        status = json.loads(body)
-    except ValueError:
-        status = {"message": body.decode(errors="replace")}
-    message = status.get("message") or f"HTTP {response.status}"
-    if response.status == _CONFLICT:
-        causes = (status.get("details") or {}).get("causes") or ()
-        fields = tuple((each.get("field", ""), each.get("message", "")) for each in causes)
-        raise Conflict(message, fields)
-    raise ClusterFailed(f"the cluster of context {access.context} refuses: {message}")
+    status = refusals.status(response.status, response.data)
+    raise told(status, access, path=response.url or "")
+
+
+def told(status: dict[str, Any], access: Access, *, path: str = "") -> ClusterFailed:
+    """What a Status of the API server means, as an error to be raised; `path` is what was asked."""
+    message, hint = refusals.sentence(status, Asked(access.context, path))
+    code, details = status["code"], refusals.evidence(status)
+    if fields := refusals.conflicts(status):
+        return Conflict(message, fields)
+    # A 500 without a reason is about what was sent.
+    if code in _MAY_PASS and (code != 500 or "reason" in status):
+        return Unavailable(message, hint)
+    return _CLASSES.get(code, ClusterFailed)(message, hint, evidence=details)
+
+
+def is_missing(response: urllib3.BaseHTTPResponse) -> bool:
+    """Whether the object that was asked for is not there, though its kind is known (404)."""
+    if response.status != 404:
+        return False
+    status = refusals.status(response.status, response.data)
+    return "name" in (status.get("details") or {})
+
+
+def unreachable(access: Access, error: Exception) -> Unavailable:
+    """Nothing answers, the answer breaks off, or no TLS comes to be."""
+    reason, hint = _reason(error)
+    where = f"the cluster at {access.server} (context {access.context})"
+    return Unavailable(f"{where} cannot be reached: {reason}", hint)
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    from urllib3 import exceptions as wrong
+
+    text = _OF_URLLIB3.sub("", str(error))
+    if isinstance(error, wrong.SSLError):
+        return _tls(text)
+    if isinstance(error, wrong.ProxyError):
+        hint = "HTTPS_PROXY, or proxy-url of kubeconfig, names it; NO_PROXY=HOST goes without"
+        return f"the proxy fails: {_of_system(str(error.original_error))}", hint
+    if isinstance(error, wrong.NewConnectionError) and not isinstance(
+        error, wrong.NameResolutionError
+    ):
+        return _of_system(text), "does it run? kubectl cluster-info"
+    sentences = {
+        wrong.NameResolutionError: ("nobody knows its name here", "is it one of a VPN?"),
+        wrong.ConnectTimeoutError: ("it does not answer in time", "a VPN, or a firewall?"),
+        wrong.ReadTimeoutError: ("it says nothing for too long", "kubectl get --raw /readyz"),
+        wrong.ProtocolError: ("the connection broke off", "kubectl get --raw /readyz"),
+    }
+    return sentences.get(type(error), (text, "kubectl cluster-info"))
+
+
+def _of_system(text: str) -> str:
+    """Of all that urllib3 says, what the system said."""
+    return re.sub(r".*\[Errno -?\d+\] ", "", text).lower()
+
+
+def _tls(text: str) -> tuple[str, str]:
+    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
+        return "it speaks no TLS", "is its server in kubeconfig http:// rather than https://?"
+    reason = re.sub(r"^\[SSL[^\]]*\] | \(_ssl\.c:\d+\)$", "", text)
+    hint = "kubeconfig has the certificate of another cluster, or of an older one: fetch it anew"
+    return f"its certificate is not good: {reason}", hint
