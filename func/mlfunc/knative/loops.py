@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from mlfunc.function import Subscription
 
 
-def check(subscription: Subscription, function: str, reply_type: str, at: str) -> str:
+def check(
+    subscription: Subscription, function: str, reply_type: str, at: str, narrower: str = ""
+) -> str:
     """A note, where it cannot be told whether replies come back; empty where they do not.
 
+    `at` is what the subscription is called, `narrower` how it is made to take less.
+
     Raises:
-        UsageError: they do, or what could not be delivered does; `at` is what it is called.
+        UsageError: they do come back, or what could not be delivered does.
 
     """
     _refuse_returning(subscription, function, at)
@@ -26,7 +30,7 @@ def check(subscription: Subscription, function: str, reply_type: str, at: str) -
     match passes(subscription, reply):
         case True:
             message = f"{at} would give {function} its own replies, of type {reply_type}"
-            raise UsageError(message, _way_out(subscription, reply_type))
+            raise UsageError(message, _way_out(subscription, narrower or _narrower(reply_type)))
         case None:
             return (
                 f"{at}: whether its filter keeps out {function}'s own replies, of type"
@@ -51,10 +55,12 @@ def _refuse_returning(subscription: Subscription, function: str, at: str) -> Non
         raise UsageError(message, "name another Service or broker: ksvc:audit, broker:failed")
 
 
-def _way_out(subscription: Subscription, reply_type: str) -> str:
+def _way_out(subscription: Subscription, narrower: str) -> str:
     named = [*subscription.filter, *filters.exact_attributes(subscription.filters)]
-    if "type" in named:
-        return "set events.reply_type to a type that it does not take"
+    return "set events.reply_type to a type that it does not take" if "type" in named else narrower
+
+
+def _narrower(reply_type: str) -> str:
     return (
         "name the type that it takes (filter: {type: NAME}), or keep the replies out"
         f" (filters: [{{not: {{exact: {{type: {reply_type}}}}}}}])"

@@ -90,9 +90,11 @@ def manifest(
 
 
 def name(subscription: Subscription, function: str) -> str:
-    """Of the Trigger: the same for the same broker and filter."""
-    taken = [subscription.broker, subscription.filter, subscription.filters]
-    digest = hashlib.sha256(json.dumps(taken, sort_keys=True).encode()).hexdigest()[:8]
+    """Of the Trigger: the same for the same broker and filter, however that is written."""
+    taken = subscription.filters or [{"exact": subscription.filter}]
+    written = sorted(json.dumps(each, sort_keys=True) for each in taken)
+    text = "\n".join([subscription.broker, *written])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{function[: _LONGEST_NAME - 9].rstrip('-')}-{digest}"
 
 
