@@ -18,7 +18,7 @@ def traffic(live: Sequence[Target], percent: int | None, tag: str | None) -> lis
     `live` is what the Service's status has: each target with the name of its revision. Without
     `percent` the new one gets all; else those before share what is left as they did. Tags stay.
     """
-    share = _ALL if percent is None else percent
+    share = _ALL if percent is None or not any(each.get("percent") for each in live) else percent
     newest: Target = {"latestRevision": True, "percent": share, **({"tag": tag} if tag else {})}
     others = _shared([each for each in live if each.get("percent")], _ALL - share)
     kept = [_tagged(each) for each in live if each.get("tag") and each.get("tag") != tag]
