@@ -145,8 +145,8 @@ def _old_filter(subscription: Subscription) -> Object:
 
 def _owned_by(owner: Object) -> Object:
     return {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
         "name": owner["metadata"]["name"],
         "uid": owner["metadata"]["uid"],
     }

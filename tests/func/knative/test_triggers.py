@@ -13,11 +13,7 @@ from mlfunc.errors import UsageError
 from mlfunc.function import Events, Function, Subscription
 from mlfunc.knative import triggers
 
-_SERVICE = {
-    "apiVersion": "serving.knative.dev/v1",
-    "kind": "Service",
-    "metadata": {"name": "echo", "uid": "1-2-3"},
-}
+_SERVICE = {"metadata": {"name": "echo", "uid": "1-2-3"}}
 
 
 def echo(*subscriptions: Subscription, name: str = "echo") -> Function:
