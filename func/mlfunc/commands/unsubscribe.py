@@ -48,22 +48,20 @@ def command(
     if sum((taken.named, trigger is not None, everything)) != 1:
         raise click.UsageError("say which: with --type and others, with --trigger, or with --all")
     at = addressing.find(name, addressing.Where(folder, context, namespace))
-    gone = events.unsubscribe(at, _chosen(at.name, taken, trigger, everything=everything))
+    gone = events.unsubscribe(at, _chosen(taken, trigger, everything=everything))
     ui.show([asdict(each) for each in gone], human=lambda: _report(ui, at.name, gone))
 
 
-def _chosen(
-    function: str, taken: Taken, trigger: str | None, *, everything: bool
-) -> Callable[[Subscribed], bool]:
+def _chosen(taken: Taken, trigger: str | None, *, everything: bool) -> Callable[[Subscribed], bool]:
     if everything:
         return lambda each: each.origin == "mlfunc subscribe"
     if trigger is not None:
         return lambda each: each.trigger == trigger
-    from mlfunc.function import Subscription
     from mlfunc.knative import triggers
 
-    named = triggers.name(Subscription(**taken.as_filters()), function)
-    return lambda each: each.trigger == named
+    given = taken.as_filters()
+    key = triggers.key(taken.broker, given.get("filter", {}), given.get("filters", []))
+    return lambda each: each.key == key
 
 
 def _report(ui: Ui, function: str, gone: list[Subscribed]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlfunc.knative import filters, names, sinks, triggers
+from mlfunc.knative import filters, sinks, triggers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -40,6 +40,11 @@ class Subscribed:
     timeout: str | None
     dead_letter: str | None
     origin: Origin
+
+    @property
+    def key(self) -> str:
+        """The same for all that take the same events."""
+        return triggers.key(self.broker, self.filter, self.filters)
 
     @property
     def takes(self) -> str:
@@ -136,8 +141,7 @@ def _time(iso: str | None) -> str | None:
 
 
 def _origin(trigger: Object) -> Origin:
-    labels = trigger["metadata"].get("labels", {})
-    if names.OWNER not in labels:
+    if not triggers.is_ours(trigger):
         return "another tool"
     return "mlfunc.yaml" if triggers.is_of_file(trigger) else "mlfunc subscribe"
 

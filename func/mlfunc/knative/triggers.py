@@ -1,7 +1,7 @@
 """The Triggers of a function: which events of which broker it gets, and what if it fails.
 
-A Trigger is named by what it takes: another filter is another Trigger, while another number of
-retries changes the one that is there, and no event is delivered by both.
+What mlfunc.yaml says anew of a subscription changes its Trigger in place. Were it another Trigger
+instead, events would be lost until that is ready, or be delivered by both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mlfunc.function import seconds
 from mlfunc.knative import filters, loops, names, sinks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlfunc.function import Function, Subscription
 
@@ -67,15 +67,14 @@ def manifest(
     owner: Object | None,
 ) -> Object:
     """The Trigger of one subscription; it goes with the Service that owns it."""
-    return {
+    found = {
         "apiVersion": "eventing.knative.dev/v1",
         "kind": "Trigger",
         "metadata": {
-            "name": name(subscription, function),
+            "name": _name(function, subscription),
             "namespace": namespace,
             "labels": {names.OWNER: function, names.MANAGED_BY: "mlfunc"},
             "annotations": {REPLY_TYPE: reply_type},
-            **({"ownerReferences": [_owned_by(owner)]} if owner else {}),
         },
         "spec": {
             "broker": subscription.broker,
@@ -87,15 +86,65 @@ def manifest(
             "subscriber": sinks.destination(f"ksvc:{function}", namespace),
         },
     }
+    return owned(found, owner) if owner else found
 
 
-def name(subscription: Subscription, function: str) -> str:
-    """Of the Trigger: the same for the same broker and filter, however that is written."""
-    taken = subscription.filters or [{"exact": subscription.filter}]
-    written = sorted(json.dumps(each, sort_keys=True) for each in taken)
-    text = "\n".join([subscription.broker, *written])
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{function[: _LONGEST_NAME - 9].rstrip('-')}-{digest}"
+def owned(trigger: Object, service: Object) -> Object:
+    """The same, deleted with its Service."""
+    reference = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "name": service["metadata"]["name"],
+        "uid": service["metadata"]["uid"],
+    }
+    return {**trigger, "metadata": {**trigger["metadata"], "ownerReferences": [reference]}}
+
+
+def key(broker: str, filter_: Mapping[str, str], all_filters: Sequence[filters.Filter]) -> str:
+    """What is taken, as text: the same for the same events, however that is written."""
+    taken = all_filters or [{"exact": dict(filter_)}]
+    return "\n".join([broker, *sorted(json.dumps(each, sort_keys=True) for each in taken)])
+
+
+def key_of(trigger: Object) -> str:
+    """The same of a Trigger."""
+    spec = trigger["spec"]
+    attributes = (spec.get("filter") or {}).get("attributes") or {}
+    return key(spec.get("broker", ""), attributes, spec.get("filters") or [])
+
+
+def settle(wanted: Sequence[Object], live: Sequence[Object]) -> list[Object]:
+    """What is wanted, each under the name of the Trigger that it keeps or changes.
+
+    The same events are taken by the same Trigger; what is new changes one of the same broker that
+    mlfunc.yaml has no more, if there is one, for the broker of a Trigger cannot be changed.
+    """
+    free = {each["metadata"]["name"]: each for each in live}
+    chosen: dict[int, str] = {}
+    for likeness, may_become in ((key_of, is_ours), (_broker_of, is_of_file)):
+        for index, each in enumerate(wanted):
+            alike = (n for n, other in free.items() if likeness(other) == likeness(each))
+            found = next((n for n in alike if may_become(free[n])), None)
+            if found and index not in chosen:
+                chosen[index] = found
+                del free[found]
+    return [
+        _renamed(each, chosen[index]) if index in chosen else place(each, live)
+        for index, each in enumerate(wanted)
+    ]
+
+
+def place(trigger: Object, live: Sequence[Object]) -> Object:
+    """A Trigger under the name of ours that takes the same, else under one that is free.
+
+    Its own may be taken: by one that took the same before it was changed.
+    """
+    same = (each for each in live if key_of(each) == key_of(trigger) and is_ours(each))
+    if there := next(same, None):
+        return _renamed(trigger, there["metadata"]["name"])
+    taken, own = {each["metadata"]["name"] for each in live}, trigger["metadata"]["name"]
+    free = (own, *(f"{own}-{number}" for number in range(2, len(taken) + 2)))
+    return _renamed(trigger, next(each for each in free if each not in taken))
 
 
 def prune(wanted: Sequence[Object], live: Sequence[Object]) -> list[str]:
@@ -108,10 +157,19 @@ def prune(wanted: Sequence[Object], live: Sequence[Object]) -> list[str]:
     ]
 
 
+def is_ours(trigger: Object) -> bool:
+    """Whether mlfunc made it."""
+    return names.OWNER in trigger["metadata"].get("labels", {})
+
+
 def is_of_file(trigger: Object) -> bool:
     """Whether `mlfunc deploy` made it, of mlfunc.yaml."""
-    labels = trigger["metadata"].get("labels", {})
-    return names.OWNER in labels and ORIGIN not in labels
+    return is_ours(trigger) and not is_by_command(trigger)
+
+
+def is_by_command(trigger: Object) -> bool:
+    """Whether `mlfunc subscribe` made it."""
+    return ORIGIN in trigger["metadata"].get("labels", {})
 
 
 def problems(subscription: Subscription, at: str) -> Iterator[str]:
@@ -132,24 +190,30 @@ def _check(subscription: Subscription, function: Function, at: str) -> Iterator[
 def _refuse_doubles(function: Function) -> None:
     seen: dict[str, int] = {}
     for index, each in enumerate(function.events.subscriptions):
-        first = seen.setdefault(name(each, function.name), index)
+        first = seen.setdefault(key(each.broker, each.filter, each.filters), index)
         if first != index:
             message = f"events.subscriptions[{index}] takes the same events as [{first}]"
             raise UsageError(message, "leave one of them out: each event would come twice")
 
 
+def _name(function: str, subscription: Subscription) -> str:
+    """Of a new Trigger: it tells the function, and is the same wherever the same is deployed."""
+    text = key(subscription.broker, subscription.filter, subscription.filters)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{function[: _LONGEST_NAME - len(digest) - 3].rstrip('-')}-{digest}"
+
+
+def _renamed(trigger: Object, name: str) -> Object:
+    return {**trigger, "metadata": {**trigger["metadata"], "name": name}}
+
+
+def _broker_of(trigger: Object) -> str:
+    return str(trigger["spec"].get("broker", ""))
+
+
 def _old_filter(subscription: Subscription) -> Object:
     attributes = subscription.filter or filters.exact_attributes(subscription.filters)
     return {"attributes": attributes} if attributes else {}
-
-
-def _owned_by(owner: Object) -> Object:
-    return {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "name": owner["metadata"]["name"],
-        "uid": owner["metadata"]["uid"],
-    }
 
 
 def _delivery(subscription: Subscription, namespace: str) -> Object:

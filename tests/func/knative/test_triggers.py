@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,30 @@ from mlfunc.errors import UsageError
 from mlfunc.function import Events, Function, Subscription
 from mlfunc.knative import triggers
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _SERVICE = {"metadata": {"name": "echo", "uid": "1-2-3"}}
+
+
+_SUBSCRIPTIONS = st.builds(
+    Subscription,
+    broker=st.sampled_from(["default", "other"]),
+    filter=st.fixed_dictionaries({"type": st.sampled_from("abcd")}),
+    retry=st.integers(0, 2),
+)
+
+
+def _key(subscription: Subscription) -> str:
+    return triggers.key(subscription.broker, subscription.filter, subscription.filters)
+
+
+def made(subscriptions: Sequence[Subscription]) -> list[dict[str, Any]]:
+    return [triggers.manifest(each, "echo", "echoed", "shop", None) for each in subscriptions]
+
+
+def named(trigger: dict[str, Any]) -> str:
+    return str(trigger["metadata"]["name"])
 
 
 def echo(*subscriptions: Subscription, name: str = "echo") -> Function:
@@ -110,26 +133,81 @@ def test_no_time_is_cut_to_none(written: str) -> None:
 
 
 @given(st.from_regex(function.NAME_PATTERN, fullmatch=True), st.text(min_size=1), st.text())
-def test_a_name_is_always_a_label_of_dns(name: str, broker: str, value: str) -> None:
-    subscription = Subscription(broker=broker, filter={"type": value})
+def test_a_name_is_always_a_label_of_dns_and_has_room_for_a_number(
+    name: str, broker: str, value: str
+) -> None:
+    found = triggers.manifest(Subscription(broker, {"type": value}), name, "r", "shop", None)
 
-    assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", triggers.name(subscription, name))
+    assert re.fullmatch(r"[a-z]([-a-z0-9]{0,58}[a-z0-9])?", found["metadata"]["name"])
 
 
-def test_another_filter_is_another_trigger_and_other_retries_are_not() -> None:
-    names = {
-        triggers.name(each, "echo")
-        for each in (
-            Subscription(filter={"type": "a", "source": "b"}),
-            Subscription(filter={"source": "b", "type": "a"}, retry=9, timeout="1s"),
-            Subscription(filter={"source": "b", "type": "a"}, dead_letter="broker:failed"),
+@given(st.lists(_SUBSCRIPTIONS, unique_by=_key), st.lists(_SUBSCRIPTIONS, unique_by=_key))
+def test_settled_triggers_keep_what_they_take_and_never_change_their_broker(
+    before: list[Subscription], after: list[Subscription]
+) -> None:
+    live = {named(each): each for each in triggers.settle(made(before), [])}
+
+    settled = triggers.settle(made(after), list(live.values()))
+    names = [named(each) for each in settled]
+
+    assert len(set(names)) == len(after)
+    assert [each["spec"] for each in settled] == [each["spec"] for each in made(after)]
+    for each in settled:
+        there = live.get(named(each))
+        assert there is None or there["spec"]["broker"] == each["spec"]["broker"]
+    for name, each in live.items():
+        if triggers.key_of(each) in map(triggers.key_of, settled):
+            assert name in names
+    assert triggers.settle(made(after), settled) == settled
+    assert set(triggers.prune(settled, list(live.values()))) == live.keys() - set(names)
+
+
+def test_a_changed_filter_changes_the_trigger_that_is_there() -> None:
+    old = made([Subscription(filter={"type": "a"}), Subscription(filter={"type": "b"})])
+
+    settled = triggers.settle(
+        made([Subscription(filter={"type": "c"}), Subscription(filter={"type": "b"})]), old
+    )
+
+    assert [named(each) for each in settled] == [named(each) for each in old]
+    assert triggers.prune(settled, old) == []
+
+
+def test_a_name_that_another_filter_has_by_now_is_not_taken() -> None:
+    first = made([Subscription(filter={"type": "a"})])
+    changed = triggers.settle(made([Subscription(filter={"type": "b"})]), first)
+
+    back = [Subscription(filter={"type": "b"}), Subscription(filter={"type": "a"})]
+    settled = triggers.settle(made(back), changed)
+
+    assert [named(each) for each in settled] == [named(first[0]), f"{named(first[0])}-2"]
+
+
+def test_what_the_command_subscribed_to_becomes_the_files_and_is_never_changed_into_another() -> (
+    None
+):
+    (by_command,) = made([Subscription(filter={"type": "a"})])
+    by_command["metadata"]["labels"].update(triggers.BY_COMMAND)
+    same, other = made([Subscription(filter={"type": "a"}), Subscription(filter={"type": "b"})])
+
+    assert named(triggers.settle([same], [by_command])[0]) == named(by_command)
+    assert named(triggers.settle([other], [by_command])[0]) == named(other)
+
+
+def test_the_same_is_the_same_however_it_is_written() -> None:
+    keys = {
+        triggers.key_of(each)
+        for each in made(
+            [
+                Subscription(filter={"type": "a", "source": "b"}, retry=9),
+                Subscription(filters=[{"exact": {"source": "b", "type": "a"}}]),
+                Subscription(filter={"type": "a"}),
+                Subscription(broker="other", filter={"type": "a", "source": "b"}),
+            ]
         )
     }
-    other = triggers.name(Subscription(filter={"type": "a"}), "echo")
 
-    assert len(names) == 1
-    assert other not in names
-    assert triggers.name(Subscription(filter={"type": "a"}, broker="other"), "echo") != other
+    assert len(keys) == 3
 
 
 def test_the_same_subscription_twice_is_refused() -> None:

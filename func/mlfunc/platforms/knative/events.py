@@ -77,11 +77,11 @@ def subscribe(at: Addressed, wanted: Subscription) -> Applied:
     if wanted.broker not in brokers:
         raise NotFound(*subscriptions.missing_broker(wanted.broker, at.cluster.namespace))
     manifest = triggers.manifest(wanted, at.name, reply_type, at.cluster.namespace, service)
-    before = _named(there, manifest["metadata"]["name"])
-    if before is not None and triggers.is_of_file(before):
-        note = "mlfunc.yaml has it: it stays as it is there"
-        return Applied("kept", subscriptions.read(before, brokers), note)
-    after = _apply(at.cluster, manifest)
+    before = _alike(there, manifest)
+    if before is not None and not triggers.is_by_command(before):
+        kept = subscriptions.read(before, brokers)
+        return Applied("kept", kept, f"{kept.origin} has it: it stays as it is")
+    after = _apply(at.cluster, triggers.place(manifest, there))
     return Applied(_action(before, after), subscriptions.read(after, brokers), note)
 
 
@@ -133,7 +133,7 @@ def _service(at: Addressed) -> Object:
     found = at.cluster.get(kinds.SERVICE, at.name)
     if found is None:
         message = f"there is no function {at.name} in namespace {at.cluster.namespace}"
-        raise NotFound(message, "mlfunc list, or mlfunc deploy")
+        raise NotFound(message, "mlfunc list -A")
     return found
 
 
@@ -165,8 +165,10 @@ def _action(before: Object | None, after: Object) -> Literal["created", "changed
     return "kept" if same else "changed"
 
 
-def _named(found: Iterable[Object], name: str) -> Object | None:
-    return next((each for each in found if each["metadata"]["name"] == name), None)
+def _alike(found: Iterable[Object], wanted: Object) -> Object | None:
+    """What takes the same, whoever made it: two would deliver each event twice."""
+    key = triggers.key_of(wanted)
+    return next((each for each in found if triggers.key_of(each) == key), None)
 
 
 def _refuse_foreign(each: Subscribed, namespace: str) -> None:

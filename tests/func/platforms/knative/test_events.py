@@ -65,6 +65,16 @@ def test_one_of_mlfunc_yaml_stays_as_it_is_there(echo: Addressed) -> None:
     assert "mlfunc.yaml has it" in applied.note
 
 
+def test_one_of_another_tool_is_not_made_again(echo: Addressed) -> None:
+    manifest = triggers.manifest(_ORDERS, "echo", "echoed", "shop", None)
+    manifest["metadata"]["labels"] = {}
+    echo.cluster.apply(manifest)
+
+    applied = events.subscribe(echo, _ORDERS)
+
+    assert (applied.action, applied.note) == ("kept", "another tool has it: it stays as it is")
+
+
 def test_a_broker_that_is_not_there_is_told_with_the_command_that_makes_it(
     echo: Addressed,
 ) -> None:
