@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+_PLURALS = ("services", "brokers", "triggers")
 _KUBECONFIG = """
 apiVersion: v1
 kind: Config
@@ -49,9 +50,10 @@ class ApiServer:
 
     def find(self, path: str) -> Object | None:
         """An object, or the list of those below a path."""
-        if path in self.objects or not path.endswith("s"):
+        if path.rpartition("/")[2] not in _PLURALS:
             return self.objects.get(path)
-        return {"items": [each for at, each in self.objects.items() if at.startswith(f"{path}/")]}
+        items = [each for at, each in self.objects.items() if at.startswith(f"{path}/")]
+        return {"metadata": {"resourceVersion": "1"}, "items": items}
 
 
 @contextlib.contextmanager
@@ -99,11 +101,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(self.kept.objects.pop(urlsplit(self.path).path, None))
 
     def _reply(self, found: Object | None) -> None:
-        body = json.dumps(found or {"message": "not found"}).encode()
+        body = json.dumps(found or self._not_found()).encode()
         self.send_response(404 if found is None else 200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _not_found(self) -> Object:
+        name = urlsplit(self.path).path.rpartition("/")[2]
+        told = {"message": f"{name} not found", "details": {"name": name}}
+        return {"kind": "Status", "code": 404, "reason": "NotFound", **told}
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
         """Nothing: the test's output is the test's."""

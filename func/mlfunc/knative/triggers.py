@@ -1,8 +1,4 @@
-"""The Triggers of a function: which events of which broker it gets, and what if it fails.
-
-What mlfunc.yaml says anew of a subscription changes its Trigger in place. Were it another Trigger
-instead, events would be lost until that is ready, or be delivered by both.
-"""
+"""The Triggers of a function: which events of which broker it gets, and what if it fails."""
 
 from __future__ import annotations
 
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 ORIGIN = "mlfunc.dev/origin"  # a label of what `mlfunc subscribe` made: deploy lets it be
-BY_COMMAND = {ORIGIN: "command"}
 # An annotation: what the function answers with, for those who see only the cluster.
 REPLY_TYPE = "mlfunc.dev/reply-type"
 _LONGEST_NAME = 63
@@ -100,6 +95,12 @@ def owned(trigger: Object, service: Object) -> Object:
     return {**trigger, "metadata": {**trigger["metadata"], "ownerReferences": [reference]}}
 
 
+def by_command(trigger: Object) -> Object:
+    """The same, as `mlfunc subscribe` makes it."""
+    meta = trigger["metadata"]
+    return {**trigger, "metadata": {**meta, "labels": {**meta["labels"], ORIGIN: "command"}}}
+
+
 def key(broker: str, filter_: Mapping[str, str], all_filters: Sequence[filters.Filter]) -> str:
     """What is taken, as text: the same for the same events, however that is written."""
     taken = all_filters or [{"exact": dict(filter_)}]
@@ -111,40 +112,6 @@ def key_of(trigger: Object) -> str:
     spec = trigger["spec"]
     attributes = (spec.get("filter") or {}).get("attributes") or {}
     return key(spec.get("broker", ""), attributes, spec.get("filters") or [])
-
-
-def settle(wanted: Sequence[Object], live: Sequence[Object]) -> list[Object]:
-    """What is wanted, each under the name of the Trigger that it keeps or changes.
-
-    The same events are taken by the same Trigger; what is new changes one of the same broker that
-    mlfunc.yaml has no more, if there is one, for the broker of a Trigger cannot be changed.
-    """
-    free = {each["metadata"]["name"]: each for each in live}
-    chosen: dict[int, str] = {}
-    for likeness, may_become in ((key_of, is_ours), (_broker_of, is_of_file)):
-        for index, each in enumerate(wanted):
-            alike = (n for n, other in free.items() if likeness(other) == likeness(each))
-            found = next((n for n in alike if may_become(free[n])), None)
-            if found and index not in chosen:
-                chosen[index] = found
-                del free[found]
-    return [
-        _renamed(each, chosen[index]) if index in chosen else place(each, live)
-        for index, each in enumerate(wanted)
-    ]
-
-
-def place(trigger: Object, live: Sequence[Object]) -> Object:
-    """A Trigger under the name of ours that takes the same, else under one that is free.
-
-    Its own may be taken: by one that took the same before it was changed.
-    """
-    same = (each for each in live if key_of(each) == key_of(trigger) and is_ours(each))
-    if there := next(same, None):
-        return _renamed(trigger, there["metadata"]["name"])
-    taken, own = {each["metadata"]["name"] for each in live}, trigger["metadata"]["name"]
-    free = (own, *(f"{own}-{number}" for number in range(2, len(taken) + 2)))
-    return _renamed(trigger, next(each for each in free if each not in taken))
 
 
 def prune(wanted: Sequence[Object], live: Sequence[Object]) -> list[str]:
@@ -197,18 +164,10 @@ def _refuse_doubles(function: Function) -> None:
 
 
 def _name(function: str, subscription: Subscription) -> str:
-    """Of a new Trigger: it tells the function, and is the same wherever the same is deployed."""
+    """Of a new Trigger: what it says of the function is cut, so the digest has it as well."""
     text = key(subscription.broker, subscription.filter, subscription.filters)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{function}\n{text}".encode()).hexdigest()[:8]
     return f"{function[: _LONGEST_NAME - len(digest) - 3].rstrip('-')}-{digest}"
-
-
-def _renamed(trigger: Object, name: str) -> Object:
-    return {**trigger, "metadata": {**trigger["metadata"], "name": name}}
-
-
-def _broker_of(trigger: Object) -> str:
-    return str(trigger["spec"].get("broker", ""))
 
 
 def _old_filter(subscription: Subscription) -> Object:

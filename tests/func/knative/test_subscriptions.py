@@ -120,7 +120,7 @@ def test_what_it_takes_is_told_in_words(spec: dict[str, Any], takes: str) -> Non
     ("labels", "origin"),
     [
         ({"mlfunc.dev/function": "echo"}, "mlfunc.yaml"),
-        ({"mlfunc.dev/function": "echo", **triggers.BY_COMMAND}, "mlfunc subscribe"),
+        ({"mlfunc.dev/function": "echo", triggers.ORIGIN: "command"}, "mlfunc subscribe"),
         ({}, "another tool"),
     ],
 )

@@ -19,18 +19,6 @@ if TYPE_CHECKING:
 _SERVICE = {"metadata": {"name": "echo", "uid": "1-2-3"}}
 
 
-_SUBSCRIPTIONS = st.builds(
-    Subscription,
-    broker=st.sampled_from(["default", "other"]),
-    filter=st.fixed_dictionaries({"type": st.sampled_from("abcd")}),
-    retry=st.integers(0, 2),
-)
-
-
-def _key(subscription: Subscription) -> str:
-    return triggers.key(subscription.broker, subscription.filter, subscription.filters)
-
-
 def made(subscriptions: Sequence[Subscription]) -> list[dict[str, Any]]:
     return [triggers.manifest(each, "echo", "echoed", "shop", None) for each in subscriptions]
 
@@ -141,57 +129,13 @@ def test_a_name_is_always_a_label_of_dns_and_has_room_for_a_number(
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,58}[a-z0-9])?", found["metadata"]["name"])
 
 
-@given(st.lists(_SUBSCRIPTIONS, unique_by=_key), st.lists(_SUBSCRIPTIONS, unique_by=_key))
-def test_settled_triggers_keep_what_they_take_and_never_change_their_broker(
-    before: list[Subscription], after: list[Subscription]
-) -> None:
-    live = {named(each): each for each in triggers.settle(made(before), [])}
+def test_two_functions_of_long_names_share_no_trigger() -> None:
+    long = "a" * 62
+    subscription = Subscription(filter={"type": "a"})
 
-    settled = triggers.settle(made(after), list(live.values()))
-    names = [named(each) for each in settled]
+    names = {named(triggers.manifest(subscription, long + end, "r", "shop", None)) for end in "bc"}
 
-    assert len(set(names)) == len(after)
-    assert [each["spec"] for each in settled] == [each["spec"] for each in made(after)]
-    for each in settled:
-        there = live.get(named(each))
-        assert there is None or there["spec"]["broker"] == each["spec"]["broker"]
-    for name, each in live.items():
-        if triggers.key_of(each) in map(triggers.key_of, settled):
-            assert name in names
-    assert triggers.settle(made(after), settled) == settled
-    assert set(triggers.prune(settled, list(live.values()))) == live.keys() - set(names)
-
-
-def test_a_changed_filter_changes_the_trigger_that_is_there() -> None:
-    old = made([Subscription(filter={"type": "a"}), Subscription(filter={"type": "b"})])
-
-    settled = triggers.settle(
-        made([Subscription(filter={"type": "c"}), Subscription(filter={"type": "b"})]), old
-    )
-
-    assert [named(each) for each in settled] == [named(each) for each in old]
-    assert triggers.prune(settled, old) == []
-
-
-def test_a_name_that_another_filter_has_by_now_is_not_taken() -> None:
-    first = made([Subscription(filter={"type": "a"})])
-    changed = triggers.settle(made([Subscription(filter={"type": "b"})]), first)
-
-    back = [Subscription(filter={"type": "b"}), Subscription(filter={"type": "a"})]
-    settled = triggers.settle(made(back), changed)
-
-    assert [named(each) for each in settled] == [named(first[0]), f"{named(first[0])}-2"]
-
-
-def test_what_the_command_subscribed_to_becomes_the_files_and_is_never_changed_into_another() -> (
-    None
-):
-    (by_command,) = made([Subscription(filter={"type": "a"})])
-    by_command["metadata"]["labels"].update(triggers.BY_COMMAND)
-    same, other = made([Subscription(filter={"type": "a"}), Subscription(filter={"type": "b"})])
-
-    assert named(triggers.settle([same], [by_command])[0]) == named(by_command)
-    assert named(triggers.settle([other], [by_command])[0]) == named(other)
+    assert len(names) == 2
 
 
 def test_the_same_is_the_same_however_it_is_written() -> None:
@@ -240,8 +184,7 @@ def test_a_filter_that_does_not_count_is_noted() -> None:
 def test_only_what_the_file_had_once_is_pruned() -> None:
     kept, gone = Subscription(filter={"type": "a"}), Subscription(filter={"type": "b"})
     live = triggers.manifests(echo(kept, gone), "shop", _SERVICE)
-    by_command = only(Subscription(filter={"type": "c"}))
-    by_command["metadata"]["labels"].update(triggers.BY_COMMAND)
+    by_command = triggers.by_command(only(Subscription(filter={"type": "c"})))
     foreign = {"metadata": {"name": "echo-function-trigger-0"}}
 
     wanted = triggers.manifests(echo(kept), "shop", _SERVICE)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import NotFound, UsageError
-from mlfunc.knative import loops, subscriptions, triggers
+from mlfunc.knative import loops, subscriptions, succession, triggers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -81,7 +81,8 @@ def subscribe(at: Addressed, wanted: Subscription) -> Applied:
     if before is not None and not triggers.is_by_command(before):
         kept = subscriptions.read(before, brokers)
         return Applied("kept", kept, f"{kept.origin} has it: it stays as it is")
-    after = _apply(at.cluster, triggers.place(manifest, there))
+    placed = succession.place(triggers.by_command(manifest), there)
+    after = at.cluster.apply(placed, force=True)
     return Applied(_action(before, after), subscriptions.read(after, brokers), note)
 
 
@@ -151,11 +152,6 @@ def _check(wanted: Subscription, function: str, reply_type: str) -> str:
         raise UsageError(re.sub(r"^\.filters?(\[\d+\])?\.", "", problem))
     narrower = "name the type that it takes: --type TYPE"
     return loops.check(wanted, function, reply_type, "the subscription", narrower)
-
-
-def _apply(cluster: Cluster, manifest: Object) -> Object:
-    manifest["metadata"]["labels"].update(triggers.BY_COMMAND)
-    return cluster.apply(manifest, force=True)
 
 
 def _action(before: Object | None, after: Object) -> Literal["created", "changed", "kept"]:
