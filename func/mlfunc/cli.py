@@ -28,6 +28,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "images": ("mlfunc.commands.images", "Show the layers of an image and their sizes."),
     "deploy": ("mlfunc.commands.deploy", "Build the function and have Knative run it."),
     "invoke": ("mlfunc.commands.invoke", "Send a function a request or an event."),
+    "events": ("mlfunc.commands.events", "Show what events a function gets and answers with."),
+    "subscribe": ("mlfunc.commands.subscribe", "Have a function get events of a broker."),
+    "unsubscribe": ("mlfunc.commands.unsubscribe", "Have a function get events no more."),
     "doctor": ("mlfunc.commands.doctor", "Check what this machine has and lacks."),
 }
 
