@@ -106,8 +106,8 @@ def test_the_architecture_names_every_module_of_the_command_line_once() -> None:
         modules = {path.name for path in (ROOT / "func/mlfunc" / name).glob("*.py")}
         assert sorted(re.findall(r"\b\w+\.py\b", text)) == sorted(modules - {"__init__.py"}), name
     package = ROOT / "func/mlfunc"
-    modules = [path.parent for path in package.rglob("[a-z]*.py") if path.parent != package]
-    folders = {str(folder.relative_to(package)) for folder in modules}
+    inner = [path.parent for path in package.rglob("[a-z]*.py") if path.parent != package]
+    folders = {str(folder.relative_to(package)) for folder in inner}
     assert folders - {"templates", "buildpacks"} == {"commands", *dict(blocks)}
 
 

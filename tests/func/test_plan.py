@@ -6,7 +6,6 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mlfunc import plan
 from mlfunc.plan import Difference
 

@@ -51,12 +51,6 @@ def node_selector(function: Function) -> dict[str, str]:
     return {row.product_label: product} if product and row.product_label else {}
 
 
-def tolerations(function: Function) -> list[Object]:
-    """Of the taint that nodes with an accelerator have."""
-    resource = accelerators.TABLE[function.accelerator_type].resource
-    return [{"key": resource, "operator": "Exists", "effect": "NoSchedule"}] if resource else []
-
-
 def _variables(function: Function) -> list[Object]:
     return [_variable(name, value) for name, value in function.env.items()]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 Phase = Literal[
     "creating", "scheduling", "pulling", "starting", "importing", "loading", "warming", "routing"
 ]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """What the cluster shows of a Service and its newest revision at one moment.
 
-    `pods` and `events` are those of the revision; `boot` is what a pod of it answered, while not
-    ready, to GET /health/readiness.
+    `pods` and `events` are those of the revision; `boot` is the last phase
+    that the runtime of one has told.
     """
 
     service: dict[str, Any]
@@ -27,6 +28,7 @@ class Snapshot:
     pods: Sequence[dict[str, Any]] = ()
     events: Sequence[dict[str, Any]] = ()
     boot: str = ""
+    nodes: Sequence[dict[str, Any]] | None = None  # None: they may not be looked at
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Failure:
 
     message: str
     hint: str = ""
+    evidence: str = ""
     pod: str | None = None  # whose log is evidence
     previous: bool = False  # the log of the container before this one
 
@@ -49,4 +52,3 @@ class Progress:
     detail: str = ""
     ready: bool = False
     failure: Failure | None = None
-    notes: tuple[str, ...] = field(default=())

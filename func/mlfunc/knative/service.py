@@ -85,7 +85,7 @@ def _identity(function: Function) -> Object:
 
 def _placement(function: Function) -> Object:
     selector = {**container.node_selector(function), **function.placement.node_selector}
-    tolerations = [*container.tolerations(function), *_tolerations(function)]
+    tolerations = _tolerations(function)
     found: Object = {"nodeSelector": selector} if selector else {}
     return {**found, **({"tolerations": tolerations} if tolerations else {})}
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mlfunc.knative import rollout
 
 NEWEST = {"latestRevision": True, "percent": 100}

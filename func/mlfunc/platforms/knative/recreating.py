@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
-from mlfunc.function import seconds
 from mlfunc.knative import names
 from mlfunc.platforms.knative import waiting
 
@@ -50,7 +49,9 @@ def start(
     revision = _newest(cluster, name)
     _annotate(cluster, revision, {"min-scale": str(max(1, function.scale.min))})
     try:
-        waiting.wait_for_instance(cluster, name, revision, timeout=timeout, watcher=watcher)
+        waiting.wait_for_instance(
+            cluster, name, generation=generation, timeout=timeout, watcher=watcher
+        )
     except (MlfuncError, KeyboardInterrupt):
         _return(cluster, service, before, revision)
         raise
