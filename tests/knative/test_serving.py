@@ -1,13 +1,13 @@
-"""A function on a real cluster, while requests come: how it shares, is replaced, and ends."""
+"""A function on a real cluster is replaced, rolled back, tried out and killed while requests come."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
-import re
-import time
+import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,8 @@ from tests.rig import load
 from tests.rig.cluster import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.rig.cluster import Cluster
@@ -41,58 +42,35 @@ import urllib.request
 
 
 class Teller:
-    """Says who answers; with a `pause`, tells the collector so long after the reply."""
+    """Says who answers. Tells the collector afterwards, at once or when its end has come."""
 
     version = 1
 
     def load(self, context):
         self.url = context.config["collector"]
 
-    def predict(self, number: int, pause: float | None = None) -> dict:
-        answer = {"number": number, "pause": pause, "version": self.version}
-        return {**answer, "pod": os.environ["HOSTNAME"]}
+    def predict(self, number: int, tell: str = "never") -> dict:
+        pod = os.environ["HOSTNAME"]
+        return {"number": number, "tell": tell, "version": self.version, "pod": pod}
 
     def after_response(self, result, request):
-        if result["pause"] is not None:
-            time.sleep(result["pause"])
+        while result["tell"] == "last" and self.serves():
+            time.sleep(0.1)
+        time.sleep(0.2)
+        if result["tell"] != "never":
             body = b'{"number": %d}' % result["number"]
             headers = {"content-type": "application/json"}
             post = urllib.request.Request(self.url, body, headers)
             urllib.request.urlopen(post, timeout=20).read()
+
+    def serves(self):
+        try:
+            url = f"http://127.0.0.1:{os.environ['PORT']}/health/readiness"
+            return urllib.request.urlopen(url, timeout=5).status == 200
+        except OSError:
+            return False
 '''
-# 400 ms of IO around 50 ms of prediction.
-HOOKED = '''
-import threading
-import time
-
-
-class Hooked:
-    """Works with IO before and after, or holds its hook until a request releases it."""
-
-    def load(self, context):
-        self.released = threading.Event()
-        self.inside = 0
-
-    def before_predict(self, kind: str):
-        self.inside += 1
-        inside = self.inside
-        time.sleep(0.2)
-        self.inside -= 1
-        return kind, inside
-
-    def predict(self, asked) -> dict:
-        kind, inside = asked
-        time.sleep(0.05)
-        if kind == "release":
-            self.released.set()
-        return {"kind": kind, "inside": inside}
-
-    def after_response(self, result, request):
-        if result["kind"] == "hold":
-            self.released.wait()
-        time.sleep(0.2)
-'''
-_ONE = {"min": 1, "max": 2, "window": "10s"}
+_ONE = {"min": 1, "max": 1}
 _SIGMAS = 5
 
 
@@ -115,11 +93,16 @@ class Teller:
         self.cluster.mlfunc("deploy", "--path", self.project, *tag, *options)
         return self.version
 
+    def client(self, **more: object) -> AbstractContextManager[Send]:
+        """Sends it numbers, and what else it should know."""
+        host = self.cluster.host("teller")
+        return load.client(self.cluster.ingress, host, lambda number: {"number": number, **more})
+
     @contextlib.contextmanager
     def under_load(self, **more: object) -> Iterator[Load]:
         """20 requests a second until the block ends."""
         with (
-            sender(self.cluster, "teller", lambda n: {"number": n, **more}) as send,
+            self.client(**more) as send,
             load.steady(send, per_second=20) as running,
         ):
             eventually(lambda: len(running.outcomes) > 20, "requests are answered")
@@ -132,16 +115,18 @@ class Teller:
 
 
 @contextlib.contextmanager
-def sender(cluster: Cluster, name: str, body: Callable[[int], object]) -> Iterator[Send]:
-    with load.client(cluster.ingress, cluster.host(name), body) as send:
-        yield send
+def ended_log(cluster: Cluster, pod: str) -> Iterator[list[str]]:
+    """The log of a pod that is to end: whole when the block has ended, and the pod."""
+    command = ["kubectl", "-n", cluster.namespace, "logs", "-f", pod, "-c", "user-container"]
+    lines: list[str] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield lines
+        lines += process.stdout or ()
 
 
-def metric(cluster: Cluster, pod: str, name: str) -> float:
-    """Of a pod's port 9095: the sum of all samples that begin so."""
-    path = f"/api/v1/namespaces/{cluster.namespace}/pods/{pod}:9095/proxy/metrics"
-    text = cluster.kubectl("get", "--raw", path)
-    return sum(map(float, re.findall(rf"^{re.escape(name)}\S* (\S+)$", text, re.MULTILINE)))
+def _phase(log: Iterable[str], phase: str) -> dict[str, Any]:
+    lines = (json.loads(line) for line in log)
+    return next(line for line in lines if line.get("phase") == phase)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +135,8 @@ def teller(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Teller:
     collector = shared.project(folder / "collector", COLLECTOR, scale={"min": 1, "max": 1})
     shared.mlfunc("deploy", "--path", collector)
     url = f"http://collector.{shared.namespace}.svc.cluster.local/"
-    project = shared.project(folder / "teller", TELLER, scale=_ONE, config={"collector": url})
+    keys = {"config": {"collector": url}, "serve": {"hooks": {"timeout": "90s"}}}
+    project = shared.project(folder / "teller", TELLER, scale=_ONE, **keys)
     shared.mlfunc("deploy", "--path", project, "--tag", "v1")
     return Teller(shared, project)
 
@@ -179,14 +165,21 @@ def test_a_rollback_fails_no_request(teller: Teller, figure: Callable[[str], Non
 def test_a_deleted_pod_fails_no_request_and_loses_no_hook(
     teller: Teller, figure: Callable[[str], None]
 ) -> None:
-    with teller.under_load(pause=3.0) as running:
-        doomed = running.latest("pod")
-        teller.cluster.kubectl("delete", "pod", doomed, "--wait=false")
-        eventually(lambda: running.latest("pod") != doomed, "another pod answers")
+    with teller.under_load(tell="soon") as running:
+        doomed = teller.cluster.request("teller", {"number": -1, "tell": "last"}).json()["pod"]
+        with ended_log(teller.cluster, doomed) as log:
+            teller.cluster.kubectl("delete", "pod", doomed, "--wait=false")
+            eventually(lambda: running.latest("pod") != doomed, "another pod answers")
+    draining, stopped = (_phase(log, phase) for phase in ("draining", "stopped"))
 
-    figure(f"pod deletion: {running}; by pod {sorted(running.count('pod').values())}")
+    figure(
+        f"pod deletion: {running}; by pod {sorted(running.count('pod').values())};"
+        f" hooks at SIGTERM {draining['hooks']}, undone {stopped['hooks']}"
+    )
     assert running.failed == []
-    sent = sorted(each.number for each in running.outcomes)
+    assert draining["hooks"] == 1
+    assert (stopped["in_flight"], stopped["hooks"]) == (0, 0)
+    sent = sorted([-1, *(each.number for each in running.outcomes)])
     eventually(lambda: sorted(teller.told()) == sent, "each hook has told its number, once")
 
 
@@ -194,7 +187,7 @@ def test_a_canary_gets_its_share(teller: Teller, figure: Callable[[str], None]) 
     requests, percent = 1000, 10
     canary = teller.deploy_next("--traffic", str(percent))
 
-    with sender(teller.cluster, "teller", lambda n: {"number": n}) as send:
+    with teller.client() as send:
         asked = load.crowd(send, clients=8, requests=requests)
 
     got, expected = asked.count("version")[canary], requests * percent / 100
@@ -202,31 +195,3 @@ def test_a_canary_gets_its_share(teller: Teller, figure: Callable[[str], None]) 
     figure(f"canary of {percent} %: {got} of {asked}; 5 sigma are {_SIGMAS * sigma:.0f}")
     assert asked.failed == []
     assert abs(got - expected) <= _SIGMAS * sigma
-
-
-def test_requests_share_an_instance_and_a_reply_waits_for_no_hook(
-    cluster: Cluster, tmp_path: Path, figure: Callable[[str], None]
-) -> None:
-    places, requests = 16, 200
-    one = {"min": 1, "max": 1}
-    project = cluster.project(tmp_path / "hooked", HOOKED, scale=one, serve={"concurrency": places})
-    cluster.mlfunc("deploy", "--path", project)
-    (pod,) = (each["metadata"]["name"] for each in cluster.pods("hooked"))
-
-    held = cluster.request("hooked", {"kind": "hold"}, timeout=30)
-    with sender(cluster, "hooked", lambda _: {"kind": "work"}) as send:
-        busy, began = metric(cluster, pod, "mlfunc_slot_busy_seconds_total"), time.monotonic()
-        asked = load.crowd(send, clients=2 * places, requests=requests)
-        busy = metric(cluster, pod, "mlfunc_slot_busy_seconds_total") - busy
-        seconds = time.monotonic() - began
-    ran = metric(cluster, pod, 'mlfunc_hooks_total{outcome="ok"}')
-    released = cluster.request("hooked", {"kind": "release"})
-
-    figure(f"hooks around a slot: {asked}; slot busy {busy / seconds:.0%} of {seconds:.1f} s")
-    assert (held.status, released.status, asked.failed) == (200, 200, [])
-    assert 1 < max(asked.count("inside")) <= places
-    assert ran <= requests
-    eventually(
-        lambda: metric(cluster, pod, 'mlfunc_hooks_total{outcome="ok"}') == requests + 2,
-        "each hook has run",
-    )
