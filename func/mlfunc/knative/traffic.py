@@ -123,9 +123,7 @@ def age(revision: Object) -> tuple[int, str]:
 class _Known:
     """What a name of the command line can stand for."""
 
-    def __init__(
-        self, service: Object, revisions: Sequence[Object], now: Sequence[Share]
-    ) -> None:
+    def __init__(self, service: Object, revisions: Sequence[Object], now: Sequence[Share]) -> None:
         self._service = service["metadata"]["name"]
         self._latest = service.get("status", {}).get("latestReadyRevisionName")
         self._revisions = {_name(each): each for each in revisions}
