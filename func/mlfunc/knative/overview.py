@@ -237,7 +237,7 @@ def _annotations(found: Object) -> Mapping[str, str]:
 
 def _is_of(found: Object, service: Object) -> bool:
     meta = service["metadata"]
-    same_place = found["metadata"].get("namespace") == meta["namespace"]
+    same_place: bool = found["metadata"].get("namespace") == meta["namespace"]
     return same_place and _label(found, names.SERVICE) == meta["name"]
 
 

@@ -64,6 +64,20 @@ def revisions(addressed: Addressed) -> list[Object]:
     return addressed.cluster.list(kinds.REVISION, labels=labels)
 
 
+def revision(addressed: Addressed, name: str) -> Object:
+    """One revision of a function.
+
+    Raises:
+        NotFound: it has none of that name.
+
+    """
+    known = {each["metadata"]["name"]: each for each in revisions(addressed)}
+    if name not in known:
+        hint = did_you_mean(name, known) if known else "mlfunc describe"
+        raise NotFound(f"{addressed.name} has no revision {name}", hint)
+    return known[name]
+
+
 def pods(addressed: Addressed) -> list[Object]:
     """Those of a function that are there now."""
     return addressed.cluster.list(kinds.POD, labels=f"{names.SERVICE}={addressed.name}")
