@@ -25,12 +25,11 @@ _CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 # Where an annotation has another name than the setting that it takes the place of.
 _SETTINGS = {
     "target": "container-concurrency-target-default",
-    "target-utilization-percentage": "container-concurrency-target-percentage",
     "window": "stable-window",
 }
+_PERCENTAGE = 70
 _DEFAULTS = {
     "target": "100",
-    "target-utilization-percentage": "70",
     "window": "60s",
     "min-scale": "0",
     "max-scale": "0",
@@ -77,7 +76,7 @@ def of(
     given = _merged(told, settings or {})
     return Policy(
         total=_total(told, given, concurrency),
-        utilization=_share(given["target-utilization-percentage"]),
+        utilization=_utilization(told, settings or {}),
         window=seconds(given["window"]),
         panic_window=float(given["panic-window-percentage"]) / 100,
         panic_threshold=float(given["panic-threshold-percentage"]) / 100,
@@ -132,7 +131,8 @@ def _total(told: Mapping[str, str], given: Mapping[str, str], concurrency: int) 
     return min(float(told["target"]), concurrency) if "target" in told else float(concurrency)
 
 
-def _share(percentage: str) -> float:
-    """The setting may be a fraction, too: 0.7 is 70 %."""
-    value = float(percentage)
-    return value if value <= 1 else value / 100
+def _utilization(told: Mapping[str, str], settings: Mapping[str, str]) -> float:
+    """Of the cluster, it may be a fraction as well as a percentage."""
+    own = kebab(told).get("target-utilization-percentage")
+    common = float(settings.get("container-concurrency-target-percentage", _PERCENTAGE))
+    return float(own) / 100 if own else common if common <= 1 else common / 100
