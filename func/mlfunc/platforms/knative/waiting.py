@@ -198,5 +198,7 @@ def _revision(snapshot: Snapshot) -> str:
 
 
 def _still(snapshot: Snapshot) -> str:
-    serves = snapshot.service.get("status", {}).get("latestReadyRevisionName")
-    return f"; {serves} serves on" if serves else ""
+    targets = snapshot.service.get("status", {}).get("traffic") or ()
+    others = [each["revisionName"] for each in targets if each.get("percent")]
+    serves = [each for each in others if each != _revision(snapshot)]
+    return f"; {', '.join(serves)} serves on" if serves else ""
