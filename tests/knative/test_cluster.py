@@ -228,6 +228,16 @@ def test_a_watch_loses_nothing_while_the_api_server_starts_anew(
     )
 
 
+def test_doctor_knows_the_cluster(shared: Cluster) -> None:
+    found = shared.mlfunc("doctor", "-n", shared.namespace, "-o", "json").data
+    rows = {each["name"]: each for each in found}
+
+    told = ("cluster", "rights", "knative serving", "knative eventing", "ingress", "accelerators")
+    assert {rows[name]["verdict"] for name in told} == {"ok"}
+    assert f"namespace {shared.namespace}: Kubernetes v1." in rows["cluster"]["detail"]
+    assert rows["broker"]["detail"] == f"no broker called default in namespace {shared.namespace}"
+
+
 def names(seen: watching.Seen | None) -> list[str]:
     assert seen is not None, "nothing was seen in time"
     return [each["metadata"]["name"] for each in seen.objects]

@@ -105,6 +105,7 @@ def status(code: int, reason: str | None, message: str, **details: Any) -> Reply
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet for a reply: for the second, TCP would wait
     state: ApiServer
 
     def _handle(self) -> None:
