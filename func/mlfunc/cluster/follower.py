@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mlfunc.cluster import failures, refusals
 from mlfunc.cluster.failures import Absent, Expired, Forbidden, Unavailable
 from mlfunc.cluster.mirror import Mirror
-from mlfunc.errors import ClusterFailed
+from mlfunc.errors import MlfuncError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ class Follower:
                 self._list()
             else:
                 self._watch()
-        except ClusterFailed as error:
+        except MlfuncError as error:
             self._bear(error)
 
     def _list(self) -> None:
@@ -128,7 +128,7 @@ class Follower:
             self._tell(self._mirror.objects)
         self._delay = _BACKOFF_SECONDS[0]
 
-    def _bear(self, error: ClusterFailed) -> None:
+    def _bear(self, error: MlfuncError) -> None:
         """Try again what worked once; raise what never did."""
         if isinstance(error, Expired):
             self._mirror.version = None
@@ -142,13 +142,13 @@ class Follower:
             raise error
         self._back_off()
 
-    def _do_without(self, error: ClusterFailed) -> None:
+    def _do_without(self, error: MlfuncError) -> None:
         if not (self._topic.optional and isinstance(error, Forbidden | Absent)):
             raise error
         self._tell(())
         self._over.set()
 
-    def _lasts_too_long(self, error: ClusterFailed) -> bool:
+    def _lasts_too_long(self, error: MlfuncError) -> bool:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
