@@ -28,6 +28,15 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "images": ("mlfunc.commands.images", "Show the layers of an image and their sizes."),
     "deploy": ("mlfunc.commands.deploy", "Build the function and have Knative run it."),
     "invoke": ("mlfunc.commands.invoke", "Send a function a request or an event."),
+    "events": ("mlfunc.commands.events", "Show what events a function gets and answers with."),
+    "subscribe": ("mlfunc.commands.subscribe", "Have a function get events of a broker."),
+    "unsubscribe": ("mlfunc.commands.unsubscribe", "Have a function get events no more."),
+    "list": ("mlfunc.commands.list", "List the functions of a cluster."),
+    "describe": ("mlfunc.commands.describe", "Show what a cluster knows of a function."),
+    "logs": ("mlfunc.commands.logs", "Show what a function's instances say."),
+    "traffic": ("mlfunc.commands.traffic", "Show or change who gets the requests."),
+    "rollback": ("mlfunc.commands.rollback", "Go back to the revision that served before."),
+    "delete": ("mlfunc.commands.delete", "Delete a function from its cluster."),
     "doctor": ("mlfunc.commands.doctor", "Check what this machine has and lacks."),
 }
 

@@ -57,8 +57,9 @@ def explained(failure: Failure, log: str) -> Failure:
 
 def furthest(log: str) -> Phase:
     """The phase of a start that a log tells as its last."""
-    told = [line.get("phase") for line in _objects(log)]
-    return next((phase for phase in reversed(PHASES) if phase in told), "starting")
+    told = {line.get("phase") for line in _objects(log)}
+    found: Sequence[Phase] = [phase for phase in PHASES if phase in told]
+    return found[-1] if found else "starting"
 
 
 def last_line(log: str) -> str:

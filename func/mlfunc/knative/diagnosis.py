@@ -31,6 +31,11 @@ def diagnose(snapshot: Snapshot) -> Progress:
         return Progress("creating")
     if is_ready(snapshot.service):
         return Progress("routing", ready=True)
+    return of_instances(snapshot)
+
+
+def of_instances(snapshot: Snapshot) -> Progress:
+    """Where the pods of that revision are, whether or not it needs one to be ready."""
     return _given_up(snapshot) or _of_pods(snapshot)
 
 

@@ -13,7 +13,7 @@ from mlfunc.cluster import client, kinds
 from mlfunc.errors import ClusterFailed
 from mlfunc.oci import pull, reference
 from mlfunc.oci.transport import Access
-from mlfunc.platforms.knative import planning, releasing, waiting
+from mlfunc.platforms.knative import planning, recreating, releasing, waiting
 
 if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
@@ -105,12 +105,17 @@ def _apply_and_wait(
     cluster: Cluster, release: Release, planned: Planned, request: Request, watcher: Watcher
 ) -> Object:
     """The Service first; its Triggers when it serves, for events come for the new revision."""
+    recreates = planned.brings_revision and release.function.deploy.rollout == "recreate"
+    if recreates and planned.live:
+        recreating.let_go(cluster, planned.live)
     service = _apply(cluster, planned) if planned.changes_service else planned.live
     assert service is not None  # noqa: S101 - what is not there is created
-    if request.wait:
-        service = _wait(cluster, service, request.timeout, watcher)
+    if recreates:
+        recreating.start(cluster, release.function, service, planned.live, request.timeout, watcher)
+    elif request.wait:
+        _wait(cluster, service, request.timeout, watcher)
     planning.apply_triggers(cluster, release, planned, service)
-    return service
+    return _seen(cluster, release.name)
 
 
 def _apply(cluster: Cluster, planned: Planned) -> Object:
@@ -119,9 +124,12 @@ def _apply(cluster: Cluster, planned: Planned) -> Object:
     return cluster.apply(change.manifest, force=planned.forced)
 
 
-def _wait(cluster: Cluster, service: Object, timeout: float | None, watcher: Watcher) -> Object:
+def _wait(cluster: Cluster, service: Object, timeout: float | None, watcher: Watcher) -> None:
     name, generation = service["metadata"]["name"], service["metadata"]["generation"]
     waiting.wait(cluster, name, generation=generation, timeout=timeout, watcher=watcher)
+
+
+def _seen(cluster: Cluster, name: str) -> Object:
     found = cluster.get(kinds.SERVICE, name)
     if found is None:
         raise ClusterFailed(f"{name} was deleted while it was deployed", "mlfunc deploy")

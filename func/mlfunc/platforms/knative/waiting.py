@@ -61,8 +61,13 @@ def wait(
 
     """
     service = cluster.get(kinds.SERVICE, name)
-    if service is None or not _ready(Snapshot(service), generation):
-        _until(cluster, name, generation, _ready, timeout, watcher)
+    if service is not None and _ready(Snapshot(service), generation):
+        return
+    wait = _Wait(cluster, name, time.monotonic(), watcher)
+    try:
+        wait.follow(lambda seen: _ready(seen, generation), diagnosis.diagnose, timeout)
+    except KeyboardInterrupt as interrupt:
+        raise wait.left() from interrupt
 
 
 def wait_for_instance(
@@ -71,26 +76,11 @@ def wait_for_instance(
     """Wait until an instance of the newest revision serves, whatever Knative says of the rest.
 
     Raises:
-        Left: the user waits no longer.
         ClusterFailed: it cannot, or has not in time.
 
     """
-    _until(cluster, name, generation, _has_instance, timeout, watcher)
-
-
-def _until(
-    cluster: Cluster,
-    name: str,
-    generation: int,
-    is_done: Callable[[Snapshot, int], bool],
-    timeout: float | None,
-    watcher: Watcher,
-) -> None:
     wait = _Wait(cluster, name, time.monotonic(), watcher)
-    try:
-        wait.follow(lambda snapshot: is_done(snapshot, generation), timeout)
-    except KeyboardInterrupt as interrupt:
-        raise wait.left() from interrupt
+    wait.follow(lambda seen: _has_instance(seen, generation), diagnosis.of_instances, timeout)
 
 
 @dataclass
@@ -104,13 +94,18 @@ class _Wait:
     snapshot: Snapshot | None = None
     furthest: Progress | None = None
 
-    def follow(self, is_done: Callable[[Snapshot], bool], timeout: float | None) -> None:
+    def follow(
+        self,
+        is_done: Callable[[Snapshot], bool],
+        diagnose: Callable[[Snapshot], Progress],
+        timeout: float | None,
+    ) -> None:
         with observing.View(self.cluster, self.name) as view:
             for seen in view.snapshots(self.began + (timeout or self._patience())):
                 self.snapshot = seen
                 if is_done(seen):
                     return
-                self._judge(diagnosis.diagnose(seen))
+                self._judge(diagnose(seen))
         raise self._late()
 
     def _judge(self, progress: Progress) -> None:
@@ -160,8 +155,10 @@ class _Wait:
 
     def _still(self) -> str:
         """Who answers meanwhile."""
-        serves = _status(self.snapshot).get("latestReadyRevisionName")
-        return f"; {serves} serves on" if serves and serves != self._revision else ""
+        targets = _status(self.snapshot).get("traffic") or ()
+        others = {each["revisionName"] for each in targets if each.get("percent")}
+        serve = sorted(others - {self._revision})
+        return f"; {' and '.join(serve)} {'serve' if serve[1:] else 'serves'} on" if serve else ""
 
 
 def _status(snapshot: Snapshot | None) -> Object:

@@ -1,0 +1,196 @@
+"""`mlfunc describe`: all that a cluster knows of a function."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlfunc import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlfunc.knative.coldstart import ColdStart
+    from mlfunc.knative.overview import RevisionState
+    from mlfunc.platforms.knative.reading import Belongings
+    from mlfunc.ui import Ui
+
+_SCALING = ("min-scale", "max-scale", "target", "metric", "window", "initial-scale")
+
+
+@click.command("describe")
+@click.argument("name", required=False)
+@options.folder_if_given
+@options.cluster
+@options.reporting("Show tracebacks.")
+@click.pass_obj
+def command(
+    ui: Ui, name: str | None, folder: Path | None, context: str | None, namespace: str | None
+) -> None:
+    """Show what a cluster knows of a function: what serves, since when, and if not, why.
+
+    NAME is any Knative Service.  [default: the function of this folder]
+    """
+    from mlfunc.platforms.knative import addressing, reading
+
+    addressed = addressing.find(name, addressing.Where(folder, context, namespace))
+    found = reading.belongings(addressed)
+    data = _as_data(found)
+    ui.show(data, human=lambda: _report(ui, found, data))
+
+
+def _as_data(found: Belongings) -> dict[str, Any]:
+    """The keys that `func describe -o json` has, with the same values, and ours after them."""
+    from mlfunc.knative import overview, traffic, writers
+
+    service = found.service
+    summary = overview.summary(service, found.revisions, found.pods)
+    spec = overview.template(service)["spec"]
+    shares = traffic.shares(service)
+    return {
+        "route": summary.url,
+        "routes": list(dict.fromkeys([summary.url, *(each.url for each in shares if each.url)])),
+        "name": summary.name,
+        "image": spec["containers"][0]["image"],
+        "namespace": summary.namespace,
+        "deployer": "knative",
+        "subscriptions": [asdict(each) for each in overview.subscriptions(service, found.triggers)],
+        "labels": service["metadata"].get("labels") or {},
+        "ready": summary.ready,
+        "runtime": summary.runtime,
+        "origin": summary.origin,
+        "replicas": summary.instances,
+        "not_ready": dict(overview.conditions(service)),
+        "traffic": [asdict(each) for each in shares],
+        "revisions": [
+            asdict(each) for each in overview.revisions(service, found.revisions, found.pods)
+        ],
+        "models": [asdict(each) for each in summary.models],
+        "accelerator": summary.accelerator,
+        "concurrency": summary.concurrency,
+        "scaling": _scaling(found, summary.revision),
+        "timeouts": {
+            "request_seconds": spec.get("timeoutSeconds"),
+            "first_byte_seconds": spec.get("responseStartTimeoutSeconds"),
+            "idle_seconds": spec.get("idleTimeoutSeconds"),
+        },
+        "start": _start(found.start),
+        "changed_by": [asdict(each) for each in writers.others(service)],
+    }
+
+
+def _scaling(found: Belongings, revision: str) -> dict[str, str]:
+    """Of the revision itself: it can be told otherwise than the Service's template says."""
+    from mlfunc.knative import overview
+
+    own = [each for each in found.revisions if each["metadata"]["name"] == revision]
+    told = overview.scaling(own[0] if own else overview.template(found.service))
+    return {key.replace("-", "_"): value for key, value in told.items()}
+
+
+def _start(start: ColdStart | None) -> dict[str, Any] | None:
+    return None if start is None else {**asdict(start), "total": start.total}
+
+
+def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
+    for name, text in _facts(data):
+        ui.say(f"{ui.paint(f'{name:<14}', 'cyan')}{text}")
+    for kind, message in data["not_ready"].items():
+        ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
+    _report_revisions(ui, found)
+    for each in data["subscriptions"]:
+        state = "" if each["ready"] == "True" else f"  not ready: {each['reason']}"
+        ui.say(f"events from {each['broker']}: {_filter(each['filter'])}{state}")
+    for each in data["changed_by"]:
+        ui.say(f"{each['manager']} has changed it, at {each['time']}: {', '.join(each['fields'])}")
+
+
+def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
+    from mlfunc.commands.build import size
+
+    models = [
+        f"{each['name']} ({each['delivery']}, {size(each['size'])})" for each in data["models"]
+    ]
+    start, limits = data["start"], data["timeouts"]
+    facts = [
+        ("name", f"{data['name']} in namespace {data['namespace']}{_maker(data['origin'])}"),
+        ("ready", {"True": "yes", "False": "no"}.get(data["ready"], "not yet")),
+        ("url", "  ".join(data["routes"])),
+        ("image", data["image"]),
+        ("models", ", ".join(models)),
+        ("accelerator", data["accelerator"]),
+        ("concurrency", f"{data['concurrency'] or 'any number of'} requests in an instance"),
+        ("scaling", _told(data["scaling"])),
+        ("timeout", f"{limits['request_seconds']} s" if limits["request_seconds"] else ""),
+        ("cold start", _cold_start(start) if start else ""),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _maker(origin: str) -> str:
+    return {"func": ", made by func", "knative": ", not made by mlfunc"}.get(origin, "")
+
+
+def _told(scaling: dict[str, str]) -> str:
+    names = {key: key.replace("-", "_") for key in _SCALING}
+    return ", ".join(f"{key} {scaling[name]}" for key, name in names.items() if name in scaling)
+
+
+def _cold_start(start: dict[str, Any]) -> str:
+    from mlfunc import loglines
+
+    outside = f"scheduling {start['scheduling']:.0f} s, starting {start['starting']:.0f} s"
+    return f"{outside}, then {loglines.startup(start['runtime'])}"
+
+
+def _report_revisions(ui: Ui, found: Belongings) -> None:
+    from mlfunc.knative import overview
+
+    ui.say()
+    states = overview.revisions(found.service, found.revisions, found.pods)
+    headers = ("revision", "age", "ready", "instances", "traffic", "tags", "image")
+    ui.table(headers, [_row(each) for each in states])
+    ui.say()
+    for each in states:
+        if each.ready != "True" and each.message:
+            ui.say(ui.paint(f"{each.name}: {each.message}", "yellow"))
+
+
+def _row(each: RevisionState) -> tuple[str, ...]:
+    return (
+        each.name,
+        _age(each.created),
+        "yes" if each.ready == "True" else each.reason or each.ready.lower(),
+        str(each.instances),
+        f"{each.percent} %",
+        ", ".join(each.tags) or "-",
+        _digest(each.image),
+    )
+
+
+def _digest(image: str) -> str:
+    """As short as people quote it."""
+    _, mark, digest = image.partition("@sha256:")
+    return digest[:12] if mark else image
+
+
+def _age(created: str) -> str:
+    from datetime import UTC, datetime
+
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"
+
+
+def _filter(found: dict[str, Any]) -> str:
+    import json
+
+    if not found:
+        return "all"
+    if "filters" in found:
+        return json.dumps(found["filters"])
+    return ", ".join(f"{name}={value}" for name, value in found.items())

@@ -1,0 +1,89 @@
+"""`mlfunc list`: the functions of a namespace, or of the whole cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlfunc import options
+
+if TYPE_CHECKING:
+    from mlfunc.knative.overview import Summary
+    from mlfunc.ui import Ui
+
+_HEADERS = (
+    "name",
+    "namespace",
+    "ready",
+    "revision",
+    "instances",
+    "models",
+    "accelerator",
+    "concurrency",
+    "url",
+)
+
+
+@click.command("list")
+@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of the whole cluster.")
+@options.cluster
+@options.reporting("Show tracebacks.")
+@click.pass_obj
+def command(ui: Ui, everywhere: bool, context: str | None, namespace: str | None) -> None:
+    """List the functions of a namespace, and whether each is ready.
+
+    Services that func or kn made are listed, too, and marked.
+    """
+    from mlfunc.platforms.knative import addressing, reading
+
+    cluster = addressing.cluster_of(addressing.Where(None, context, namespace))
+    found = reading.functions(cluster, everywhere=everywhere)
+    place = "this cluster" if everywhere else f"namespace {cluster.namespace}"
+    ui.show([_as_data(each) for each in found], human=lambda: _report(ui, found, place))
+
+
+def _report(ui: Ui, found: list[Summary], place: str) -> None:
+    if not found:
+        ui.note(f"no function in {place}")
+        ui.note("deploy one with `mlfunc deploy`, in its folder; `mlfunc list -A` looks everywhere")
+        return
+    ui.table(_HEADERS, [_row(each) for each in found])
+
+
+def _row(each: Summary) -> tuple[str, ...]:
+    return (
+        each.name if each.origin == "mlfunc" else f"{each.name} ({_maker(each)})",
+        each.namespace,
+        "yes" if each.ready == "True" else each.reason or each.ready.lower(),
+        each.revision or "-",
+        str(each.instances),
+        ", ".join(model.name for model in each.models) or "-",
+        each.accelerator,
+        str(each.concurrency or "any"),
+        each.url or "-",
+    )
+
+
+def _maker(each: Summary) -> str:
+    return "func" if each.origin == "func" else "Knative"
+
+
+def _as_data(each: Summary) -> dict[str, Any]:
+    """The keys that `func list -o json` has, with the same values, and ours after them."""
+    return {
+        "name": each.name,
+        "namespace": each.namespace,
+        "runtime": each.runtime,
+        "url": each.url,
+        "ready": each.ready,
+        "deployer": "knative",
+        "replicas": each.instances,
+        "origin": each.origin,
+        "reason": each.reason or None,
+        "message": each.message or None,
+        "revision": each.revision or None,
+        "models": [model.name for model in each.models],
+        "accelerator": each.accelerator,
+        "concurrency": each.concurrency,
+    }

@@ -1,0 +1,250 @@
+"""A Knative Service and what belongs to it -> what people ask of a function.
+
+Services that func or kn made are told as well, as far as they say it. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlfunc import accelerators
+from mlfunc.knative import diagnosis, names, traffic
+from mlfunc.knative.sentences import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlfunc.knative.traffic import Share
+
+Object = dict[str, Any]
+Origin = Literal["mlfunc", "func", "knative"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that a function carries or mounts; `size` in bytes."""
+
+    name: str
+    uri: str
+    delivery: str
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A function in a line. `ready` is True, False or Unknown, as Kubernetes writes it."""
+
+    name: str
+    namespace: str
+    origin: Origin
+    runtime: str
+    url: str
+    ready: str
+    reason: str  # why it is not ready, in a word
+    message: str  # the same in a sentence
+    revision: str  # the one that serves, else the newest
+    instances: int
+    models: tuple[Model, ...]
+    accelerator: str
+    concurrency: int  # requests in one instance at once; 0: as many as come
+
+
+@dataclass(frozen=True)
+class RevisionState:
+    """A revision; `percent` of the requests go to it."""
+
+    name: str
+    created: str
+    ready: str
+    reason: str
+    message: str
+    instances: int
+    percent: int
+    tags: tuple[str, ...]
+    image: str
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A Trigger that has events sent to the function."""
+
+    name: str
+    broker: str
+    filter: Object
+    ready: str
+    reason: str
+
+
+def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> Summary:
+    """A function in a line; of `revisions` and `pods` those that are its own count."""
+    meta, status, spec = service["metadata"], service.get("status", {}), template(service)
+    told = _trouble(service, [each for each in revisions if _is_of(each, service)])
+    own = [each for each in pods if _is_of(each, service)]
+    return Summary(
+        name=meta["name"],
+        namespace=meta["namespace"],
+        origin=origin(service),
+        runtime=_label(service, names.FUNCTION_RUNTIME),
+        url=status.get("url", ""),
+        ready=diagnosis.condition(service, "Ready").get("status", "Unknown"),
+        reason=told.get("reason", ""),
+        message=sentence(told.get("message", "")),
+        revision=serving(service),
+        instances=len(running(own)),
+        models=models(spec),
+        accelerator=accelerator(spec),
+        concurrency=spec["spec"].get("containerConcurrency") or 0,
+    )
+
+
+def origin(service: Object) -> Origin:
+    """Whose command line made it."""
+    if _label(service, names.MANAGED_BY) == "mlfunc":
+        return "mlfunc"
+    return "func" if _label(service, names.FUNCTION_NAME) else "knative"
+
+
+def serving(service: Object) -> str:
+    """The revision that gets most of the requests, else the newest; empty: there is none."""
+    shares = [each for each in traffic.shares(service) if each.percent]
+    if shares:
+        return max(shares, key=lambda each: each.percent).revision
+    newest: str = service.get("status", {}).get("latestCreatedRevisionName", "")
+    return newest
+
+
+def running(pods: Sequence[Object], revision: str | None = None) -> list[Object]:
+    """The pods that answer, of all revisions or of one."""
+    return [
+        each
+        for each in pods
+        if revision in (None, _label(each, names.REVISION))
+        and not each["metadata"].get("deletionTimestamp")
+        and diagnosis.condition(each, "Ready").get("status") == "True"
+    ]
+
+
+def template(service: Object) -> Object:
+    """What revisions are made of."""
+    found: Object = service["spec"].get("template") or {"spec": {}}
+    return found
+
+
+def models(template: Object) -> tuple[Model, ...]:
+    """Those of a Service's template, or of a revision."""
+    told = _annotations(template).get(names.MODELS, "[]")
+    try:
+        listed = json.loads(told)
+    except ValueError:
+        return ()  # somebody has edited it by hand
+    return tuple(
+        Model(each["name"], each["uri"], each["delivery"], each.get("size") or 0) for each in listed
+    )
+
+
+def accelerator(template: Object) -> str:
+    """As `nvidia x2`, by what the container asks for."""
+    containers = template["spec"].get("containers") or [{}]
+    limits: Mapping[str, Any] = containers[0].get("resources", {}).get("limits") or {}
+    for name, row in accelerators.TABLE.items():
+        if row.resource and row.resource in limits:
+            count = str(limits[row.resource])
+            return name if count == "1" else f"{name} x{count}"
+    return _annotations(template).get(names.ACCELERATOR, "cpu")
+
+
+def scaling(revision: Object) -> dict[str, str]:
+    """What the autoscaler is told of a revision, without the prefix of all its keys."""
+    told = _annotations(revision)
+    return {
+        key.removeprefix(names.AUTOSCALING): value
+        for key, value in told.items()
+        if key.startswith(names.AUTOSCALING)
+    }
+
+
+def revisions(
+    service: Object, found: Sequence[Object], pods: Sequence[Object]
+) -> list[RevisionState]:
+    """The revisions, the newest first."""
+    shares = traffic.shares(service)
+    ordered = sorted(found, key=traffic.age, reverse=True)
+    return [_revision(each, shares, pods) for each in ordered]
+
+
+def conditions(service: Object) -> list[tuple[str, str]]:
+    """What is not as it should be, as type and sentence."""
+    found = service.get("status", {}).get("conditions") or ()
+    return [
+        (each["type"], sentence(each.get("message") or each.get("reason") or each["status"]))
+        for each in found
+        if each["status"] != "True" and each.get("severity") != "Info"
+    ]
+
+
+def subscriptions(service: Object, triggers: Sequence[Object]) -> list[Subscription]:
+    """The Triggers that name the Service, whoever made them."""
+    name = service["metadata"]["name"]
+    return [_subscription(each) for each in triggers if subscribes(each, name)]
+
+
+def subscribes(trigger: Object, name: str) -> bool:
+    """Whether a Trigger sends its events to the Service of that name."""
+    ref = trigger["spec"].get("subscriber", {}).get("ref") or {}
+    return bool(ref.get("kind") == "Service" and ref.get("name") == name) and str(
+        ref.get("apiVersion", "")
+    ).startswith("serving.knative.dev/")
+
+
+def _revision(found: Object, shares: Sequence[Share], pods: Sequence[Object]) -> RevisionState:
+    name, told = found["metadata"]["name"], diagnosis.condition(found, "Ready")
+    own = [each for each in shares if each.revision == name]
+    return RevisionState(
+        name=name,
+        created=found["metadata"]["creationTimestamp"],
+        ready=told.get("status", "Unknown"),
+        reason=told.get("reason", ""),
+        message=sentence(told.get("message", "")),
+        instances=len(running(pods, name)),
+        percent=sum(each.percent for each in own),
+        tags=tuple(each.tag for each in own if each.tag),
+        image=found["spec"]["containers"][0]["image"],
+    )
+
+
+def _subscription(trigger: Object) -> Subscription:
+    spec, told = trigger["spec"], diagnosis.condition(trigger, "Ready")
+    exact = (spec.get("filter") or {}).get("attributes") or {}
+    return Subscription(
+        name=trigger["metadata"]["name"],
+        broker=spec.get("broker", ""),
+        filter={"filters": spec["filters"]} if spec.get("filters") else exact,
+        ready=told.get("status", "Unknown"),
+        reason=told.get("reason", ""),
+    )
+
+
+def _label(found: Object, label: str) -> str:
+    return str((found["metadata"].get("labels") or {}).get(label, ""))
+
+
+def _annotations(found: Object) -> Mapping[str, str]:
+    annotations: Mapping[str, str] = (found.get("metadata") or {}).get("annotations") or {}
+    return annotations
+
+
+def _is_of(found: Object, service: Object) -> bool:
+    meta = service["metadata"]
+    same_place: bool = found["metadata"].get("namespace") == meta["namespace"]
+    return same_place and _label(found, names.SERVICE) == meta["name"]
+
+
+def _trouble(service: Object, revisions: Sequence[Object]) -> Object:
+    """Why it is not ready: its newest revision knows better than itself."""
+    told = diagnosis.condition(service, "Ready")
+    if told.get("status") == "True" or not revisions:
+        return told
+    newest = diagnosis.condition(max(revisions, key=traffic.age), "Ready")
+    return newest if newest.get("reason") else told

@@ -1,0 +1,122 @@
+"""What a cluster has of functions: all of them, or one with all that belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlfunc.cluster import kinds
+from mlfunc.cluster.failures import Absent
+from mlfunc.errors import NotFound
+from mlfunc.knative import coldstart, diagnosis, names, overview
+from mlfunc.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.knative.coldstart import ColdStart
+    from mlfunc.knative.overview import Summary
+    from mlfunc.platforms.knative.addressing import Addressed
+
+_LOG_BYTES = 262_144  # of the beginning, where a start is told
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """A Service, and what it has made or is named by."""
+
+    service: Object
+    revisions: list[Object]
+    pods: list[Object]
+    triggers: list[Object]
+    start: ColdStart | None  # of the newest pod that is ready
+
+
+def functions(cluster: Cluster, *, everywhere: bool = False) -> list[Summary]:
+    """All functions of a namespace or of the cluster, by name."""
+    services = cluster.list(kinds.SERVICE, everywhere=everywhere)
+    if not services:
+        return []
+    made = cluster.list(kinds.REVISION, everywhere=everywhere)
+    pods = cluster.list(kinds.POD, labels=names.SERVICE, everywhere=everywhere)
+    return [overview.summary(each, made, pods) for each in services]
+
+
+def service(addressed: Addressed) -> Object:
+    """The Service of a function.
+
+    Raises:
+        NotFound: there is none.
+
+    """
+    cluster, name = addressed.cluster, addressed.name
+    found = cluster.get(kinds.SERVICE, name)
+    if found is None:
+        others = [each["metadata"]["name"] for each in cluster.list(kinds.SERVICE)]
+        where = f"namespace {cluster.namespace} (context {cluster.access.context})"
+        hint = did_you_mean(name, others) if others else "mlfunc deploy, or name another with -n"
+        raise NotFound(f"there is no function {name} in {where}", hint)
+    return found
+
+
+def revisions(addressed: Addressed) -> list[Object]:
+    """Those of a function that Knative keeps."""
+    labels = f"{names.SERVICE}={addressed.name}"
+    return addressed.cluster.list(kinds.REVISION, labels=labels)
+
+
+def revision(addressed: Addressed, name: str) -> Object:
+    """One revision of a function.
+
+    Raises:
+        NotFound: it has none of that name.
+
+    """
+    known = {each["metadata"]["name"]: each for each in revisions(addressed)}
+    if name not in known:
+        hint = did_you_mean(name, known) if known else "mlfunc describe"
+        raise NotFound(f"{addressed.name} has no revision {name}", hint)
+    return known[name]
+
+
+def pods(addressed: Addressed) -> list[Object]:
+    """Those of a function that are there now."""
+    return addressed.cluster.list(kinds.POD, labels=f"{names.SERVICE}={addressed.name}")
+
+
+def belongings(addressed: Addressed) -> Belongings:
+    """A function with all that belongs to it.
+
+    Raises:
+        NotFound: there is none.
+
+    """
+    found = service(addressed)
+    own = pods(addressed)
+    return Belongings(
+        found,
+        revisions(addressed),
+        own,
+        triggers(addressed.cluster, addressed.name),
+        start(addressed.cluster, diagnosis.newest(overview.running(own))),
+    )
+
+
+def triggers(cluster: Cluster, name: str) -> list[Object]:
+    """Those that have events sent to a Service; none in a cluster without Knative Eventing."""
+    try:
+        found = cluster.list(kinds.TRIGGER)
+    except Absent:
+        return []
+    return [each for each in found if overview.subscribes(each, name)]
+
+
+def start(cluster: Cluster, pod: Object | None) -> ColdStart | None:
+    """How a pod started, as far as its log still tells."""
+    if pod is None:
+        return None
+    path = kinds.POD.path(cluster.namespace, pod["metadata"]["name"]) + "/log"
+    query = {"container": names.CONTAINER, "limitBytes": str(_LOG_BYTES)}
+    response = cluster.request("GET", path, query=query)
+    if response.status != 200:
+        return None  # it is gone, or this user may not read it
+    return coldstart.of(pod, response.data.decode(errors="replace").splitlines())
