@@ -62,6 +62,11 @@ def staying(pods: Sequence[Object]) -> list[Object]:
     return sorted(found, key=lambda each: each["metadata"]["creationTimestamp"])
 
 
+def newest(pods: Sequence[Object]) -> Object | None:
+    """The last of these."""
+    return next(reversed(staying(pods)), None)
+
+
 def user_container(pod: Object) -> Object:
     """What is told of the function's own container."""
     return next((each for each in _containers(pod) if each["name"] == names.CONTAINER), {})

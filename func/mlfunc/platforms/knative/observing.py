@@ -93,8 +93,8 @@ class View:
 
     def _words(self, pods: list[Object]) -> str:
         """The last words of the newest pod, while it starts."""
-        starting = [each for each in diagnosis.staying(pods) if diagnosis.is_starting(each)]
-        return log(self._cluster, starting[-1]["metadata"]["name"]) if starting else ""
+        pod = diagnosis.newest([each for each in pods if diagnosis.is_starting(each)])
+        return "" if pod is None else log(self._cluster, pod["metadata"]["name"])
 
     def _capacity(self, pods: list[Object]) -> tuple[list[Object] | None, bool]:
         """The nodes, where it is open whether one can take a pod; whether others may come."""
