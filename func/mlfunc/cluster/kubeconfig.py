@@ -97,8 +97,13 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         document = yaml.load(path.read_bytes(), Loader=_loader())  # noqa: S506 - a safe one
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no YAML: {error}", "kubectl config view") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        message = f"{path} is no YAML: line {line}: {error.problem}"
+        raise UsageError(message, "kubectl config view") from error
+    except yaml.YAMLError as error:  # of bytes that are no text
+        message = f"{path} is no YAML: {str(error).splitlines()[0]}"
+        raise UsageError(message, "kubectl config view") from error
     if not isinstance(document, dict):
         raise UsageError(f"{path} is no kubeconfig", "kubectl config view")
     return document

@@ -94,7 +94,9 @@ def sentence(told: Status, asked: Asked) -> Sentence:
 
 
 def _refused(told: Status, asked: Asked) -> Sentence:
-    return f"the cluster of context {asked.context} refuses: {told['message']}", ""
+    speaks_tls = "HTTP request to an HTTPS server" in told["message"]
+    hint = "its server in kubeconfig is https://, not http://" if speaks_tls else ""
+    return f"the cluster of context {asked.context} refuses: {told['message']}", hint
 
 
 def _busy(_: Status, asked: Asked) -> Sentence:

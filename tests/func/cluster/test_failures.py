@@ -168,7 +168,7 @@ SAID = {
         Reply(400, b"Client sent an HTTP request to an HTTPS server.\n"),
         ClusterFailed,
         "the cluster of context loopback refuses: Client sent an HTTP request to an HTTPS server.",
-        "",
+        "https://, not http://",
     ),
 }  # fmt: skip
 
