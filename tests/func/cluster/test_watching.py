@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -252,6 +255,26 @@ def test_the_end_waits_for_no_connection(serve: Serve) -> None:
     while any(thread.name == "follow pods" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_ctrl_c_ends_it_at_once(serve: Serve) -> None:
+    serve(lambda asked: HANGS if asked.watches else listed(5, "a"))
+    code = (
+        "from mlfunc.cluster import client, kinds, watching\n"
+        "with watching.follow(client.connect(), watching.Topic(kinds.POD)) as changes:\n"
+        "    for seen in changes.until(None): print(len(seen.objects), flush=True)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+
+    assert process.returncode == -signal.SIGINT
+    assert said.strip().endswith(b"KeyboardInterrupt")
 
 
 def test_until_ends_at_its_deadline(serve: Serve) -> None:
