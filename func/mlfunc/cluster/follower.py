@@ -32,9 +32,9 @@ _POLL_SECONDS = 2.0
 _BACKOFF_SECONDS = (0.2, 8.0)
 # A watch that lasts so long has worked, even if it said nothing.
 _SOUND_SECONDS = 10.0
-# How long what worked once may fail: an API server is upgraded, or starts and knows no rights yet.
+# How long what worked once may fail. An API server that starts does not answer at first, then knows
+# neither rights (403) nor kinds that are not its own (404), for a minute and more where it is busy.
 _AWAY_SECONDS = 300.0
-_REFUSED_SECONDS = 20.0
 
 
 class Follower:
@@ -138,7 +138,7 @@ class Follower:
         elif isinstance(error, Forbidden) and not (self._has_watched or self._polls):
             self._polls = True
             return
-        elif self._lasts_too_long(error):
+        elif self._lasts_too_long():
             raise error
         self._back_off()
 
@@ -148,12 +148,11 @@ class Follower:
         self._tell(())
         self._over.set()
 
-    def _lasts_too_long(self, error: MlfuncError) -> bool:
+    def _lasts_too_long(self) -> bool:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        patience = _AWAY_SECONDS if isinstance(error, Unavailable) else _REFUSED_SECONDS
-        return now - self._failing_since > patience
+        return now - self._failing_since > _AWAY_SECONDS
 
     def _back_off(self) -> None:
         """Wait, longer each time until something is heard again."""

@@ -152,14 +152,16 @@ def test_what_breaks_off_goes_on_where_it_was(serve: Serve, broken: Reply) -> No
 
 
 def test_an_api_server_that_is_away_for_a_while_is_waited_for(serve: Serve) -> None:
+    """As one that starts: it is busy, knows no rights, and no kinds but its own."""
     refuses = status(403, "Forbidden", "pods is forbidden: RBAC knows no roles yet", kind="pods")
+    knows_not = Reply(404, b"404 page not found\n")
     _, cluster = serve(
         in_turn(
             listed(5, "a"),
             Reply(lines=(bookmark(6),)),
             DOWN,
             refuses,
-            DOWN,
+            knows_not,
             Reply(lines=(added("b", 7),), ends="hang"),
         )
     )
