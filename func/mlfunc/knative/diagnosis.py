@@ -100,7 +100,8 @@ def _given_up(snapshot: Snapshot) -> Progress | None:
         hint = "is it in the registry, and may the cluster read it? `deploy.pull_secret`"
         return _hopeless("creating", f"Knative cannot find its image: {told}", hint)
     if routes.get("status") == "False" and routes.get("reason") == "NotOwned":
-        return _hopeless("creating", routes.get("message", ""), "give it another `name`")
+        hint = "give it another `name`, or delete what is called so"
+        return _hopeless("creating", routes.get("message", ""), hint)
     return None
 
 
