@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from mlfunc.cluster import kinds
 from mlfunc.errors import ClusterFailed
 from mlfunc.knative import names
-from mlfunc.platforms.knative import waiting
+from mlfunc.platforms.knative import routing, waiting
 
 if TYPE_CHECKING:
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.platforms.knative.waiting import Watcher
 
-_ROUTING = "mlfunc-traffic"
 # The shortest window there is: an old revision that nobody reaches goes so soon.
 _LEAVES_AFTER = "6s"
 
@@ -78,14 +77,7 @@ def _return(cluster: Cluster, service: Object, before: Object | None, failed: st
         for each in before["status"]["traffic"]
         if each.get("percent")
     ]
-    meta = {key: service["metadata"][key] for key in ("name", "namespace")}
-    routed = {
-        "apiVersion": kinds.SERVICE.api_version,
-        "kind": kinds.SERVICE.name,
-        "metadata": meta,
-        "spec": {"traffic": targets},
-    }
-    cluster.apply(routed, manager=_ROUTING, force=True)
+    routing.route(cluster, service, targets)
     # Knative keeps the pod of one that never was ready, and its accelerator, until the deadline. It
     # makes the revision anew, without a pod.
     cluster.delete(kinds.REVISION, failed)
