@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 _FORBIDDEN = re.compile(r'^.*?pods "[^"]*" is forbidden: ')
-# A webhook that does not answer may answer the next time; a new namespace gets its account late; two
-# pods that are counted at once are counted one after the other.
+# A webhook that does not answer may answer the next time; a new namespace gets its account late; of
+# two pods that are counted at once, one is counted later.
 _MAY_PASS = (
     "failed calling webhook",
     'serviceaccount "default" not found',

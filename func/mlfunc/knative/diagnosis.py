@@ -164,8 +164,7 @@ def _unmade(pod: Object) -> Progress | None:
     if waiting.get("reason") not in _NOT_MADE:
         return None
     message = waiting.get("message", "")
-    other = Failure(f"its container cannot be made: {message}", "kubectl describe pod has more")
-    return Progress("starting", failure=_missing(message) or other)
+    return Progress("starting", failure=_missing(message) or crashes.not_started(message))
 
 
 def _missing(message: str) -> Failure | None:
