@@ -30,9 +30,10 @@ class Greeter:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test sees or leaves anything in the user's own cache."""
+    """No test sees or leaves anything in the user's own cache, or cluster."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MLFUNC_HOME", str(folder))
+    monkeypatch.setenv("KUBECONFIG", str(folder / "kubeconfig"))
     monkeypatch.setenv("NO_COLOR", "1")
     return folder
 

@@ -95,7 +95,7 @@ def _start(start: ColdStart | None) -> dict[str, Any] | None:
 
 
 def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
-    for name, text in _facts(data):
+    for name, text in _facts(data, found.start):
         ui.say(f"{ui.paint(f'{name:<14}', 'cyan')}{text}")
     for kind, message in data["not_ready"].items():
         ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
@@ -107,13 +107,13 @@ def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
         ui.say(f"{each['manager']} has changed it, at {each['time']}: {', '.join(each['fields'])}")
 
 
-def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(data: dict[str, Any], start: ColdStart | None) -> list[tuple[str, str]]:
     from mlfunc.commands.build import size
 
     models = [
         f"{each['name']} ({each['delivery']}, {size(each['size'])})" for each in data["models"]
     ]
-    start, limits = data["start"], data["timeouts"]
+    limits = data["timeouts"]
     facts = [
         ("name", f"{data['name']} in namespace {data['namespace']}{_maker(data['origin'])}"),
         ("ready", {"True": "yes", "False": "no"}.get(data["ready"], "not yet")),
@@ -124,7 +124,7 @@ def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
         ("concurrency", f"{data['concurrency'] or 'any number of'} requests in an instance"),
         ("scaling", _told(data["scaling"])),
         ("timeout", f"{limits['request_seconds']} s" if limits["request_seconds"] else ""),
-        ("cold start", _cold_start(start) if start else ""),
+        ("cold start", str(start) if start else ""),
     ]
     return [(name, text) for name, text in facts if text]
 
@@ -136,13 +136,6 @@ def _maker(origin: str) -> str:
 def _told(scaling: dict[str, str]) -> str:
     names = {key: key.replace("-", "_") for key in _SCALING}
     return ", ".join(f"{key} {scaling[name]}" for key, name in names.items() if name in scaling)
-
-
-def _cold_start(start: dict[str, Any]) -> str:
-    from mlfunc import loglines
-
-    outside = f"scheduling {start['scheduling']:.0f} s, starting {start['starting']:.0f} s"
-    return f"{outside}, then {loglines.startup(start['runtime'])}"
 
 
 def _report_revisions(ui: Ui, found: Belongings) -> None:
