@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.rig import cluster as rig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.rig.cluster import Cluster
@@ -43,3 +44,14 @@ def shared(home: Path) -> Iterator[Cluster]:
     """The same for all tests of a module."""
     with rig.fresh(home) as fresh:
         yield fresh
+
+
+@pytest.fixture
+def figure(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints what was measured, whether the test succeeds or not: no figure decides it."""
+
+    def show(text: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n    {text}")
+
+    return show

@@ -27,7 +27,11 @@ def test_a_function_is_deployed_and_answers(cluster: Cluster, tmp_path: Path) ->
 
 
 def test_nothing_happens_where_nothing_has_changed(cluster: Cluster, tmp_path: Path) -> None:
-    project = cluster.project(tmp_path / "greeter", GREETER, events={"subscriptions": [{}]})
+    broker = {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker"}
+    cluster.apply({**broker, "metadata": {"name": "default"}})
+    subscription = {"filter": {"type": "com.example.named"}}
+    events = {"subscriptions": [subscription]}
+    project = cluster.project(tmp_path / "greeter", GREETER, events=events)
     cluster.mlfunc("deploy", "--path", project)
     before = cluster.get("ksvc", "greeter")["metadata"]["resourceVersion"]
 

@@ -32,7 +32,7 @@ _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 _POLL_SECONDS = 0.2
 _VARIABLES = ("KUBECONFIG", "MLFUNC_REGISTRY", "MLFUNC_INGRESS", "MLFUNC_BASE_IMAGE")
 # So little that a dozen fit a small node, and yet they start fast.
-_SMALL = {"cpu": "50m", "memory": "128Mi", "limits": {"cpu": "1", "memory": "512Mi"}}
+_SMALL = {"cpu": "10m", "memory": "128Mi", "limits": {"cpu": "1", "memory": "512Mi"}}
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,8 @@ def fresh(home: Path) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.kubectl("delete", "namespace", cluster.namespace, "--wait=false")
+        # Else each pod keeps its place for another minute, as one that still has requests does.
+        cluster.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
 
 
 def with_scheme(address: str) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from mlfunc.cluster import access, failures, kinds
+from mlfunc.cluster.connection import Connection, Lines, Request
 from mlfunc.cluster.mirror import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import Self
+    from collections.abc import Mapping
 
     import urllib3
 
@@ -23,7 +22,6 @@ Object = dict[str, Any]  # as the API server writes it
 
 # Who we are in `metadata.managedFields`.
 MANAGER = "mlfunc"
-_CONNECT_SECONDS = 5
 _READ_SECONDS = 60
 
 
@@ -31,8 +29,13 @@ class Cluster:
     """A cluster, and the namespace that is meant where none is named."""
 
     def __init__(self, access: Access, namespace: str | None = None) -> None:
-        self.access = access
+        self._connection = Connection(access)
         self.namespace = namespace or access.namespace
+
+    @property
+    def access(self) -> Access:
+        """The way into it, as it was last renewed."""
+        return self._connection.access
 
     def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
         """An object, or None if there is none.
@@ -110,6 +113,10 @@ class Cluster:
         self._object(response)
         return True
 
+    def post(self, path: str, body: Object) -> Object:
+        """What the API server answers to a question that it keeps nothing of, such as a review."""
+        return self._object(self.request("POST", path, body=body))
+
     def request(
         self,
         method: str,
@@ -127,25 +134,17 @@ class Cluster:
             MlfuncError: it cannot be reached.
 
         """
-        import urllib3
-
         given = {name: value for name, value in (query or {}).items() if value}
-        url = f"{self.access.server}{path}" + (f"?{urlencode(given)}" if given else "")
-        headers = {"accept": "application/json", **self.access.headers()}
-        if body is not None:
-            headers["content-type"] = content_type
-        try:
-            return self.access.pool.request(
+        return self._connection.send(
+            Request(
                 method,
-                url,
+                f"{path}?{urlencode(given)}" if given else path,
                 body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                preload_content=not stream,
-                retries=False,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds),
+                content_type=content_type,
+                stream=stream,
+                read_seconds=read_seconds,
             )
-        except urllib3.exceptions.HTTPError as error:
-            raise failures.unreachable(self.access, error) from error
+        )
 
     def fetch(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         """What the API server has at a path, such as a list or its version."""
@@ -164,39 +163,6 @@ class Cluster:
         failures.check(response, self.access)
         found: Object = json.loads(response.data)
         return found
-
-
-class Lines:
-    """The lines of a reply, to be read once; `stop` ends that, from whatever thread."""
-
-    def __init__(self, response: urllib3.BaseHTTPResponse, access: Access) -> None:
-        self._response = response
-        self._access = access
-        self._stopped = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        import urllib3
-
-        try:
-            yield from self._response
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            if not self._stopped:
-                raise failures.unreachable(self._access, error) from error
-        finally:
-            self._response.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._response.close()
-
-    def stop(self) -> None:
-        """End it, even while another thread waits for a line."""
-        self._stopped = True
-        # What has ended by itself has no connection any more.
-        with contextlib.suppress(RuntimeError, ValueError, OSError):
-            self._response.shutdown()
 
 
 def connect(context: str | None = None, namespace: str | None = None) -> Cluster:

@@ -20,11 +20,7 @@ _OF_URLLIB3 = re.compile(r"^(\w+\([^)]*\)|<[^>]*>): ")
 
 
 class Unavailable(ClusterFailed):
-    """No answer, or one that may be another the next time; `after`: seconds to wait, if told."""
-
-    def __init__(self, message: str, hint: str = "", *, after: float | None = None) -> None:
-        super().__init__(message, hint)
-        self.after = after
+    """No answer, or one that may be another the next time."""
 
 
 class Expired(ClusterFailed):
@@ -60,18 +56,11 @@ def check(response: urllib3.BaseHTTPResponse, access: Access) -> None:
     """
     if response.status < _BAD:
         return
-    after = response.headers.get("retry-after", "")
-    raise told(
-        refusals.status(response.status, response.data),
-        access,
-        path=response.url or "",
-        after=float(after) if after.isdigit() else None,
-    )
+    status = refusals.status(response.status, response.data)
+    raise told(status, access, path=response.url or "")
 
 
-def told(
-    status: dict[str, Any], access: Access, *, path: str = "", after: float | None = None
-) -> ClusterFailed:
+def told(status: dict[str, Any], access: Access, *, path: str = "") -> ClusterFailed:
     """What a Status of the API server means, as an error to be raised; `path` is what was asked."""
     message, hint = refusals.sentence(status, Asked(access.context, path))
     code, details = status["code"], refusals.evidence(status)
@@ -79,7 +68,7 @@ def told(
         return Conflict(message, fields)
     # A 500 without a reason is about what was sent.
     if code in _MAY_PASS and (code != 500 or "reason" in status):
-        return Unavailable(message, hint, after=after)
+        return Unavailable(message, hint)
     return _CLASSES.get(code, ClusterFailed)(message, hint, evidence=details)
 
 
@@ -106,7 +95,7 @@ def _reason(error: Exception) -> tuple[str, str]:
         return _tls(text)
     if isinstance(error, wrong.ProxyError):
         hint = "HTTPS_PROXY, or proxy-url of kubeconfig, names it; NO_PROXY=HOST goes without"
-        return f"the proxy fails: {_of_system(text)}", hint
+        return f"the proxy fails: {_of_system(str(error.original_error))}", hint
     if isinstance(error, wrong.NewConnectionError) and not isinstance(
         error, wrong.NameResolutionError
     ):

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from mlfunc.cluster import failures
+from mlfunc.cluster import failures, refusals
 from mlfunc.cluster.failures import Absent, Expired, Forbidden, Unavailable
 from mlfunc.cluster.mirror import Mirror
 from mlfunc.errors import ClusterFailed
@@ -20,7 +20,8 @@ from mlfunc.errors import ClusterFailed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlfunc.cluster.client import Cluster, Lines, Object
+    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.cluster.connection import Lines
     from mlfunc.cluster.watching import Topic
 
 # The API server ends each watch after so long: at different times, that not all come back at once.
@@ -112,9 +113,9 @@ class Follower:
         with self._cluster.lines(self._path, query, silence=_SILENCE_SECONDS) as lines:
             self._lines = lines
             self._has_watched, self._failing_since = True, None
+            if self._over.is_set():  # too early for `stop` to see the lines
+                return
             for line in lines:
-                if self._over.is_set():
-                    return
                 self._take(_event(line))
         if time.monotonic() - began > _SOUND_SECONDS:
             self._delay = _BACKOFF_SECONDS[0]
@@ -122,7 +123,7 @@ class Follower:
 
     def _take(self, event: Object) -> None:
         if event["type"] == "ERROR":
-            raise failures.told(event["object"], self._cluster.access)
+            raise failures.told(refusals.complete(event["object"]), self._cluster.access)
         if self._mirror.change(event):
             self._tell(self._mirror.objects)
         self._delay = _BACKOFF_SECONDS[0]
@@ -169,8 +170,9 @@ def _event(line: bytes) -> Object:
     """
     try:
         event: Object = json.loads(line)
+        found = event["object"]
         if event["type"] != "ERROR":
-            event["object"]["metadata"]["resourceVersion"]
+            found["metadata"]["resourceVersion"]
     except (ValueError, KeyError, TypeError) as error:
         raise Unavailable(f"a watch broke off in the midst of a line: {line[:80]!r}") from error
     return event

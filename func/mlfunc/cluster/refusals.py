@@ -50,12 +50,17 @@ _IN_NAMESPACE = re.compile(r"https://[\w-]+\.([\w-]+)\.svc[:/]")
 def status(code: int, body: bytes) -> Status:
     """The Status of a reply, made from its text if it has none: proxies answer in plain text."""
     try:
-        found = json.loads(body or b"{}")
+        found = json.loads(body)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
         found = {"message": " ".join(body.decode(errors="replace").split())[:500]}
-    return {"message": f"HTTP {code}", **found, "code": code}
+    return complete(found, code)
+
+
+def complete(found: Any, code: int | None = None) -> Status:
+    """A Status with what has to be there, whatever was found."""
+    known = found if isinstance(found, dict) else {}
+    number = code or int(known.get("code") or 0)
+    return {**known, "message": str(known.get("message") or f"HTTP {number}"), "code": number}
 
 
 def conflicts(told: Status) -> tuple[tuple[str, str], ...]:
@@ -120,8 +125,10 @@ def _forbidden(told: Status, asked: Asked) -> Sentence:
     kind = ".".join(each for each in (found["resource"], found["group"]) if each)
     where = f"in namespace {found['namespace']}" if found["namespace"] else "in the whole cluster"
     if found["user"] == "system:anonymous":
-        said = f"the cluster of context {asked.context} was told no user, and lets nobody {found['verb']}"
-        return f"{said} {kind}", "log in; kubectl auth whoami shows who you are"
+        said = (
+            f"context {asked.context} has no login, and nobody without may {found['verb']} {kind}"
+        )
+        return said, "log in; kubectl auth whoami shows who you are"
     option = f" -n {found['namespace']}" if found["namespace"] else ""
     hint = (
         f"kubectl auth can-i {found['verb']} {kind}{option}; who manages the cluster can allow it"

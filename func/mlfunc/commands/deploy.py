@@ -124,6 +124,8 @@ def _print_manifests(ui: Ui, deployed: Deployed) -> None:
 
 
 def _report(ui: Ui, deployed: Deployed) -> None:
+    for note in deployed.notes:
+        ui.note(note)
     for change in deployed.planned.plan.changes:
         _show(ui, change)
     if deployed.service is None:
@@ -174,6 +176,7 @@ def _as_data(deployed: Deployed) -> dict[str, Any]:
         "new_revision": deployed.planned.brings_revision,
         "applied": deployed.service is not None,
         "seconds": round(deployed.seconds, 3),
+        "notes": list(deployed.notes),
         "changes": [_change(each) for each in deployed.planned.plan.changes],
     }
 

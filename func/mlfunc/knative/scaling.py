@@ -32,8 +32,18 @@ def of(function: Function) -> dict[str, str]:
         "scale-down-delay": _whole(scale.delay),
         "scale-to-zero-pod-retention-period": _whole(scale.retention),
     }
-    initial = {"initial-scale": str(scale.initial)} if scale.initial else {}
-    return {names.AUTOSCALING + key: value for key, value in {**found, **initial}.items()}
+    return {
+        names.AUTOSCALING + key: value for key, value in {**found, **_initial(function)}.items()
+    }
+
+
+def _initial(function: Function) -> dict[str, str]:
+    """A revision that takes the place of another is ready without an instance: requests wait for
+    its first, which starts when the other has let go of its accelerator.
+    """
+    if function.deploy.rollout == "recreate":
+        return {"initial-scale": "0", "min-scale": "0"}
+    return {"initial-scale": str(function.scale.initial)} if function.scale.initial else {}
 
 
 def _whole(duration: str | float) -> str:

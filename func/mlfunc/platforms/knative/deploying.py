@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from mlfunc import function
-from mlfunc.builder import building
+from mlfunc.builder import building, naming
 from mlfunc.cluster import client, kinds
 from mlfunc.errors import ClusterFailed
 from mlfunc.oci import pull, reference
 from mlfunc.oci.transport import Access
-from mlfunc.platforms.knative import planning, releasing, waiting
+from mlfunc.platforms.knative import inquiring, planning, recreating, releasing, waiting
 
 if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
@@ -59,6 +59,7 @@ class Deployed:
     built: Built | None  # None: an image was named that is there
     service: Object | None
     seconds: float
+    notes: tuple[str, ...]  # what is good to know of the cluster
 
 
 def deploy(request: Request, workshop: Workshop) -> Deployed:
@@ -72,15 +73,26 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     loaded = function.load(request.build.folder)
     namespace = request.where.namespace or loaded.namespace
     cluster = client.connect(request.where.context, namespace)
+    workshop.watcher.phase("asking the cluster")
+    notes = inquiring.check(cluster, loaded, registry=_registry(request.build, loaded))
     release, built = _release(request, loaded, cluster.namespace, workshop)
     workshop.watcher.phase("planning")
+    if release.models:
+        notes = inquiring.check(cluster, loaded, release.models)
     planned = planning.plan_release(cluster, release, request.wish)
     service = (
         None
         if request.dry_run
         else _apply_and_wait(cluster, release, planned, request, workshop.watcher)
     )
-    return Deployed(release, planned, built, service, time.monotonic() - began)
+    seconds, told = time.monotonic() - began, tuple(each.message for each in notes)
+    return Deployed(release, planned, built, service, seconds, told)
+
+
+def _registry(wanted: Build, loaded: Function) -> str:
+    if wanted.image and reference.parse(wanted.image).digest:
+        return reference.parse(wanted.image).registry
+    return naming.named(loaded, image=wanted.image, registry=wanted.registry).registry
 
 
 def _release(
@@ -105,12 +117,17 @@ def _apply_and_wait(
     cluster: Cluster, release: Release, planned: Planned, request: Request, watcher: Watcher
 ) -> Object:
     """The Service first; its Triggers when it serves, for events come for the new revision."""
+    recreates = planned.brings_revision and release.function.deploy.rollout == "recreate"
+    if recreates and planned.live:
+        recreating.let_go(cluster, planned.live)
     service = _apply(cluster, planned) if planned.changes_service else planned.live
     assert service is not None  # noqa: S101 - what is not there is created
-    if request.wait:
-        service = _wait(cluster, service, request.timeout, watcher)
+    if recreates:
+        recreating.start(cluster, release.function, service, planned.live, request.timeout, watcher)
+    elif request.wait:
+        _wait(cluster, service, request.timeout, watcher)
     planning.apply_triggers(cluster, release, planned, service)
-    return service
+    return _seen(cluster, release.name)
 
 
 def _apply(cluster: Cluster, planned: Planned) -> Object:
@@ -119,9 +136,12 @@ def _apply(cluster: Cluster, planned: Planned) -> Object:
     return cluster.apply(change.manifest, force=planned.forced)
 
 
-def _wait(cluster: Cluster, service: Object, timeout: float | None, watcher: Watcher) -> Object:
+def _wait(cluster: Cluster, service: Object, timeout: float | None, watcher: Watcher) -> None:
     name, generation = service["metadata"]["name"], service["metadata"]["generation"]
     waiting.wait(cluster, name, generation=generation, timeout=timeout, watcher=watcher)
+
+
+def _seen(cluster: Cluster, name: str) -> Object:
     found = cluster.get(kinds.SERVICE, name)
     if found is None:
         raise ClusterFailed(f"{name} was deleted while it was deployed", "mlfunc deploy")

@@ -83,9 +83,10 @@ def _service(
     same = service.manifest(release, traffic=live["spec"].get("traffic") if live else None)
     change, forced = _planned(cluster, same, live, wish)
     brings = any(each.path.startswith("spec.template") for each in change.differences)
-    if live is None or not (brings or wish.percent is not None or wish.tag):
+    if not (brings or wish.percent is not None or wish.tag):
         return change, forced
-    routed = rollout.traffic(live.get("status", {}).get("traffic", ()), wish.percent, wish.tag)
+    routes = live.get("status", {}).get("traffic", ()) if live else ()
+    routed = rollout.traffic(routes, wish.percent, wish.tag)
     return _planned(cluster, service.manifest(release, traffic=routed), live, wish)
 
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlfunc.cluster import kinds
-from mlfunc.errors import MlfuncError
+from mlfunc.errors import ClusterFailed
 from mlfunc.knative import names
-from mlfunc.platforms.knative import waiting
+from mlfunc.platforms.knative import routing, waiting
 
 if TYPE_CHECKING:
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.platforms.knative.waiting import Watcher
 
-_ROUTING = "mlfunc-traffic"
 # The shortest window there is: an old revision that nobody reaches goes so soon.
 _LEAVES_AFTER = "6s"
 
@@ -52,10 +51,12 @@ def start(
         waiting.wait_for_instance(
             cluster, name, generation=generation, timeout=timeout, watcher=watcher
         )
-    except (MlfuncError, KeyboardInterrupt):
-        _return(cluster, service, before, revision)
-        raise
+    except ClusterFailed as error:
+        back = _return(cluster, service, before, revision)
+        message = f"{error.message}; {back} gets the requests again" if back else error.message
+        raise ClusterFailed(message, error.hint, evidence=error.evidence) from error
     _annotate(cluster, revision, {"min-scale": str(function.scale.min)})
+    waiting.wait(cluster, name, generation=generation, timeout=timeout, watcher=watcher)
 
 
 def serving(live: Object) -> list[str]:
@@ -64,27 +65,23 @@ def serving(live: Object) -> list[str]:
     return [each["revisionName"] for each in targets if each.get("percent")]
 
 
-def _return(cluster: Cluster, service: Object, before: Object | None, failed: str) -> None:
-    """The old revision gets the requests back, with the window that it had."""
+def _return(cluster: Cluster, service: Object, before: Object | None, failed: str) -> str:
+    """The old revision gets the requests back, with the window that it had; its name, if any."""
     if before is None or not serving(before):
-        return
+        return ""
     for name in serving(before):
         template = before["spec"]["template"]["metadata"].get("annotations", {})
         _annotate(cluster, name, {key: template.get(names.AUTOSCALING + key) for key in _KEPT})
-    _annotate(cluster, failed, {"min-scale": "0", "window": _LEAVES_AFTER})
     targets = [
         {"revisionName": each["revisionName"], "latestRevision": False, "percent": each["percent"]}
         for each in before["status"]["traffic"]
         if each.get("percent")
     ]
-    meta = {key: service["metadata"][key] for key in ("name", "namespace")}
-    routed = {
-        "apiVersion": kinds.SERVICE.api_version,
-        "kind": kinds.SERVICE.name,
-        "metadata": meta,
-        "spec": {"traffic": targets},
-    }
-    cluster.apply(routed, manager=_ROUTING, force=True)
+    routing.route(cluster, service, targets)
+    # Knative keeps the pod of one that never was ready, and its accelerator, until the deadline. It
+    # makes the revision anew, without a pod.
+    cluster.delete(kinds.REVISION, failed)
+    return ", ".join(serving(before))
 
 
 _KEPT = ("window", "scale-down-delay")

@@ -1,0 +1,71 @@
+"""`mlfunc events`: what events a function gets, whether it gets them, and what it answers with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from mlfunc import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlfunc.knative.subscriptions import Subscribed
+    from mlfunc.platforms.knative.events import Overview
+    from mlfunc.ui import Ui
+
+
+@click.command("events")
+@click.argument("name", required=False)
+@options.cluster
+@options.folder_if_given
+@options.reporting("Show tracebacks.")
+@click.pass_obj
+def command(
+    ui: Ui, name: str | None, context: str | None, namespace: str | None, folder: Path | None
+) -> None:
+    """Show what events a function gets, and what it answers with.
+
+    NAME is the function's; without, it is the one of this folder.
+    """
+    from mlfunc.platforms.knative import addressing, events
+
+    at = addressing.find(name, addressing.Where(folder, context, namespace))
+    found = events.overview(at)
+    ui.show(asdict(found), human=lambda: _report(ui, found))
+
+
+def _report(ui: Ui, found: Overview) -> None:
+    if found.subscriptions:
+        header = ("trigger", "ready", "broker", "retries", "dead letters", "origin", "takes")
+        ui.table(header, [_row(each) for each in found.subscriptions])
+    else:
+        ui.say(f"{found.name} is subscribed to nothing")
+        ui.note(
+            f"mlfunc subscribe {found.name} --type TYPE, or events.subscriptions in mlfunc.yaml"
+        )
+    ui.say(f"replies: {found.reply_type}")
+    for each in found.subscriptions:
+        _explain(ui, each)
+
+
+def _row(each: Subscribed) -> tuple[str, ...]:
+    retries = "the broker's" if each.retry is None else str(each.retry)
+    return (
+        each.trigger,
+        "yes" if each.ready else "no",
+        each.broker,
+        retries if each.backoff is None else f"{retries}, {each.backoff}",
+        each.dead_letter or "-",
+        each.origin,
+        each.takes,
+    )
+
+
+def _explain(ui: Ui, each: Subscribed) -> None:
+    if each.reason:
+        ui.note(f"{ui.paint(each.trigger, 'yellow', error=True)}: {each.reason}")
+    if each.hint:
+        ui.note(f"{ui.paint('  try:', 'cyan', error=True)} {each.hint}")

@@ -1,0 +1,192 @@
+"""Whether a cluster can run a function, of what it shows: asked before anything is pushed.
+
+What is not known is not held against it: the API server has the last word.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mlfunc.knative import capacity, quotas, references, timeouts
+from mlfunc.knative.facts import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mlfunc.function import Function
+    from mlfunc.knative.facts import Facts
+    from mlfunc.knative.references import Reference
+    from mlfunc.knative.release import Model
+
+_OLDEST = (1, 19)
+_INSTALL = "https://knative.dev/docs/install"
+# What Knative takes where its settings say nothing.
+_LONGEST = 600
+_MOST_AT_ONCE = 1000
+_ENABLED = ("enabled", "allowed")
+_CREATE = {
+    "Secret": "kubectl create secret generic",
+    "ConfigMap": "kubectl create configmap",
+    "ServiceAccount": "kubectl create serviceaccount",
+    "Broker": "kn broker create",
+}
+
+
+def examine(
+    function: Function, models: Sequence[Model], facts: Facts, registry: str = ""
+) -> tuple[Finding, ...]:
+    """All that is found, refusals first; before a build, there are no models yet.
+
+    `registry` is the address of the image's.
+    """
+    found = [
+        *_registry(registry),
+        *_knative(function, facts),
+        *_namespace(facts),
+        *_features(function, models, facts),
+        *_limits(function, facts),
+        *_named(function, models, facts),
+        *capacity.examine(function, facts),
+        *quotas.examine(function, facts),
+    ]
+    return tuple(sorted(found, key=lambda each: each.severity != "refusal"))
+
+
+def _knative(function: Function, facts: Facts) -> Iterator[Finding]:
+    if facts.serving and not facts.serving.there:
+        message = f"the cluster of context {facts.context} has no Knative Serving"
+        yield Finding("refusal", message, f"install it: {_INSTALL}")
+    if facts.serving and _is_old(facts.serving.version):
+        message = (
+            f"Knative Serving is {facts.serving.version}: mlfunc is tested with 1.19 and later"
+        )
+        yield Finding("note", message, f"upgrade it: {_INSTALL}")
+    if function.events.subscriptions and facts.eventing and not facts.eventing.there:
+        message = "`events.subscriptions` need Knative Eventing, which the cluster has not"
+        yield Finding("refusal", message, f"install it: {_INSTALL}")
+
+
+def _is_old(version: str) -> bool:
+    """Of those that tell: a build of one's own is called devel."""
+    told = re.match(r"v?(\d+)\.(\d+)", version)
+    return told is not None and (int(told[1]), int(told[2])) < _OLDEST
+
+
+def _namespace(facts: Facts) -> Iterator[Finding]:
+    if facts.has_namespace is False:
+        message = f"there is no namespace {facts.namespace} in the cluster of {facts.context}"
+        yield Finding("refusal", message, f"kubectl create namespace {facts.namespace}")
+
+
+def _features(function: Function, models: Sequence[Model], facts: Facts) -> Iterator[Finding]:
+    if facts.features is None:
+        return
+    wanted = needed(function, models)
+    missing = {f: why for f, why in wanted.items() if not _is_on(facts.features, f)}
+    if missing:
+        told = "; ".join(f"{why} needs {feature}" for feature, why in missing.items())
+        fix = _patch("config-features", dict.fromkeys(missing, "enabled"))
+        yield Finding("refusal", f"Knative's features are off by default: {told}", fix)
+
+
+def needed(function: Function, models: Sequence[Model] = ()) -> dict[str, str]:
+    """The features that are off by default, each with what needs it."""
+    found: dict[str, str] = {}
+    mounted = [model.name for model in models if model.delivery == "volume"]
+    if mounted:
+        found["kubernetes.podspec-volumes-image"] = f"the model {mounted[0]} as an image volume"
+    for name, claim in references.claims(function, models).items():
+        found["kubernetes.podspec-persistent-volume-claim"] = f"the model {name} on claim {claim}"
+    for volume in function.volumes:
+        claimed = volume.persistent_volume_claim
+        if claimed is not None:
+            told = f"the claim {claimed.claim_name}"
+            found["kubernetes.podspec-persistent-volume-claim"] = told
+            if not claimed.read_only:
+                found["kubernetes.podspec-persistent-volume-write"] = f"writing to {told}"
+    if capacity.selector(function):
+        found["kubernetes.podspec-nodeselector"] = "choosing nodes by their labels"
+    if function.placement.tolerations:
+        found["kubernetes.podspec-tolerations"] = "`placement.tolerations`"
+    return found
+
+
+def _is_on(features: Mapping[str, str], name: str) -> bool:
+    return features.get(name, "disabled").lower() in _ENABLED
+
+
+def _limits(function: Function, facts: Facts) -> Iterator[Finding]:
+    """What an administrator lets nobody go beyond."""
+    defaults = facts.defaults or {}
+    longest = int(defaults.get("max-revision-timeout-seconds", _LONGEST))
+    if facts.defaults is not None and (wanted := timeouts.request_timeout(function)) > longest:
+        message = (
+            f"a request may take {longest} s in this cluster, and this function needs {wanted}"
+        )
+        fix = _patch("config-defaults", {"max-revision-timeout-seconds": str(wanted)})
+        yield Finding("refusal", message, f"a lower serve.timeout, or {fix}")
+    most = int(defaults.get("container-concurrency-max-limit", _MOST_AT_ONCE))
+    if facts.defaults is not None and function.serve.concurrency > most:
+        message = (
+            f"`serve.concurrency` is {function.serve.concurrency}, and the cluster's limit {most}"
+        )
+        yield Finding("refusal", message, f"set it to {most} at most")
+    bound = int((facts.autoscaler or {}).get("max-scale-limit", "0"))
+    if bound and not 0 < function.scale.max <= bound:
+        message = f"`scale.max` is {function.scale.max}, and the cluster's limit {bound}"
+        yield Finding("refusal", message, f"set it to {bound} at most")
+    if function.deploy.rollout == "recreate" and not _starts_at_zero(facts):
+        message = "`rollout: recreate` needs revisions that start without an instance"
+        fix = _patch("config-autoscaler", {"allow-zero-initial-scale": "true"})
+        yield Finding("refusal", message, fix)
+
+
+def _starts_at_zero(facts: Facts) -> bool:
+    told = facts.autoscaler
+    return told is None or told.get("allow-zero-initial-scale", "false").lower() == "true"
+
+
+def _registry(registry: str) -> Iterator[Finding]:
+    """A node takes a loopback address for its own; kind and k3d give it another meaning."""
+    host = registry.partition("://")[2] or registry
+    if re.match(r"(localhost|127\.[\d.]+|\[::1\])([:/]|$)", host):
+        message = f"the nodes look for {host.partition('/')[0]} on themselves"
+        fix = "a registry that they reach, unless they are set up to (as kind's local registry is)"
+        yield Finding("note", message, fix)
+
+
+def _named(function: Function, models: Sequence[Model], facts: Facts) -> Iterator[Finding]:
+    if facts.has_namespace is False:
+        return
+    for reference in references.of(function, models):
+        if reference in facts.named:
+            yield from _missing(reference, facts.named[reference], facts)
+
+
+def _missing(reference: Reference, keys: frozenset[str] | None, facts: Facts) -> Iterator[Finding]:
+    what = f"{reference.kind} {reference.name}"
+    if keys is None:
+        message = f"there is no {what} in namespace {facts.namespace}: {reference.by} names it"
+        yield Finding("refusal", message, _creation(reference, facts))
+    elif reference.key is not None and reference.key not in keys:
+        has = f"; it has {', '.join(sorted(keys))}" if keys else "; it is empty"
+        message = f"{what} has no key {reference.key}: {reference.by} names it{has}"
+        yield Finding("refusal", message, "add the key, or name another in mlfunc.yaml")
+
+
+def _creation(reference: Reference, facts: Facts) -> str:
+    command = _CREATE.get(reference.kind)
+    if command is None:
+        return f"create it, or name another: kubectl get pvc -n {facts.namespace}"
+    key = f" --from-literal {reference.key}=..." if reference.key else ""
+    return f"{command} {reference.name} -n {facts.namespace}{key}"
+
+
+def _patch(config: str, values: Mapping[str, str]) -> str:
+    """The command that changes settings of Knative Serving."""
+    data = ",".join(f'"{key}":"{value}"' for key, value in values.items())
+    return (
+        f"kubectl patch configmap {config} -n knative-serving --type merge "
+        f"-p '{{\"data\":{{{data}}}}}'"
+    )

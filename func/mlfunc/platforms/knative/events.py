@@ -1,0 +1,173 @@
+"""Subscriptions of a function that runs: read, added and taken away at once.
+
+Those of mlfunc.yaml are `mlfunc deploy`'s business; here they are only read.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mlfunc.cluster import kinds
+from mlfunc.errors import NotFound, UsageError
+from mlfunc.knative import loops, subscriptions, succession, triggers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.function import Subscription
+    from mlfunc.knative.subscriptions import Subscribed
+    from mlfunc.platforms.knative.addressing import Addressed
+
+_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Events in and out of a function."""
+
+    name: str
+    namespace: str
+    reply_type: str
+    subscriptions: list[Subscribed]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What subscribing came to; `note` is what to look out for."""
+
+    action: Literal["created", "changed", "kept"]
+    subscribed: Subscribed
+    note: str
+
+
+def overview(at: Addressed) -> Overview:
+    """What it is subscribed to, whoever made it so.
+
+    Raises:
+        NotFound: there is no such function.
+
+    """
+    service = _service(at)
+    found = _triggers(at)
+    brokers = _brokers(at.cluster)
+    return Overview(
+        name=at.name,
+        namespace=at.cluster.namespace,
+        reply_type=subscriptions.reply_type(service, found),
+        subscriptions=[subscriptions.read(each, brokers) for each in found],
+    )
+
+
+def subscribe(at: Addressed, wanted: Subscription) -> Applied:
+    """Have a function get such events from now on, whatever its mlfunc.yaml says.
+
+    Raises:
+        NotFound: there is no such function, or no such broker.
+        UsageError: the filter is wrong, or takes the function's own replies.
+
+    """
+    service, there = _service(at), _triggers(at)
+    reply_type = subscriptions.reply_type(service, there)
+    note = _check(wanted, at.name, reply_type)
+    brokers = _brokers(at.cluster)
+    if wanted.broker not in brokers:
+        raise NotFound(*subscriptions.missing_broker(wanted.broker, at.cluster.namespace))
+    manifest = triggers.manifest(wanted, at.name, reply_type, at.cluster.namespace, service)
+    before = _alike(there, manifest)
+    if before is not None and not triggers.is_by_command(before):
+        kept = subscriptions.read(before, brokers)
+        return Applied("kept", kept, f"{kept.origin} has it: it stays as it is")
+    placed = succession.place(triggers.by_command(manifest), there)
+    after = at.cluster.apply(placed, force=True)
+    return Applied(_action(before, after), subscriptions.read(after, brokers), note)
+
+
+def wait(at: Addressed, name: str, seconds: float) -> Subscribed:
+    """A Trigger once it is ready, else as it is after `seconds`.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+
+    """
+    brokers = _brokers(at.cluster)
+    deadline = time.monotonic() + seconds
+    while True:
+        found = at.cluster.get(kinds.TRIGGER, name)
+        if found is None:
+            raise NotFound(f"Trigger {name} was deleted meanwhile", f"mlfunc events {at.name}")
+        read = subscriptions.read(found, brokers)
+        if read.ready or time.monotonic() >= deadline:
+            return read
+        time.sleep(_POLL_SECONDS)
+
+
+def unsubscribe(at: Addressed, chosen: Callable[[Subscribed], bool]) -> list[Subscribed]:
+    """Take away what is chosen; what it was.
+
+    Raises:
+        NotFound: there is no such function, or nothing is chosen.
+        UsageError: another tool made it.
+
+    """
+    gone = [each for each in overview(at).subscriptions if chosen(each)]
+    for each in gone:
+        _refuse_foreign(each, at.cluster.namespace)
+    if not gone:
+        raise NotFound(f"{at.name} has no such subscription", f"mlfunc events {at.name}")
+    for each in gone:
+        at.cluster.delete(kinds.TRIGGER, each.trigger)
+    return gone
+
+
+def missing_brokers(cluster: Cluster, wanted: Iterable[Object]) -> list[tuple[str, str]]:
+    """For each broker that Triggers name and that is not there: a sentence, and what makes one."""
+    needed = {each["spec"]["broker"] for each in wanted}
+    absent = needed - _brokers(cluster) if needed else set()
+    return [subscriptions.missing_broker(name, cluster.namespace) for name in sorted(absent)]
+
+
+def _service(at: Addressed) -> Object:
+    found = at.cluster.get(kinds.SERVICE, at.name)
+    if found is None:
+        message = f"there is no function {at.name} in namespace {at.cluster.namespace}"
+        raise NotFound(message, "mlfunc list -A")
+    return found
+
+
+def _triggers(at: Addressed) -> list[Object]:
+    return subscriptions.of_function(at.cluster.list(kinds.TRIGGER), at.name)
+
+
+def _brokers(cluster: Cluster) -> set[str]:
+    return {each["metadata"]["name"] for each in cluster.list(kinds.BROKER)}
+
+
+def _check(wanted: Subscription, function: str, reply_type: str) -> str:
+    """The options stand for filters: a problem names its option, not the place among them."""
+    if problem := next(triggers.problems(wanted, ""), None):
+        raise UsageError(re.sub(r"^\.filters?(\[\d+\])?\.", "", problem))
+    narrower = "name the type that it takes: --type TYPE"
+    return loops.check(wanted, function, reply_type, "the subscription", narrower)
+
+
+def _action(before: Object | None, after: Object) -> Literal["created", "changed", "kept"]:
+    if before is None:
+        return "created"
+    same = before["metadata"]["generation"] == after["metadata"]["generation"]
+    return "kept" if same else "changed"
+
+
+def _alike(found: Iterable[Object], wanted: Object) -> Object | None:
+    """What takes the same, whoever made it: two would deliver each event twice."""
+    key = triggers.key_of(wanted)
+    return next((each for each in found if triggers.key_of(each) == key), None)
+
+
+def _refuse_foreign(each: Subscribed, namespace: str) -> None:
+    if each.origin == "another tool":
+        message = f"Trigger {each.trigger} was not made by mlfunc"
+        raise UsageError(message, f"kubectl delete trigger {each.trigger} -n {namespace}")

@@ -1,0 +1,171 @@
+"""A cluster asked whether it can run a function: several questions at once, none of which writes.
+
+What this user may not look at stays unknown, and is not held against the cluster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlfunc import abreast
+from mlfunc.cluster import kinds
+from mlfunc.cluster.failures import Absent, Forbidden
+from mlfunc.cluster.kinds import Kind
+from mlfunc.errors import ClusterFailed
+from mlfunc.knative import capacity, preflight, references
+from mlfunc.knative.facts import Facts, Installed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.function import Function
+    from mlfunc.knative.facts import Finding
+    from mlfunc.knative.references import Reference
+    from mlfunc.knative.release import Model
+
+T = TypeVar("T")
+
+_LIMIT_RANGE = Kind("", "v1", "limitranges", "LimitRange")
+_ACCOUNT = Kind("", "v1", "serviceaccounts", "ServiceAccount")
+_KINDS = {
+    "Secret": kinds.SECRET,
+    "ConfigMap": kinds.CONFIG_MAP,
+    "PersistentVolumeClaim": kinds.CLAIM,
+    "ServiceAccount": _ACCOUNT,
+    "Broker": kinds.BROKER,
+}
+_SERVING, _EVENTING = "knative-serving", "knative-eventing"
+_AT_ONCE = 8
+# What makes nodes as they are needed: Karpenter's API, and what the cluster autoscaler writes.
+_KARPENTER = "/apis/karpenter.sh"
+_AUTOSCALER_STATUS = "cluster-autoscaler-status"
+_VERSION = "app.kubernetes.io/version"
+
+
+def check(
+    cluster: Cluster, function: Function, models: Sequence[Model] = (), *, registry: str = ""
+) -> tuple[Finding, ...]:
+    """The notes on a function in a cluster that can run it; `registry`: that of its image.
+
+    Raises:
+        ClusterFailed: it cannot, for the reasons that stand in the message.
+
+    """
+    facts = inquire(cluster, function, models)
+    found = preflight.examine(function, models, facts, registry)
+    refusals = [each for each in found if each.severity == "refusal"]
+    if refusals:
+        raise _refused(function, refusals)
+    return found
+
+
+def inquire(cluster: Cluster, function: Function, models: Sequence[Model] = ()) -> Facts:
+    """What the cluster shows of what a function needs.
+
+    Raises:
+        ClusterFailed: it cannot be reached.
+
+    """
+    questions = {**_of_cluster(cluster), **_of_capacity(cluster, function)}
+    named = references.of(function, models)
+    asks: list[Callable[[], Any]] = [
+        *questions.values(),
+        *(_keys_of(cluster, each) for each in named),
+    ]
+    answers = abreast.each(lambda ask: ask(), asks, at_once=_AT_ONCE, stop=lambda: None)
+    told = dict(zip(questions, answers[: len(questions)], strict=True))
+    keys = dict(zip(named, answers[len(questions) :], strict=True))
+    return Facts(
+        context=cluster.access.context,
+        namespace=cluster.namespace,
+        named={each: found for each, found in keys.items() if found != _UNKNOWN},
+        **{name: answer for name, answer in told.items() if answer is not None},
+    )
+
+
+_UNKNOWN = "unknown"
+
+
+def _of_cluster(cluster: Cluster) -> dict[str, Callable[[], Any]]:
+    """The questions on Knative and the namespace, by the fact that each gives."""
+    return {
+        "has_namespace": lambda: _is_there(cluster, kinds.NAMESPACE.path(None, cluster.namespace)),
+        "serving": lambda: _installed(cluster, kinds.SERVICE, _SERVING, "controller"),
+        "eventing": lambda: _installed(cluster, kinds.TRIGGER, _EVENTING, "eventing-controller"),
+        "features": lambda: _settings(cluster, "config-features"),
+        "defaults": lambda: _settings(cluster, "config-defaults"),
+        "autoscaler": lambda: _settings(cluster, "config-autoscaler"),
+        "quotas": lambda: _permitted(lambda: cluster.list(kinds.QUOTA)),
+        "limits": lambda: _permitted(lambda: cluster.list(_LIMIT_RANGE)),
+    }
+
+
+def _of_capacity(cluster: Cluster, function: Function) -> dict[str, Callable[[], Any]]:
+    """Those on nodes; all pods are looked at only for an accelerator, of which few are free."""
+    found: dict[str, Callable[[], Any]] = {
+        "nodes": lambda: _permitted(lambda: cluster.list(kinds.NODE)),
+        "adds_nodes": lambda: adds_nodes(cluster),
+    }
+    if capacity.devices(function):
+        found["pods"] = lambda: _permitted(lambda: cluster.list(kinds.POD, everywhere=True))
+    return found
+
+
+def adds_nodes(cluster: Cluster) -> bool:
+    """Whether the cluster has something that makes nodes as they are needed."""
+    status = kinds.CONFIG_MAP.path("kube-system", _AUTOSCALER_STATUS)
+    return any(_is_there(cluster, path) is True for path in (_KARPENTER, status))
+
+
+def _is_there(cluster: Cluster, path: str) -> bool | None:
+    """Whether the API server has something at a path; None: it may not be looked at."""
+    status = cluster.request("GET", path).status
+    return {200: True, 404: False}.get(status)
+
+
+def _installed(cluster: Cluster, kind: Kind, namespace: str, name: str) -> Installed | None:
+    there = _is_there(cluster, f"/apis/{kind.group}/{kind.version}")
+    if there is None:
+        return None
+    controller = _permitted(lambda: cluster.get(kinds.DEPLOYMENT, name, namespace=namespace))
+    labels: Mapping[str, str] = (controller or {}).get("metadata", {}).get("labels") or {}
+    return Installed(there, labels.get(_VERSION, ""))
+
+
+def _settings(cluster: Cluster, name: str) -> dict[str, str] | None:
+    found = _permitted(lambda: cluster.get(kinds.CONFIG_MAP, name, namespace=_SERVING))
+    return None if found is None else found.get("data") or {}
+
+
+def _keys_of(cluster: Cluster, reference: Reference) -> Callable[[], frozenset[str] | str | None]:
+    """Of the data of an object, of which the values are forgotten at once."""
+
+    def ask() -> frozenset[str] | str | None:
+        try:
+            found = cluster.get(_KINDS[reference.kind], reference.name)
+        except (Forbidden, Absent):
+            return _UNKNOWN
+        return None if found is None else _keys(found)
+
+    return ask
+
+
+def _keys(found: Object) -> frozenset[str]:
+    return frozenset({**(found.get("data") or {}), **(found.get("binaryData") or {})})
+
+
+def _permitted(ask: Callable[[], T]) -> T | None:
+    try:
+        return ask()
+    except (Forbidden, Absent):
+        return None
+
+
+def _refused(function: Function, refusals: Sequence[Finding]) -> ClusterFailed:
+    """One reason is a sentence with its fix; of several, each has its own line and fix."""
+    start = f"{function.name} cannot run there"
+    if len(refusals) == 1:
+        return ClusterFailed(f"{start}: {refusals[0].message}", refusals[0].fix)
+    lines = [f"  {each.message}\n    {each.fix}" for each in refusals]
+    return ClusterFailed(f"{start}:\n" + "\n".join(lines))

@@ -1,0 +1,156 @@
+"""Subscriptions of functions that run, on a small API server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from mlfunc.cluster import client
+from mlfunc.errors import NotFound, UsageError
+from mlfunc.function import Events, Function, Subscription
+from mlfunc.knative import triggers
+from mlfunc.platforms.knative import events
+from mlfunc.platforms.knative.addressing import Addressed
+
+from tests.rig.smallcluster import api
+
+if TYPE_CHECKING:
+    from tests.rig.smallcluster import ApiServer
+
+__all__ = ["api"]
+
+_TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/shop/triggers"
+_ORDERS = Subscription(filter={"type": "order.created"})
+
+
+@pytest.fixture
+def echo(api: ApiServer) -> Addressed:
+    return Addressed("echo", client.connect())
+
+
+def deployed(echo: Addressed, *subscriptions: Subscription) -> None:
+    function = Function(name="echo", events=Events(subscriptions=list(subscriptions)))
+    for manifest in triggers.manifests(function, "shop", None):
+        echo.cluster.apply(manifest)
+
+
+def test_a_subscription_is_there_at_once_and_owned_by_the_service(
+    api: ApiServer, echo: Addressed
+) -> None:
+    applied = events.subscribe(echo, _ORDERS)
+
+    assert (applied.action, applied.subscribed.ready) == ("created", True)
+    meta = api.objects[f"{_TRIGGERS}/{applied.subscribed.trigger}"]["metadata"]
+    assert meta["labels"]["mlfunc.dev/origin"] == "command"
+    assert meta["ownerReferences"][0]["name"] == "echo"
+
+
+def test_the_same_again_is_kept_and_other_retries_change_it(echo: Addressed) -> None:
+    actions = [
+        events.subscribe(echo, Subscription(filter=_ORDERS.filter, retry=retry)).action
+        for retry in (5, 5, 6)
+    ]
+
+    assert actions == ["created", "kept", "changed"]
+    assert len(events.overview(echo).subscriptions) == 1
+
+
+def test_one_of_mlfunc_yaml_stays_as_it_is_there(echo: Addressed) -> None:
+    deployed(echo, _ORDERS)
+
+    applied = events.subscribe(echo, Subscription(filter=_ORDERS.filter, retry=6))
+
+    assert (applied.action, applied.subscribed.origin) == ("kept", "mlfunc.yaml")
+    assert applied.subscribed.retry == 5
+    assert "mlfunc.yaml has it" in applied.note
+
+
+def test_one_of_another_tool_is_not_made_again(echo: Addressed) -> None:
+    manifest = triggers.manifest(_ORDERS, "echo", "echoed", "shop", None)
+    manifest["metadata"]["labels"] = {}
+    echo.cluster.apply(manifest)
+
+    applied = events.subscribe(echo, _ORDERS)
+
+    assert (applied.action, applied.note) == ("kept", "another tool has it: it stays as it is")
+
+
+def test_a_broker_that_is_not_there_is_told_with_the_command_that_makes_it(
+    echo: Addressed,
+) -> None:
+    with pytest.raises(NotFound, match="there is no broker other in namespace shop") as caught:
+        events.subscribe(echo, Subscription(broker="other", filter={"type": "a"}))
+
+    assert caught.value.hint == "kn broker create other -n shop"
+
+
+def test_a_loop_by_the_type_that_the_deployment_noted_is_refused(echo: Addressed) -> None:
+    function = Function(name="echo", events=Events(reply_type="echoed", subscriptions=[_ORDERS]))
+    (manifest,) = triggers.manifests(function, "shop", None)
+    echo.cluster.apply(manifest)
+
+    with pytest.raises(UsageError, match="its own replies, of type echoed"):
+        events.subscribe(echo, Subscription(filter={"type": "echoed"}))
+
+
+def test_a_wrong_filter_is_named_as_its_option(echo: Addressed) -> None:
+    with pytest.raises(UsageError, match=r"^prefix.source: the value is empty"):
+        events.subscribe(echo, Subscription(filters=[{"prefix": {"source": ""}}]))
+    with pytest.raises(UsageError, match=r"^Ty-pe: the name of an attribute"):
+        events.subscribe(echo, Subscription(filter={"Ty-pe": "a"}))
+
+
+def test_a_function_that_is_not_there_is_not_found(echo: Addressed) -> None:
+    other = Addressed("other", echo.cluster)
+
+    with pytest.raises(NotFound, match="no function other in namespace shop"):
+        events.subscribe(other, _ORDERS)
+    with pytest.raises(NotFound, match="no function other in namespace shop"):
+        events.overview(other)
+
+
+def test_what_is_chosen_goes_and_the_rest_stays(echo: Addressed) -> None:
+    deployed(echo, _ORDERS)
+    made = events.subscribe(echo, Subscription(filter={"type": "b"})).subscribed.trigger
+
+    gone = events.unsubscribe(echo, lambda each: each.trigger == made)
+
+    assert [each.trigger for each in gone] == [made]
+    assert [each.origin for each in events.overview(echo).subscriptions] == ["mlfunc.yaml"]
+    with pytest.raises(NotFound, match="echo has no such subscription"):
+        events.unsubscribe(echo, lambda each: each.trigger == made)
+
+
+def test_what_another_tool_made_is_its_own_to_take_away(echo: Addressed) -> None:
+    manifest = triggers.manifest(_ORDERS, "echo", "echoed", "shop", None)
+    manifest["metadata"]["labels"] = {}
+    echo.cluster.apply(manifest)
+
+    with pytest.raises(UsageError, match="was not made by mlfunc") as caught:
+        events.unsubscribe(echo, lambda _: True)
+
+    assert caught.value.hint.startswith("kubectl delete trigger echo-")
+    assert events.overview(echo).subscriptions
+
+
+def test_a_wait_ends_with_what_is_there_when_its_time_is_over(
+    api: ApiServer, echo: Addressed
+) -> None:
+    name = events.subscribe(echo, _ORDERS).subscribed.trigger
+    api.objects[f"{_TRIGGERS}/{name}"]["status"] = {}
+
+    assert not events.wait(echo, name, 0.01).ready
+    with pytest.raises(NotFound, match="was deleted meanwhile"):
+        events.wait(echo, "gone", 0.01)
+
+
+def test_each_broker_that_is_missing_is_told_once(echo: Addressed) -> None:
+    wanted = [
+        triggers.manifest(Subscription(broker, {"type": kind}), "echo", "echoed", "shop", None)
+        for broker, kind in (("default", "a"), ("other", "a"), ("other", "b"))
+    ]
+
+    assert events.missing_brokers(echo.cluster, wanted) == [
+        ("there is no broker other in namespace shop", "kn broker create other -n shop")
+    ]
+    assert events.missing_brokers(echo.cluster, []) == []
