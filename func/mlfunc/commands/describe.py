@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mlfunc.knative.coldstart import ColdStart
     from mlfunc.knative.overview import RevisionState
+    from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.reading import Belongings
     from mlfunc.ui import Ui
 
@@ -56,7 +57,7 @@ def _as_data(found: Belongings) -> dict[str, Any]:
         "image": spec["containers"][0]["image"],
         "namespace": summary.namespace,
         "deployer": "knative",
-        "subscriptions": [asdict(each) for each in overview.subscriptions(service, found.triggers)],
+        "subscriptions": [_subscription(each) for each in found.subscriptions],
         "labels": service["metadata"].get("labels") or {},
         "ready": summary.ready,
         "runtime": summary.runtime,
@@ -81,6 +82,11 @@ def _as_data(found: Belongings) -> dict[str, Any]:
     }
 
 
+def _subscription(each: Subscribed) -> dict[str, Any]:
+    exact = each.filter
+    return {"source": exact.get("source", ""), "type": exact.get("type", ""), **asdict(each)}
+
+
 def _scaling(found: Belongings, revision: str) -> dict[str, str]:
     """Of the revision itself: it can be told otherwise than the Service's template says."""
     from mlfunc.knative import overview
@@ -100,9 +106,9 @@ def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
     for kind, message in data["not_ready"].items():
         ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
     _report_revisions(ui, found)
-    for each in data["subscriptions"]:
-        state = "" if each["ready"] == "True" else f"  not ready: {each['reason']}"
-        ui.say(f"events from {each['broker']}: {_filter(each['filter'])}{state}")
+    for subscribed in found.subscriptions:
+        trouble = f"  not ready: {subscribed.reason}" if subscribed.reason else ""
+        ui.say(f"{subscribed.takes} from broker {subscribed.broker}{trouble}")
     for each in data["changed_by"]:
         ui.say(f"{each['manager']} has changed it, at {each['time']}: {', '.join(each['fields'])}")
 
@@ -177,13 +183,3 @@ def _age(created: str) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0, seconds):.0f} s"
-
-
-def _filter(found: dict[str, Any]) -> str:
-    import json
-
-    if not found:
-        return "all"
-    if "filters" in found:
-        return json.dumps(found["filters"])
-    return ", ".join(f"{name}={value}" for name, value in found.items())

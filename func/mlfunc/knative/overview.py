@@ -66,17 +66,6 @@ class RevisionState:
     image: str
 
 
-@dataclass(frozen=True)
-class Subscription:
-    """A Trigger that has events sent to the function."""
-
-    name: str
-    broker: str
-    filter: Object
-    ready: str
-    reason: str
-
-
 def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> Summary:
     """A function in a line; of `revisions` and `pods` those that are its own count."""
     meta, status, spec = service["metadata"], service.get("status", {}), template(service)
@@ -184,20 +173,6 @@ def conditions(service: Object) -> list[tuple[str, str]]:
     ]
 
 
-def subscriptions(service: Object, triggers: Sequence[Object]) -> list[Subscription]:
-    """The Triggers that name the Service, whoever made them."""
-    name = service["metadata"]["name"]
-    return [_subscription(each) for each in triggers if subscribes(each, name)]
-
-
-def subscribes(trigger: Object, name: str) -> bool:
-    """Whether a Trigger sends its events to the Service of that name."""
-    ref = trigger["spec"].get("subscriber", {}).get("ref") or {}
-    return bool(ref.get("kind") == "Service" and ref.get("name") == name) and str(
-        ref.get("apiVersion", "")
-    ).startswith("serving.knative.dev/")
-
-
 def _revision(found: Object, shares: Sequence[Share], pods: Sequence[Object]) -> RevisionState:
     name, told = found["metadata"]["name"], diagnosis.condition(found, "Ready")
     own = [each for each in shares if each.revision == name]
@@ -211,18 +186,6 @@ def _revision(found: Object, shares: Sequence[Share], pods: Sequence[Object]) ->
         percent=sum(each.percent for each in own),
         tags=tuple(each.tag for each in own if each.tag),
         image=found["spec"]["containers"][0]["image"],
-    )
-
-
-def _subscription(trigger: Object) -> Subscription:
-    spec, told = trigger["spec"], diagnosis.condition(trigger, "Ready")
-    exact = (spec.get("filter") or {}).get("attributes") or {}
-    return Subscription(
-        name=trigger["metadata"]["name"],
-        broker=spec.get("broker", ""),
-        filter={"filters": spec["filters"]} if spec.get("filters") else exact,
-        ready=told.get("status", "Unknown"),
-        reason=told.get("reason", ""),
     )
 
 
