@@ -60,6 +60,8 @@ def _as_data(found: Belongings) -> dict[str, Any]:
         "subscriptions": [_subscription(each) for each in found.subscriptions],
         "labels": service["metadata"].get("labels") or {},
         "ready": summary.ready,
+        "reason": summary.reason or None,
+        "message": summary.message or None,
         "runtime": summary.runtime,
         "origin": summary.origin,
         "replicas": summary.instances,
@@ -122,7 +124,7 @@ def _facts(data: dict[str, Any], start: ColdStart | None) -> list[tuple[str, str
     limits = data["timeouts"]
     facts = [
         ("name", f"{data['name']} in namespace {data['namespace']}{_maker(data['origin'])}"),
-        ("ready", {"True": "yes", "False": "no"}.get(data["ready"], "not yet")),
+        ("ready", ": ".join(filter(None, (data["reason"], data["message"]))) or "yes"),
         ("url", "  ".join(data["routes"])),
         ("image", data["image"]),
         ("models", ", ".join(models)),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlfunc import accelerators
 from mlfunc.knative import diagnosis, names, traffic
+from mlfunc.knative.progress import Snapshot
 from mlfunc.knative.sentences import sentence
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Summary:
     runtime: str
     url: str
     ready: str
-    reason: str  # why it is not ready, in a word
+    reason: str  # how far it is, if it is not ready: a phase of its start, or `failed`
     message: str  # the same in a sentence
     revision: str  # the one that serves, else the newest
     instances: int
@@ -66,11 +67,19 @@ class RevisionState:
     image: str
 
 
+@dataclass(frozen=True)
+class _Trouble:
+    """Why a function is not ready, if it is not."""
+
+    word: str
+    sentence: str
+
+
 def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> Summary:
     """A function in a line; of `revisions` and `pods` those that are its own count."""
     meta, status, spec = service["metadata"], service.get("status", {}), template(service)
-    told = _trouble(service, [each for each in revisions if _is_of(each, service)])
     own = [each for each in pods if _is_of(each, service)]
+    trouble = _trouble(service, [each for each in revisions if _is_of(each, service)], own)
     return Summary(
         name=meta["name"],
         namespace=meta["namespace"],
@@ -78,8 +87,8 @@ def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]
         runtime=_label(service, names.FUNCTION_RUNTIME),
         url=status.get("url", ""),
         ready=diagnosis.condition(service, "Ready").get("status", "Unknown"),
-        reason=told.get("reason", ""),
-        message=sentence(told.get("message", "")),
+        reason=trouble.word,
+        message=trouble.sentence,
         revision=serving(service),
         instances=len(running(own)),
         models=models(spec),
@@ -204,10 +213,18 @@ def _is_of(found: Object, service: Object) -> bool:
     return same_place and _label(found, names.SERVICE) == meta["name"]
 
 
-def _trouble(service: Object, revisions: Sequence[Object]) -> Object:
-    """Why it is not ready: its newest revision knows better than itself."""
+def _trouble(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> _Trouble:
+    """Its newest revision, and the pods of that, know sooner than itself."""
     told = diagnosis.condition(service, "Ready")
-    if told.get("status") == "True" or not revisions:
-        return told
-    newest = diagnosis.condition(max(revisions, key=traffic.age), "Ready")
-    return newest if newest.get("reason") else told
+    if told.get("status") == "True":
+        return _Trouble("", "")
+    name = service.get("status", {}).get("latestCreatedRevisionName")
+    newest = next((each for each in revisions if each["metadata"]["name"] == name), None)
+    own = [each for each in pods if name and _label(each, names.REVISION) == name]
+    progress = diagnosis.diagnose(Snapshot(service, newest, own))
+    if progress.failure is not None:
+        return _Trouble("failed", progress.failure.message)
+    refused = diagnosis.condition(newest or service, "Ready")
+    if refused.get("status") == "False":
+        return _Trouble("failed", sentence(refused.get("message", "")))
+    return _Trouble(progress.phase, progress.detail or sentence(told.get("message", "")))
