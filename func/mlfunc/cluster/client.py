@@ -113,6 +113,10 @@ class Cluster:
         self._object(response)
         return True
 
+    def post(self, path: str, body: Object) -> Object:
+        """What the API server answers to a question that it keeps nothing of, such as a review."""
+        return self._object(self.request("POST", path, body=body))
+
     def request(
         self,
         method: str,

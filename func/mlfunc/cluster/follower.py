@@ -113,9 +113,9 @@ class Follower:
         with self._cluster.lines(self._path, query, silence=_SILENCE_SECONDS) as lines:
             self._lines = lines
             self._has_watched, self._failing_since = True, None
+            if self._over.is_set():  # too early for `stop` to see the lines
+                return
             for line in lines:
-                if self._over.is_set():
-                    return
                 self._take(_event(line))
         if time.monotonic() - began > _SOUND_SECONDS:
             self._delay = _BACKOFF_SECONDS[0]
