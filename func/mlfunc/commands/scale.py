@@ -141,7 +141,7 @@ def _scale(ui: Ui, at: Addressed, wish: Wish, where: Where, revision: str | None
     ui.show(data, human=lambda: _report_scaled(ui, scaled.states, wish))
     for key, value in stays.items():
         source = FILE if is_own else "the Service's template"
-        ui.note(f"{source} still says {key} {value}: the next new revision goes by it")
+        ui.note(f"the next new revision has {key} {value}: {source} still says so")
 
 
 def _report_scaled(ui: Ui, states: list[State], wish: Wish) -> None:

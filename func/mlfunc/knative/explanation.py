@@ -83,13 +83,13 @@ def facts(found: Explanation) -> list[tuple[str, str]]:
     """What it goes by, as names and sentences."""
     policy, serving = found.policy, found.serving
     most = f"at most {policy.maximum}" if policy.maximum else "no bound above"
-    gone = f"{policy.window:g} s after the last reply, and a few to decide it"
+    gone = f"{policy.window:g} s after the last reply, and up to 4 to notice it"
     return [
         ("target", f"{policy.target:g} requests in an instance, {_share(policy)}"),
         ("room", _room(serving)),
         ("instances", f"at least {policy.minimum}, {most}"),
-        ("a second one", _second(found)),
-        ("one less", _less(policy)),
+        ("second", _second(found)),
+        ("fewer", _fewer(policy)),
         ("none", gone if policy.minimum == 0 else "never: min keeps some"),
     ]
 
@@ -111,8 +111,8 @@ def summary(found: Explanation) -> str:
     late = f"; {told.timed_out} failed after {found.serving.timeout:g} s" if told.timed_out else ""
     times = f"p50 {latency.p50:.1f} s, p99 {latency.p99:.1f} s, longest {latency.longest:.1f} s"
     back = f"back at {found.policy.minimum} after {told.idle:.0f} s"
-    paid = f"{told.instance_seconds:.0f} s of instances"
-    return f"{told.answered} replies: {times}{late}; {back}, {paid} in all"
+    paid = f"{told.instance_seconds:.0f} instance-seconds"
+    return f"{told.answered} replies: {times}{late}; {back}, {paid}"
 
 
 def _share(policy: Policy) -> str:
@@ -130,16 +130,16 @@ def _second(found: Explanation) -> str:
     policy = found.policy
     if policy.maximum == 1:
         return "never: max allows one"
-    if found.second_at < 1:
-        return "at once: one request is more than the target"
-    many = f"more than {found.burst_at:g} requests at once"
-    return f"for {many}, on average of {policy.panic_seconds:g} s"
+    if found.burst_at < 1:
+        return "with the first request, which alone is more than the target"
+    averaged = f"on average of {policy.panic_seconds:g} s or of {policy.window:g} s"
+    return f"for more than {found.burst_at:g} requests at once, {averaged}"
 
 
-def _less(policy: Policy) -> str:
-    delay = f", and {policy.delay:g} s later" if policy.delay else ""
-    calm = f"{policy.window:g} s after a burst at the earliest"
-    return f"for a lower average of {policy.window:g} s{delay}; {calm}"
+def _fewer(policy: Policy) -> str:
+    delay = f" for {policy.delay:g} s" if policy.delay else ""
+    calm = f"{policy.window:g} s after the last burst at the earliest"
+    return f"once the average of {policy.window:g} s is lower{delay}; {calm}"
 
 
 def _mode(moment: Moment) -> str:

@@ -111,10 +111,13 @@ def has_taken(autoscaler: Object, wish: Wish) -> bool:
 
 
 def differing(wish: Wish, template: Mapping[str, str]) -> dict[str, str]:
-    """What a wish set otherwise than a template, by whose annotations the next revision goes."""
+    """What a wish set otherwise than a template, by whose annotations the next revision goes.
+
+    By the keys of `scale` in mlfunc.yaml.
+    """
     told = policies.kebab(template)
     return {
-        key: told.get(key, "nothing")
+        key.removesuffix("-scale"): told.get(key, "none")
         for key, value in _bare(wish.annotations).items()
         if told.get(key) != value
     }
@@ -180,14 +183,16 @@ def _why(autoscaler: Object, policy: Policy, wanted: int) -> str:
     active = diagnosis.condition(autoscaler, "Active")
     if not autoscaler:
         return "its PodAutoscaler is not there yet"
+    if not policy.reachable:
+        return "no requests are routed to it"
     if active.get("status") == "Unknown":
         return "an instance starts; requests wait for it"
-    if policy.reachable and wanted == policy.minimum > 0:
+    if wanted == policy.minimum > 0:
         return "min keeps them"
     if wanted <= 0:
         return f"no requests since {active.get('lastTransitionTime', 'it is there')}"
     if wanted == policy.maximum:
-        return "max allows no more" + ("" if wanted > 1 else ", however many requests come")
+        return "max allows no more"
     return _by_load(policy, wanted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from mlfunc.knative import simulation
 from mlfunc.knative.autoscaler import Policy
 from mlfunc.knative.instances import Serving
-from mlfunc.knative.simulation import Outcome
+
+if TYPE_CHECKING:
+    from mlfunc.knative.simulation import Outcome
 
 _FOUR = Policy(total=4, burst_capacity=-1)
 _BURST = simulation.at_once(20, within=0.2)
