@@ -11,7 +11,7 @@ from mlfunc.knative.instances import Serving
 if TYPE_CHECKING:
     from mlfunc.function import Function
     from mlfunc.knative.autoscaler import Policy
-    from mlfunc.knative.simulation import Moment, Outcome
+    from mlfunc.knative.simulation import Latency, Moment, Outcome
 
 _STEADY_SECONDS = 120.0  # two windows: what comes of a rate is settled then
 
@@ -107,12 +107,16 @@ HEADERS = ("seconds", "wanted", "ready", "waiting", "")
 
 def summary(found: Explanation) -> str:
     """What became of the requests."""
-    told, latency = found.outcome, found.outcome.latency
-    late = f"; {told.timed_out} failed after {found.serving.timeout:g} s" if told.timed_out else ""
-    times = f"p50 {latency.p50:.1f} s, p99 {latency.p99:.1f} s, longest {latency.longest:.1f} s"
+    told = found.outcome
+    replies = f"{told.answered} replies" + (f": {_times(told.latency)}" if told.answered else "")
+    late = f"{told.timed_out} failed after {found.serving.timeout:g} s" if told.timed_out else ""
     back = f"back at {found.policy.minimum} after {told.idle:.0f} s"
     paid = f"{told.instance_seconds:.0f} instance-seconds"
-    return f"{told.answered} replies: {times}{late}; {back}, {paid}"
+    return "; ".join(each for each in (replies, late, f"{back}, {paid}") if each)
+
+
+def _times(latency: Latency) -> str:
+    return f"p50 {latency.p50:.1f} s, p99 {latency.p99:.1f} s, longest {latency.longest:.1f} s"
 
 
 def _share(policy: Policy) -> str:

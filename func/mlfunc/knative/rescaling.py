@@ -160,7 +160,7 @@ def state(
         instances=told.get("actualScale", 0),
         wanted=wanted,
         policy=policy,
-        why=_why(autoscaler or {}, policy, wanted),
+        why=_why(autoscaler or {}, policy, wanted, policies.measure(overview.scaling(revision))),
     )
 
 
@@ -179,7 +179,7 @@ def policy_of(
     )
 
 
-def _why(autoscaler: Object, policy: Policy, wanted: int) -> str:
+def _why(autoscaler: Object, policy: Policy, wanted: int, measure: str) -> str:
     active = diagnosis.condition(autoscaler, "Active")
     if not autoscaler:
         return "its PodAutoscaler is not there yet"
@@ -193,11 +193,11 @@ def _why(autoscaler: Object, policy: Policy, wanted: int) -> str:
         return f"no requests since {active.get('lastTransitionTime', 'it is there')}"
     if wanted == policy.maximum:
         return "max allows no more"
-    return _by_load(policy, wanted)
+    return _by_load(policy, wanted, measure)
 
 
-def _by_load(policy: Policy, wanted: int) -> str:
+def _by_load(policy: Policy, wanted: int, measure: str) -> str:
     """What a number of instances says of the load, by the formula that it comes from."""
     target = policy.target
-    span = f"{(wanted - 1) * target:g} to {wanted * target:g} requests at once"
+    span = f"{(wanted - 1) * target:g} to {wanted * target:g} {measure}"
     return f"{span}, on average of {policy.window:g} s or in a burst within them"

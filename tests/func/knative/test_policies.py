@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlfunc.errors import MlfuncError
-from mlfunc.function import Batch, Function, Scale, Serve
+from mlfunc.function import Batch, Deploy, Function, Scale, Serve
 from mlfunc.knative import policies
 
 
@@ -65,15 +65,36 @@ def test_a_function_is_scaled_as_it_would_be_deployed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("told", "measure"),
     [
-        ({"class": "hpa.autoscaling.knative.dev"}, "it is scaled by hpa.autoscaling.knative.dev"),
-        ({"metric": "rps"}, "it is scaled by rps"),
+        ({"metric": "rps"}, "requests a second"),
+        (
+            {"class": "hpa.autoscaling.knative.dev", "metric": "cpu"},
+            "cpu, which hpa.autoscaling.knative.dev counts",
+        ),
     ],
 )
-def test_another_autoscaler_is_not_guessed_at(told: dict[str, str], message: str) -> None:
-    with pytest.raises(MlfuncError, match=message):
-        policies.of(told, 1)
+def test_what_counts_otherwise_is_not_explained(told: dict[str, str], measure: str) -> None:
+    with pytest.raises(MlfuncError, match=f"it is scaled by {measure}"):
+        policies.check(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "target", "total"), [({}, 140, 200), ({"target": "300"}, 210, 300)]
+)
+def test_a_rate_is_not_bound_by_what_an_instance_takes_at_once(
+    told: dict[str, str], target: float, total: float
+) -> None:
+    found = policies.of({"metric": "rps", **told}, 12)
+
+    assert found.target == pytest.approx(target)
+    assert found.total == total
+
+
+def test_a_function_that_is_recreated_has_its_min_in_the_end() -> None:
+    function = Function(name="f", scale=Scale(min=1), deploy=Deploy(rollout="recreate"))
+
+    assert policies.of_function(function).minimum == 1
 
 
 @given(st.integers(0, 24), st.integers(0, 59), st.integers(0, 59))

@@ -67,6 +67,7 @@ def project(where: Where) -> Function | None:
 
 
 def _of_project(question: Question, own: Function) -> Explained:
+    policies.check(policies.told_of(own))
     own = msgspec.structs.replace(own, scale=question.wish.replacing(own.scale))
     serving = explanation.serving(own, question.prediction, question.cold_start or _COLD_START)
     found = explanation.explain(policies.of_function(own), serving, question.demand)
@@ -76,6 +77,7 @@ def _of_project(question: Question, own: Function) -> Explained:
 def _of_cluster(question: Question, at: Addressed) -> Explained:
     service = reading.service(at)
     found = reading.revision(at, question.revision or overview.serving(service))
+    policies.check(overview.scaling(found))
     policy = rescaling.policy_of(found, scaling.settings(at.cluster), wish=question.wish)
     serving = Serving(
         question.prediction,
