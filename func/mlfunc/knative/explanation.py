@@ -108,7 +108,8 @@ HEADERS = ("seconds", "wanted", "ready", "waiting", "")
 def summary(found: Explanation) -> str:
     """What became of the requests."""
     told = found.outcome
-    replies = f"{told.answered} replies" + (f": {_times(told.latency)}" if told.answered else "")
+    answered = "one reply" if told.answered == 1 else f"{told.answered} replies"
+    replies = f"{answered}: {_times(told.latency)}" if told.answered else "no reply"
     late = f"{told.timed_out} failed after {found.serving.timeout:g} s" if told.timed_out else ""
     back = f"back at {found.policy.minimum} after {told.idle:.0f} s"
     paid = f"{told.instance_seconds:.0f} instance-seconds"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from mlfunc import cli
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _YAML = "name: echo\nserve: {slots: 4, concurrency: 8}\nscale: {max: 3}\n"
 
@@ -83,3 +82,17 @@ def test_what_cannot_be_meant_is_told(
     capsys: pytest.CaptureFixture[str], args: tuple[str, ...], message: str
 ) -> None:
     assert message in said(capsys, *args, code=2)[1]
+
+
+def test_the_documentation_shows_what_is_printed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "scaling.md").read_text()
+    shown = "\n".join(line[4:] for line in page.splitlines() if line.startswith("    ") or not line)
+    _, written, rest = re.split(r"\$ cat mlfunc.yaml\n|\$ mlfunc scale ", shown, maxsplit=2)
+    command, _, printed = rest.partition("\n")
+    (tmp_path / "mlfunc.yaml").write_text(written)
+
+    out, _ = said(capsys, *command.split())
+
+    assert printed.startswith(out)

@@ -84,4 +84,4 @@ def test_the_timeline_has_a_row_for_each_change() -> None:
 def test_requests_that_would_wait_too_long_are_counted() -> None:
     found = explained(Demand(2), starts=1000)
 
-    assert "0 replies; 2 failed after 90 s" in explanation.summary(found)
+    assert "no reply; 2 failed after 90 s" in explanation.summary(found)
