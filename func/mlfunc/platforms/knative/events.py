@@ -136,13 +136,6 @@ def unsubscribe(at: Addressed, chosen: Callable[[Subscribed], bool]) -> list[Sub
     return gone
 
 
-def missing_brokers(cluster: Cluster, wanted: Iterable[Object]) -> list[tuple[str, str]]:
-    """For each broker that Triggers name and that is not there: a sentence, and what makes one."""
-    needed = {each["spec"]["broker"] for each in wanted}
-    absent = needed - _names(cluster.list(kinds.BROKER)) if needed else set()
-    return [subscriptions.missing_broker(name, cluster.namespace) for name in sorted(absent)]
-
-
 def _service(at: Addressed) -> Object:
     found = at.cluster.get(kinds.SERVICE, at.name)
     if found is None:
