@@ -18,7 +18,7 @@ from mlfunc.knative import loops, subscriptions, succession, triggers
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.cluster.client import Object
     from mlfunc.function import Subscription
     from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.addressing import Addressed
