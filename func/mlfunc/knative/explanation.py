@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlfunc.knative import autoscaler, simulation, timeouts
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlfunc.knative.autoscaler import Policy
     from mlfunc.knative.simulation import Latency, Moment, Outcome
 
+_MOST = 10_000
 _STEADY_SECONDS = 120.0  # two windows: what comes of a rate is settled then
 
 
@@ -55,14 +56,16 @@ class Explanation:
 
 
 def explain(policy: Policy, serving: Serving, demand: Demand) -> Explanation:
-    """All of it."""
+    """All of it; of instances, at most ten thousand are simulated."""
+    most = min(policy.maximum or _MOST, _MOST)
+    simulated = replace(policy, minimum=min(policy.minimum, most), maximum=most)
     return Explanation(
         policy,
         serving,
         demand,
         second_at=autoscaler.enough(policy, 1),
         burst_at=autoscaler.burst(policy, 1),
-        outcome=simulation.simulate(policy, serving, demand.arrivals()),
+        outcome=simulation.simulate(simulated, serving, demand.arrivals()),
     )
 
 

@@ -69,9 +69,9 @@ def test_a_wish_is_explained_before_it_is_fulfilled(capsys: pytest.CaptureFixtur
     ("args", "message"),
     [
         (("--min", "4", "--explain"), "scale: min is 4, more than max, which is 3"),
-        (("--min", "-1"), "-1 is not from 0"),
+        (("--min", "-1"), "-1 is not 0 or more"),
         (("--max", "some"), "some is no number"),
-        (("--target", "0"), "0 is not from 0.01"),
+        (("--target", "0"), "0 is not 0.01 or more"),
         (("--requests", "3"), "--requests goes with --explain"),
         (("--cold-start", "3s"), "--cold-start goes with --explain"),
         (("--explain", "--prediction", "soon"), "soon is no duration: 200ms, 5s"),

@@ -104,6 +104,12 @@ def test_where_zero_is_forbidden_one_instance_is_the_least() -> None:
     assert outcome.latency.longest == 1
 
 
+def test_what_no_route_names_is_kept_by_no_min() -> None:
+    unrouted = replace(_FOUR, minimum=2, reachable=False)
+
+    assert simulation.simulate(unrouted, Serving(1, 10), [0.0]).timeline[-1].wanted == 0
+
+
 def test_a_steady_rate_below_the_target_needs_one_instance() -> None:
     serving = Serving(0.2, 2, slots=4, concurrency=8)
     outcome = simulation.simulate(

@@ -47,15 +47,17 @@ class Explained:
 
 
 def explain(question: Question) -> Explained:
-    """Without a name, the project is explained, and no cluster is asked.
+    """Where nothing of a cluster is named, the project is explained, and none is asked.
 
     Raises:
         NotFound: there is no such function or revision.
         UsageError: bounds would contradict each other.
 
     """
-    own = project(question.where)
-    if own and not question.name and not question.revision:
+    where = question.where
+    named = question.name or question.revision or where.context or where.namespace
+    own = None if named else project(where)
+    if own:
         return _of_project(question, own)
     return _of_cluster(question, addressing.find(question.name, question.where))
 
