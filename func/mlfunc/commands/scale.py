@@ -139,7 +139,8 @@ def _scale(ui: Ui, at: Addressed, wish: Wish, where: Where, revision: str | None
     ui.show(data, human=lambda: _report_scaled(ui, scaled.states, wish))
     for key, value in stays.items():
         source = FILE if is_own else "the Service's template"
-        ui.note(f"the next new revision has {key} {value}: {source} still says so")
+        has = f"no {key}" if value is None else f"{key} {value}"
+        ui.note(f"the next new revision has {has}: by {source}, which stays as it is")
 
 
 def _report_scaled(ui: Ui, states: list[State], wish: Wish) -> None:

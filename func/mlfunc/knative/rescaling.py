@@ -110,14 +110,14 @@ def has_taken(autoscaler: Object, wish: Wish) -> bool:
     return all(told.get(key) == value for key, value in wish.annotations.items())
 
 
-def differing(wish: Wish, template: Mapping[str, str]) -> dict[str, str]:
+def differing(wish: Wish, template: Mapping[str, str]) -> dict[str, str | None]:
     """What a wish set otherwise than a template, by whose annotations the next revision goes.
 
     By the keys of `scale` in mlfunc.yaml.
     """
     told = policies.kebab(template)
     return {
-        key.removesuffix("-scale"): told.get(key, "none")
+        key.removesuffix("-scale"): told.get(key)
         for key, value in _bare(wish.annotations).items()
         if told.get(key) != value
     }

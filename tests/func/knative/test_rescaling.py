@@ -105,7 +105,7 @@ def test_what_the_next_revision_will_not_have_is_told_by_the_keys_of_mlfunc_yaml
 
     assert rescaling.differing(Wish(min=1, max=3, target=2), template) == {
         "min": "0",
-        "target": "none",
+        "target": None,
     }
 
 
