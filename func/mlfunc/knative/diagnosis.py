@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+# What a deleted Service of the same name has left is collected within seconds.
+_COLLECTION = 20.0
 _NOT_MADE = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _MISSING = re.compile(
     r'(secret|configmap|persistentvolumeclaim) "([^"]+)" not found', re.IGNORECASE
@@ -101,7 +103,8 @@ def _given_up(snapshot: Snapshot) -> Progress | None:
         return _hopeless("creating", f"Knative cannot find its image: {told}", hint)
     if routes.get("status") == "False" and routes.get("reason") == "NotOwned":
         hint = "give it another `name`, or delete what is called so"
-        return _hopeless("creating", routes.get("message", ""), hint)
+        failure = Failure(routes.get("message", ""), hint, patience=_COLLECTION)
+        return Progress("creating", failure.message, failure=failure)
     return None
 
 

@@ -35,13 +35,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Failure:
-    """What cannot get better: a sentence, the next step, and whose log proves it, if any."""
+    """What cannot get better: a sentence, the next step, and whose log proves it, if any.
+
+    `patience`: seconds that it has to last, where it may have been a passing state.
+    """
 
     message: str
     hint: str = ""
     evidence: str = ""
     pod: str | None = None  # whose log is evidence
     previous: bool = False  # the log of the container before this one
+    patience: float = 0.0
 
 
 @dataclass(frozen=True)

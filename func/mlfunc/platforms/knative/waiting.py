@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from mlfunc.errors import INTERRUPTED, ClusterFailed
@@ -59,7 +59,7 @@ def wait(
         ClusterFailed: it cannot, or has not in time.
 
     """
-    wait = _Wait(cluster, name, time.monotonic(), watcher)
+    wait = _Wait(cluster, name, watcher)
     try:
         wait.follow(lambda seen: _ready(seen, generation), diagnosis.diagnose, timeout)
     except KeyboardInterrupt as interrupt:
@@ -75,7 +75,7 @@ def wait_for_instance(
         ClusterFailed: it cannot, or has not in time.
 
     """
-    wait = _Wait(cluster, name, time.monotonic(), watcher)
+    wait = _Wait(cluster, name, watcher)
     wait.follow(lambda seen: _has_instance(seen, generation), diagnosis.of_instances, timeout)
 
 
@@ -85,10 +85,12 @@ class _Wait:
 
     cluster: Cluster
     name: str
-    began: float
     watcher: Watcher
+    began: float = field(default_factory=time.monotonic)
     snapshot: Snapshot | None = None
     furthest: Progress | None = None
+    # When no failure was seen for the last time.
+    sound: float = field(default_factory=time.monotonic)
 
     def follow(
         self,
@@ -106,7 +108,10 @@ class _Wait:
                     raise self._late()
 
     def _judge(self, progress: Progress) -> None:
-        if progress.failure is not None:
+        now = time.monotonic()
+        if progress.failure is None:
+            self.sound = now
+        elif now - self.sound >= progress.failure.patience:
             raise self._failed(progress.failure)
         # A phase may show after one that comes later: pods are more than one, and events are late.
         before = self.furthest
