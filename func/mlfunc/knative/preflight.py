@@ -94,6 +94,7 @@ def needed(function: Function, models: Sequence[Model] = ()) -> dict[str, str]:
     """The features that are off by default, each with what needs it."""
     found: dict[str, str] = {}
     mounted = [model.name for model in models if model.delivery == "volume"]
+    mounted += [name for name, model in function.all_models.items() if model.delivery == "volume"]
     if mounted:
         found["kubernetes.podspec-volumes-image"] = f"the model {mounted[0]} as an image volume"
     for name, claim in references.claims(function, models).items():
@@ -124,8 +125,9 @@ def _limits(function: Function, facts: Facts) -> Iterator[Finding]:
         message = (
             f"a request may take {longest} s in this cluster, and this function needs {wanted}"
         )
-        fix = _patch("config-defaults", {"max-revision-timeout-seconds": str(wanted)})
-        yield Finding("refusal", message, f"a lower serve.timeout, or {fix}")
+        patch = _patch("config-defaults", {"max-revision-timeout-seconds": str(wanted)})
+        grace = "the activator's terminationGracePeriodSeconds has to be as long"
+        yield Finding("refusal", message, f"a lower serve.timeout, or {patch}; {grace}")
     most = int(defaults.get("container-concurrency-max-limit", _MOST_AT_ONCE))
     if facts.defaults is not None and function.serve.concurrency > most:
         message = (
