@@ -184,18 +184,19 @@ def _missing(message: str) -> Failure | None:
 
 def _under_way(pod: Object, events: Sequence[Object], snapshot: Snapshot) -> Progress:
     if "running" not in user_container(pod).get("state", {}):
-        return _before_running(pod, events)
+        return _before_running(pod, events, snapshot.size)
     if condition(pod, "Ready").get("status") == "True":
         return Progress("routing", condition(snapshot.service, "RoutesReady").get("message", ""))
     phase = crashes.furthest(snapshot.words)
     return Progress(phase, crashes.last_line(snapshot.words) or _pulled(pod, events))
 
 
-def _before_running(pod: Object, events: Sequence[Object]) -> Progress:
+def _before_running(pod: Object, events: Sequence[Object], size: int) -> Progress:
+    """What a node pulls it does not tell before it is there."""
     image = _image(pod)
     mine = [each["reason"] for each in events if image in each.get("message", "")]
     if "Pulling" in mine and "Pulled" not in mine:
-        return Progress("pulling", image)
+        return Progress("pulling", f"{size / _MB:.0f} MB" if size else image)
     return Progress("starting", _pulled(pod, events))
 
 

@@ -20,7 +20,8 @@ class Snapshot:
     """What the cluster shows of a Service and its newest revision at one moment.
 
     `pods` and `events` are those of the revision, `older` the pods of the ones before it. `words`
-    is the end of the log of its newest pod, while that starts.
+    is the end of the log of its newest pod, while that starts. `size` is what a new node pulls, in
+    bytes, or 0.
     """
 
     service: dict[str, Any]
@@ -31,6 +32,7 @@ class Snapshot:
     words: str = ""
     nodes: Sequence[dict[str, Any]] | None = None  # None: they may not be looked at
     adds_nodes: bool = False  # something in the cluster makes nodes as they are needed
+    size: int = 0
 
 
 @dataclass(frozen=True)

@@ -50,16 +50,22 @@ class Left(ClusterFailed):
 
 
 def wait(
-    cluster: Cluster, name: str, *, generation: int, timeout: float | None, watcher: Watcher
+    cluster: Cluster,
+    name: str,
+    *,
+    generation: int,
+    timeout: float | None,
+    watcher: Watcher,
+    size: int = 0,
 ) -> None:
-    """Wait until what was applied last serves.
+    """Wait until what was applied last serves; `size`: what a node pulls for it, in bytes.
 
     Raises:
         Left: the user waits no longer.
         ClusterFailed: it cannot, or has not in time.
 
     """
-    wait = _Wait(cluster, name, watcher)
+    wait = _Wait(cluster, name, watcher, size)
     try:
         wait.follow(lambda seen: _ready(seen, generation), diagnosis.diagnose, timeout)
     except KeyboardInterrupt as interrupt:
@@ -86,6 +92,7 @@ class _Wait:
     cluster: Cluster
     name: str
     watcher: Watcher
+    size: int = 0
     began: float = field(default_factory=time.monotonic)
     snapshot: Snapshot | None = None
     furthest: Progress | None = None
@@ -98,7 +105,7 @@ class _Wait:
         diagnose: Callable[[Snapshot], Progress],
         timeout: float | None,
     ) -> None:
-        with observing.View(self.cluster, self.name) as view:
+        with observing.View(self.cluster, self.name, self.size) as view:
             for seen in view.snapshots():
                 self.snapshot = seen
                 if is_done(seen):
