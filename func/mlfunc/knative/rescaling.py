@@ -38,7 +38,7 @@ class Wish:
     @property
     def annotations(self) -> dict[str, str]:
         """As Knative has it, with its prefix."""
-        target = None if self.target is None else f"{self.target:g}"
+        target = None if self.target is None else f"{self.target:.15g}"
         given = {"min-scale": self.min, "max-scale": self.max, "target": target}
         return {
             names.AUTOSCALING + key: str(value) for key, value in given.items() if value is not None
@@ -52,7 +52,7 @@ class Wish:
 
         """
         merged = {**policies.kebab(told), **_bare(self.annotations)}
-        _scale(int(merged.get("min-scale", 0)), int(merged.get("max-scale", 0)))
+        _check(int(merged.get("min-scale", 0)), int(merged.get("max-scale", 0)))
         return merged
 
     def replacing(self, scale: Scale) -> Scale:
@@ -65,14 +65,14 @@ class Wish:
         least = scale.min if self.min is None else self.min
         most = scale.max if self.max is None else self.max
         target = scale.target if self.target is None else self.target
-        _scale(least, most)
+        _check(least, most)
         return msgspec.structs.replace(scale, min=least, max=most, target=target)
 
 
-def _scale(least: int, most: int) -> Scale:
-    """Bounds, checked as those of mlfunc.yaml are."""
+def _check(least: int, most: int) -> None:
+    """Bounds, as those of mlfunc.yaml are checked."""
     try:
-        return Scale(min=least, max=most)
+        Scale(min=least, max=most)
     except ValueError as error:
         hint = "give both --min and --max; --max 0 sets no bound"
         raise UsageError(f"scale: {error}", hint) from error

@@ -47,7 +47,7 @@ def test_numbers_are_written_as_knative_reads_them(count: int, target: float) ->
     told = Wish(min=count, target=target).annotations
 
     assert int(told[f"{_PREFIX}min-scale"]) == count
-    assert float(told[f"{_PREFIX}target"]) == pytest.approx(target, rel=1e-4)
+    assert float(told[f"{_PREFIX}target"]) == pytest.approx(target)
 
 
 def test_a_wish_is_checked_with_the_bound_that_is_there_already() -> None:
