@@ -265,18 +265,16 @@ def test_deleting_says_what_goes_and_keeps_models_unless_told(
 
     asked = cluster.mlfunc(*at, code=2)
     assert "--yes" in asked.err
+    assert f"- Trigger {trigger}" in asked.err
+    assert "PersistentVolumeClaim weights stays" in asked.err
     assert cluster.get("ksvc")
-    gone = cluster.mlfunc(*at, "--yes")
 
-    assert f"- Trigger {trigger}" in gone.err
-    assert "PersistentVolumeClaim weights stays" in gone.err
-    assert (cluster.get("ksvc"), cluster.get("triggers"), cluster.get("pods")) == ([], [], [])
-    assert [each["metadata"]["name"] for each in cluster.get("pvc")] == ["weights"]
-    assert "there is no function greeter" in cluster.mlfunc(*at, "--yes", code=5).err
-    cluster.mlfunc("deploy", "--path", project, "--no-wait")
     removed = cluster.mlfunc(*at, "--yes", "--models", "-o", "json").data
-    assert removed["claims"] == ["weights"]
-    assert cluster.get("pvc") == []
+
+    assert (removed["triggers"], removed["claims"]) == ([trigger], ["weights"])
+    for kind in ("ksvc", "triggers", "pods", "pvc"):
+        assert cluster.get(kind) == []
+    assert "there is no function greeter" in cluster.mlfunc(*at, "--yes", code=5).err
 
 
 @contextlib.contextmanager
