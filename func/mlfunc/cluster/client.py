@@ -161,7 +161,10 @@ class Cluster:
 
     def _object(self, response: urllib3.BaseHTTPResponse) -> Object:
         failures.check(response, self.access)
-        found: Object = json.loads(response.data)
+        try:
+            found: Object = json.loads(response.data)
+        except ValueError as error:
+            raise failures.no_api_server(self.access, response.data) from error
         return found
 
 

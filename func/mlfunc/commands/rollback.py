@@ -34,12 +34,12 @@ def command(
 
     It stays so until the next deployment of something new, or `mlfunc traffic --promote`.
     """
-    from mlfunc.knative import overview, traffic
+    from mlfunc.knative import traffic
     from mlfunc.platforms.knative import addressing, reading, routing
 
     addressed = addressing.find(name, addressing.Where(folder, context, namespace))
     service, revisions = reading.service(addressed), reading.revisions(addressed)
-    before = overview.serving(service)
+    before = [each.revision for each in traffic.shares(service) if each.percent]
     revision = traffic.previous(service, revisions, to=to)
     targets = traffic.back_to(service, revisions, revision)
     with ui.progress(f"routing {addressed.name}"):
@@ -48,7 +48,7 @@ def command(
     ui.show(data, human=lambda: _report(ui, data))
 
 
-def _as_data(name: str, before: str, revision: Object) -> dict[str, Any]:
+def _as_data(name: str, before: list[str], revision: Object) -> dict[str, Any]:
     return {
         "name": name,
         "namespace": revision["metadata"]["namespace"],
@@ -60,6 +60,8 @@ def _as_data(name: str, before: str, revision: Object) -> dict[str, Any]:
 
 
 def _report(ui: Ui, data: dict[str, Any]) -> None:
-    ui.say(f"{data['revision']} of {data['created']} gets all requests, {data['before']} none")
+    others = [each for each in data["before"] if each != data["revision"]]
+    rest = f", {' and '.join(others)} none any more" if others else ", as before"
+    ui.say(f"{data['revision']}, made at {data['created']}, gets all requests{rest}")
     ui.say(f"image {data['image']}")
     ui.note("the next `mlfunc deploy` that changes something sends them to its new revision")

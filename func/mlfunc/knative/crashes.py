@@ -62,6 +62,14 @@ def furthest(log: str) -> Phase:
     return found[-1] if found else "starting"
 
 
+def not_started(message: str) -> Failure:
+    """Of a container that could not be made or run, in the words of what runs containers."""
+    hint = "mlfunc build makes images that start; is this another one?"
+    if "exec format error" in message:
+        hint = "it is for another architecture: `build.platform` in mlfunc.yaml"
+    return Failure(f"its container cannot be started: {message}", hint)
+
+
 def last_line(log: str) -> str:
     """The last line of a log, for people."""
     return _shown(log).rpartition("\n")[2]
@@ -72,8 +80,7 @@ def _failure(pod: Object, ended: Object, events: Sequence[Object], phase: Phase)
     if ended.get("reason") == "OOMKilled":
         return _out_of_memory(pod, phase)
     if ended.get("reason") in _NOT_STARTED:
-        told = ended.get("message", "")
-        return Failure(f"its container cannot be started: {told}", _foreign(told))
+        return not_started(ended.get("message", ""))
     killed = [each for each in events if each["reason"] == "Killing"]
     if killed and "liveness" in killed[-1].get("message", ""):
         message = f"it answered no liveness probe while {phase}, and was stopped"
@@ -96,12 +103,6 @@ def _out_of_memory(pod: Object, phase: Phase) -> Failure:
         f"it was killed while {phase}: it needs more memory than {most}",
         "raise `resources.memory`, or `resources.limits.memory`, in mlfunc.yaml",
     )
-
-
-def _foreign(told: str) -> str:
-    if "exec format error" in told:
-        return "it is for another architecture: `build.platform` in mlfunc.yaml"
-    return "mlfunc build makes an image that starts; is this another one?"
 
 
 def _ending(code: int) -> str:

@@ -100,7 +100,8 @@ def _given_up(snapshot: Snapshot) -> Progress | None:
         hint = "is it in the registry, and may the cluster read it? `deploy.pull_secret`"
         return _hopeless("creating", f"Knative cannot find its image: {told}", hint)
     if routes.get("status") == "False" and routes.get("reason") == "NotOwned":
-        return _hopeless("creating", routes.get("message", ""), "give it another `name`")
+        hint = "give it another `name`, or delete what is called so"
+        return _hopeless("creating", routes.get("message", ""), hint)
     return None
 
 
@@ -163,8 +164,7 @@ def _unmade(pod: Object) -> Progress | None:
     if waiting.get("reason") not in _NOT_MADE:
         return None
     message = waiting.get("message", "")
-    other = Failure(f"its container cannot be made: {message}", "kubectl describe pod has more")
-    return Progress("starting", failure=_missing(message) or other)
+    return Progress("starting", failure=_missing(message) or crashes.not_started(message))
 
 
 def _missing(message: str) -> Failure | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlfunc.knative import container, names, scaling, timeouts, volumes
+from mlfunc.errors import UsageError
+from mlfunc.knative import container, metadata, placement, scaling, syntax, timeouts, volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlfunc.function import Function
     from mlfunc.knative.release import Release
@@ -19,81 +20,70 @@ def manifest(release: Release, *, traffic: Sequence[Object] | None = None) -> Ob
     """As server-side apply takes it: what is left out, Knative fills in.
 
     Raises:
-        UsageError: mlfunc.yaml asks for what Knative cannot give.
+        UsageError: as `check`.
 
     """
-    function = release.function
+    check(release.function)
     return {
         "apiVersion": "serving.knative.dev/v1",
         "kind": "Service",
         "metadata": {
             "name": release.name,
             "namespace": release.namespace,
-            "labels": {**_labels(function), **_visibility(function)},
-            "annotations": {**function.deploy.annotations, names.FUNCTION_DEPLOYER: "knative"},
+            **metadata.of_service(release.function),
         },
         "spec": {
-            "template": _template(release),
+            "template": {"metadata": metadata.of_template(release), "spec": _spec(release)},
             "traffic": list(traffic or [{"latestRevision": True, "percent": 100}]),
         },
     }
 
 
-def _template(release: Release) -> Object:
+def check(function: Function) -> None:
+    """Whether Knative can be asked for what mlfunc.yaml says, whatever a cluster lets its users do.
+
+    Raises:
+        UsageError: it cannot; each key has its line.
+
+    """
+    found = list(_problems(function))
+    if len(found) > 1:
+        raise UsageError(
+            f"mlfunc.yaml has {len(found)} mistakes:\n" + "\n".join(f"  {each}" for each in found)
+        )
+    if found:
+        raise UsageError(found[0])
+
+
+def _problems(function: Function) -> Iterator[str]:
+    yield from container.problems(function)
+    yield from volumes.problems(function)
+    yield from scaling.problems(function)
+    yield from placement.problems(function)
+    yield from metadata.problems(function)
+    for key in ("service_account", "pull_secret"):
+        name = getattr(function.deploy, key)
+        if name is not None and not syntax.is_name(name):
+            yield f"deploy.{key}: nothing in Kubernetes can be called {name}"
+
+
+def _spec(release: Release) -> Object:
     function = release.function
     return {
-        "metadata": {
-            "labels": _labels(function),
-            "annotations": {
-                **function.deploy.annotations,
-                **scaling.of(function),
-                names.PROGRESS_DEADLINE: f"{timeouts.progress_deadline(release)}s",
-            },
-        },
-        "spec": {
-            "containerConcurrency": function.serve.concurrency,
-            "enableServiceLinks": False,
-            **timeouts.of(function),
-            **_identity(function),
-            **_placement(function),
-            "containers": [container.of(release)],
-            "volumes": volumes.of(release),
-        },
+        "containerConcurrency": function.serve.concurrency,
+        "enableServiceLinks": False,
+        **timeouts.of(function),
+        **_identity(function),
+        **placement.of(function),
+        "containers": [container.of(release)],
+        "volumes": volumes.of(release),
     }
-
-
-def _labels(function: Function) -> dict[str, str]:
-    return {
-        **function.deploy.labels,
-        names.FUNCTION_NAME: function.name,
-        names.FUNCTION_RUNTIME: "python",
-        names.BOSON: "true",
-        names.MANAGED_BY: "mlfunc",
-    }
-
-
-def _visibility(function: Function) -> dict[str, str]:
-    local = function.deploy.visibility == "cluster-local"
-    return {names.VISIBILITY: "cluster-local"} if local else {}
 
 
 def _identity(function: Function) -> Object:
+    """Who the pod is. With an account of its own it gets the token of that, else none."""
     account, secret = function.deploy.service_account, function.deploy.pull_secret
-    found: Object = {"serviceAccountName": account} if account else {}
-    return {**found, **({"imagePullSecrets": [{"name": secret}]} if secret else {})}
-
-
-def _placement(function: Function) -> Object:
-    selector = {**container.node_selector(function), **function.placement.node_selector}
-    tolerations = _tolerations(function)
-    found: Object = {"nodeSelector": selector} if selector else {}
-    return {**found, **({"tolerations": tolerations} if tolerations else {})}
-
-
-def _tolerations(function: Function) -> list[Object]:
-    import msgspec
-
-    return [
-        {key: value for key, value in msgspec.to_builtins(each).items() if value is not None}
-        for each in function.placement.tolerations
-    ]
+    return {
+        **({"serviceAccountName": account} if account else {"automountServiceAccountToken": False}),
+        **({"imagePullSecrets": [{"name": secret}]} if secret else {}),
+    }

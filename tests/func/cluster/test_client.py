@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from mlfunc.cluster import kinds
 from mlfunc.cluster.failures import Absent, Unavailable
+from mlfunc.errors import ClusterFailed
 
 from tests.rig.apiserver import Reply, in_turn, status
 
@@ -92,3 +93,12 @@ def test_lines_are_ended_from_another_thread(serve: Serve) -> None:
         threading.Timer(0.05, lines.stop).start()
         assert list(found) == []
     lines.stop()  # once more does no harm
+
+
+def test_what_answers_may_be_no_api_server(serve: Serve) -> None:
+    _, cluster = serve(in_turn(Reply(body=b"<html>Welcome to the hotel</html>")))
+
+    with pytest.raises(ClusterFailed, match="is no API server") as raised:
+        cluster.list(kinds.POD)
+
+    assert raised.value.evidence == "<html>Welcome to the hotel</html>"

@@ -21,6 +21,7 @@ from mlfunc.platforms.knative import inquiring
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mlfunc.checkup import Verdict
     from mlfunc.cluster.client import Cluster
     from mlfunc.knative.facts import Facts, Installed
 
@@ -174,13 +175,13 @@ def _stock(resource: str, label: str | None, able: Sequence[Object], pods: Seque
 
 
 def _function(loaded: Function, facts: Facts) -> Iterator[Check]:
-    """What stands in the way of this function, each with its fix."""
+    """What stands in the way of this function, or is good to know, each with its fix."""
     found = preflight.examine(loaded, (), facts, loaded.registry or "")
-    refusals = [each for each in found if each.severity == "refusal"]
-    for each in refusals:
-        yield Check("function", "warn", each.message, _BY, each.fix)
-    if not refusals:
+    if not any(each.severity == "refusal" for each in found):
         yield Check("function", "ok", f"nothing there keeps {loaded.name} from running", _BY)
+    for each in found:
+        verdict: Verdict = "warn" if each.severity == "refusal" else "ok"
+        yield Check("function", verdict, each.message, _BY, each.fix)
 
 
 def _settings(cluster: Cluster, name: str) -> dict[str, str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Self
 
 from mlfunc.cluster import kinds, watching
@@ -47,15 +46,15 @@ class View:
     def __exit__(self, *_: object) -> None:
         self._changes.__exit__(None, None, None)
 
-    def snapshots(self, deadline: float) -> Iterator[Snapshot]:
-        """One for each change, and one a second, until then by the clock of `time.monotonic`.
+    def snapshots(self) -> Iterator[Snapshot]:
+        """One for each change, and one a second.
 
         Raises:
             ClusterFailed: the Service is deleted, or may not be looked at.
 
         """
-        while (left := deadline - time.monotonic()) > 0:
-            self._take(self._changes.next(min(left, _LOOK_SECONDS)))
+        while True:
+            self._take(self._changes.next(_LOOK_SECONDS))
             if self._service in self._seen:
                 yield self.snapshot()
 
@@ -71,15 +70,19 @@ class View:
             message = f"{self._name} was deleted while it was waited for"
             raise ClusterFailed(message, "mlfunc deploy")
         newest = service.get("status", {}).get("latestCreatedRevisionName")
-        pods = [each for each in self._of(self._pods) if _revision(each) == newest]
+        # What is left of a Service that had the name before is none of it.
+        own = [each for each in self._of(self._revisions) if _belongs(each, service)]
+        pods = [each for each in self._of(self._pods) if _belongs(each, service)]
+        revision = next((each for each in own if each["metadata"]["name"] == newest), None)
+        current = [each for each in pods if _label(each, names.REVISION) == newest]
         return Snapshot(
             service,
-            next((each for each in self._of(self._revisions) if _is_named(each, newest)), None),
-            pods,
-            [each for each in self._of(self._pods) if _revision(each) != newest],
-            _about(self._of(self._events), newest),
-            self._words(pods),
-            *self._capacity(pods),
+            revision,
+            current,
+            [each for each in pods if _label(each, names.REVISION) != newest],
+            _about(self._of(self._events), revision),
+            self._words(current),
+            *self._capacity(current),
         )
 
     def _take(self, seen: Seen | None) -> None:
@@ -123,20 +126,25 @@ def log(cluster: Cluster, pod: str, *, previous: bool = False) -> str:
     return reply.data.decode(errors="replace") if reply.status == 200 else ""
 
 
-def _revision(pod: Object) -> str:
-    return str((pod["metadata"].get("labels") or {}).get(names.REVISION, ""))
+def _belongs(found: Object, service: Object) -> bool:
+    uid: str = service["metadata"]["uid"]
+    return _label(found, names.SERVICE_UID) == uid
 
 
-def _is_named(found: Object, name: str | None) -> bool:
-    return bool(found["metadata"]["name"] == name)
+def _label(found: Object, name: str) -> str:
+    return str((found["metadata"].get("labels") or {}).get(name, ""))
 
 
-def _about(events: tuple[Object, ...], revision: str | None) -> list[Object]:
+def _about(events: tuple[Object, ...], revision: Object | None) -> list[Object]:
     """Of the objects of a revision, whose names begin with its own; the latest last."""
+    if revision is None:
+        return []
+    start = f"{revision['metadata']['name']}-deployment"
+    since = revision["metadata"]["creationTimestamp"]
     found = [
         each
         for each in events
-        if str(each["involvedObject"].get("name", "")).startswith(f"{revision}-deployment")
+        if str(each["involvedObject"].get("name", "")).startswith(start) and _when(each) >= since
     ]
     return sorted(found, key=_when)
 

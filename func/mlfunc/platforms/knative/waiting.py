@@ -6,17 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from mlfunc.cluster import kinds
 from mlfunc.errors import INTERRUPTED, ClusterFailed
 from mlfunc.knative import crashes, diagnosis, names
-from mlfunc.knative.progress import PHASES, Snapshot
+from mlfunc.knative.progress import PHASES
 from mlfunc.platforms.knative import observing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlfunc.cluster.client import Cluster, Object
-    from mlfunc.knative.progress import Failure, Phase, Progress
+    from mlfunc.knative.progress import Failure, Phase, Progress, Snapshot
 
 # What Knative itself waits for, and what it needs to say so.
 _PATIENCE = 60
@@ -60,9 +59,6 @@ def wait(
         ClusterFailed: it cannot, or has not in time.
 
     """
-    service = cluster.get(kinds.SERVICE, name)
-    if service is not None and _ready(Snapshot(service), generation):
-        return
     wait = _Wait(cluster, name, time.monotonic(), watcher)
     try:
         wait.follow(lambda seen: _ready(seen, generation), diagnosis.diagnose, timeout)
@@ -101,12 +97,13 @@ class _Wait:
         timeout: float | None,
     ) -> None:
         with observing.View(self.cluster, self.name) as view:
-            for seen in view.snapshots(self.began + (timeout or self._patience())):
+            for seen in view.snapshots():
                 self.snapshot = seen
                 if is_done(seen):
                     return
                 self._judge(diagnose(seen))
-        raise self._late()
+                if self._waited > (timeout or _patience(seen.service)):
+                    raise self._late()
 
     def _judge(self, progress: Progress) -> None:
         if progress.failure is not None:
@@ -130,7 +127,7 @@ class _Wait:
         phase: Phase = at.phase if at else "creating"
         detail = f" ({at.detail})" if at and at.detail else ""
         message = (
-            f"{self._revision} is not ready after {time.monotonic() - self.began:.0f} s: "
+            f"{self._revision} is not ready after {self._waited:.0f} s: "
             f"it is still {phase}{detail}{self._still()}"
         )
         return ClusterFailed(
@@ -142,12 +139,10 @@ class _Wait:
         message = f"the cluster goes on with {self._revision}, and nobody waits{self._still()}"
         return Left(message, f"mlfunc describe {self.name} shows how far it is")
 
-    def _patience(self) -> float:
-        """Seconds that Knative gives it, and some more."""
-        service = self.cluster.get(kinds.SERVICE, self.name) or {"spec": {"template": {}}}
-        template = service["spec"]["template"].get("metadata") or {}
-        told = (template.get("annotations") or {}).get(names.PROGRESS_DEADLINE, "600s")
-        return float(told.removesuffix("s")) + _PATIENCE
+    @property
+    def _waited(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self.began
 
     @property
     def _revision(self) -> str:
@@ -159,6 +154,13 @@ class _Wait:
         others = {each["revisionName"] for each in targets if each.get("percent")}
         serve = sorted(others - {self._revision})
         return f"; {' and '.join(serve)} {'serve' if serve[1:] else 'serves'} on" if serve else ""
+
+
+def _patience(service: Object) -> float:
+    """Seconds that Knative gives it, and some more."""
+    template = service["spec"]["template"].get("metadata") or {}
+    told = (template.get("annotations") or {}).get(names.PROGRESS_DEADLINE, "600s")
+    return float(told.removesuffix("s")) + _PATIENCE
 
 
 def _status(snapshot: Snapshot | None) -> Object:

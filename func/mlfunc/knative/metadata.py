@@ -1,0 +1,120 @@
+"""Labels and annotations of a Knative Service and of its revisions: ours, and those of `deploy`.
+
+Which of the two may have which annotation is Knative's choice: its webhook refuses those of the
+autoscaler on a Service, and those of the network on a revision.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from mlfunc.knative import names, scaling, syntax, timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlfunc.function import Function
+    from mlfunc.knative.release import Model, Release
+
+_KNATIVE = "serving.knative.dev/"
+# Annotations that only revisions read, and those that only a Service may have.
+_OF_REVISIONS = (names.AUTOSCALING, "queue.sidecar.", "features.", names.PROGRESS_DEADLINE)
+_OF_SERVICES = ("networking.knative.dev/", "serving.knative.dev/rollout-duration")
+_OURS = (
+    names.FUNCTION_NAME,
+    names.FUNCTION_RUNTIME,
+    names.FUNCTION_DEPLOYER,
+    names.BOSON,
+    names.MANAGED_BY,
+    names.MODELS,
+    names.ACCELERATOR,
+)
+
+
+def of_service(function: Function) -> dict[str, dict[str, str]]:
+    """Labels and annotations of the Service, which gives them to its Route."""
+    local = function.deploy.visibility == "cluster-local"
+    return {
+        "labels": {**labels(function), **({names.VISIBILITY: "cluster-local"} if local else {})},
+        "annotations": {
+            **_without(function.deploy.annotations, _OF_REVISIONS),
+            names.FUNCTION_DEPLOYER: "knative",
+        },
+    }
+
+
+def of_template(release: Release) -> dict[str, dict[str, str]]:
+    """Those of the template, which its revisions and their pods get."""
+    function = release.function
+    return {
+        "labels": labels(function),
+        "annotations": {
+            **scaling.of(function),
+            names.PROGRESS_DEADLINE: f"{timeouts.progress_deadline(release)}s",
+            names.ACCELERATOR: function.accelerator_type,
+            **({names.MODELS: _models(release.models)} if release.models else {}),
+            **_without(function.deploy.annotations, _OF_SERVICES),
+        },
+    }
+
+
+def labels(function: Function) -> dict[str, str]:
+    """By which func, kn and the console of OpenShift know a function."""
+    return {
+        **function.deploy.labels,
+        names.FUNCTION_NAME: function.name,
+        names.FUNCTION_RUNTIME: "python",
+        names.BOSON: "true",
+        names.MANAGED_BY: "mlfunc",
+    }
+
+
+def problems(function: Function) -> Iterator[str]:
+    """What is wrong with `deploy.labels` and `deploy.annotations`."""
+    for key, value in function.deploy.labels.items():
+        at = f"deploy.labels.{key}"
+        if not (syntax.is_key(key) and syntax.is_label(value)):
+            yield f"{at}: Kubernetes takes no label {key}: {value}"
+        elif key == names.VISIBILITY:
+            yield f"{at}: write `deploy: {{visibility: cluster-local}}`"
+        elif key in _OURS or key.startswith(_KNATIVE):
+            yield f"{at}: this label is set by {_setter(key)}"
+    written = scaling.of(function)
+    for key in function.deploy.annotations:
+        at = f"deploy.annotations.{key}"
+        if not syntax.is_key(key.lower()):
+            yield f"{at}: Kubernetes takes no annotation of this name"
+        elif key in _OURS:
+            yield f"{at}: this annotation is set by {_setter(key)}"
+        elif _kebab(key) in written:
+            yield f"{at}: this annotation is set by `scale` and `serve`"
+
+
+def _setter(key: str) -> str:
+    return "Knative" if key.startswith(_KNATIVE) else "mlfunc"
+
+
+def _kebab(key: str) -> str:
+    """Knative still reads the names that it once had: minScale is min-scale."""
+    return re.sub(r"[A-Z]", lambda found: f"-{found[0].lower()}", key)
+
+
+def _without(annotations: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[str, str]:
+    return {key: value for key, value in annotations.items() if not key.startswith(prefixes)}
+
+
+def _models(models: tuple[Model, ...]) -> str:
+    """For `mlfunc describe`, which has the cluster only."""
+    told = [
+        {
+            "name": each.name,
+            "uri": each.uri,
+            "delivery": each.delivery,
+            "size": each.size,
+            **({"image": each.image} if each.image else {}),
+        }
+        for each in models
+    ]
+    return json.dumps(told, separators=(",", ":"))
