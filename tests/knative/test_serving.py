@@ -141,6 +141,12 @@ def teller(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Teller:
     return Teller(shared, project)
 
 
+def test_the_first_revision_has_the_tag_that_was_asked_for(teller: Teller) -> None:
+    routed = teller.cluster.get("ksvc", "teller")["status"]["traffic"]
+
+    assert ("v1", "teller-00001") in {(each.get("tag"), each["revisionName"]) for each in routed}
+
+
 def test_a_rolling_update_fails_no_request(teller: Teller, figure: Callable[[str], None]) -> None:
     with teller.under_load() as running:
         version = teller.deploy_next()
