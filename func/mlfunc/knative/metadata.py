@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 _KNATIVE = "serving.knative.dev/"
 # Annotations that only revisions read, and those that only a Service may have.
-_OF_REVISIONS = (names.AUTOSCALING, "queue.sidecar.", "features.", names.PROGRESS_DEADLINE)
+_OF_REVISIONS = (
+    names.AUTOSCALING,
+    "queue.sidecar.serving.knative.dev/",
+    "features.knative.dev/",
+    names.PROGRESS_DEADLINE,
+)
 _OF_SERVICES = ("networking.knative.dev/", "serving.knative.dev/rollout-duration")
 _OURS = (
     names.FUNCTION_NAME,
@@ -84,6 +89,7 @@ def problems(function: Function) -> Iterator[str]:
     written = scaling.of(function)
     for key in function.deploy.annotations:
         at = f"deploy.annotations.{key}"
+        # Unlike labels', their prefixes may be in capitals.
         if not syntax.is_key(key.lower()):
             yield f"{at}: Kubernetes takes no annotation of this name"
         elif key in _OURS:

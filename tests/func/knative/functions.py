@@ -14,6 +14,8 @@ from mlfunc.knative.release import Model, Release
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlfunc.models.delivery import Way
+
 IMAGE = f"registry.example.com/team/f@sha256:{'0' * 64}"
 GIGABYTE = 10**9
 
@@ -46,7 +48,7 @@ _sources = st.one_of(
     st.fixed_dictionaries({"secret": _words}),
     st.fixed_dictionaries({"configMap": _words}),
 )
-_claims = st.fixed_dictionaries(
+_claims: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"persistentVolumeClaim": st.builds(dict, claimName=_words, readOnly=st.booleans())}
 )
 _paths = st.sampled_from(
@@ -100,7 +102,8 @@ _keys = {
     ),
     "deploy": _some(
         visibility=st.sampled_from(["public", "cluster-local"]),
-        service_account=_words,
+        # One that is not there is refused as well, but by the cluster.
+        service_account=st.sampled_from(["default", "Not one"]),
         pull_secret=_words,
         labels=st.dictionaries(_words | st.sampled_from(_prefixed), _words, max_size=2),
         annotations=st.dictionaries(
@@ -108,6 +111,7 @@ _keys = {
         ),
     ),
 }
+_DELIVERIES: list[Way] = ["baked", "stream", "volume", "pvc"]
 _names = st.sampled_from(["f", "similarity-2", "a" * 63])
 _models = st.sampled_from(["default", "Big_one-2", "m" * 90])
 
@@ -135,9 +139,7 @@ def releases(draw: st.DrawFn, *, features: bool = True) -> Release:
 
 @st.composite
 def _model(draw: st.DrawFn, name: str, *, features: bool) -> Model:
-    delivery = draw(
-        st.sampled_from(["baked", "stream", "volume", "pvc"] if features else ["baked", "stream"])
-    )
+    delivery = draw(st.sampled_from(_DELIVERIES if features else _DELIVERIES[:2]))
     uri = f"pvc://{draw(st.sampled_from(['shared', 'b.b']))}/x" if delivery == "pvc" else "hf://a/b"
     image = IMAGE if delivery == "volume" else None
     return Model(name, uri, delivery, draw(st.integers(0, 10**11)), image)
