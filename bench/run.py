@@ -19,6 +19,7 @@ NAMES = (
     "tensors",
     "memory",
     "build",
+    "deploy",
 )
 
 

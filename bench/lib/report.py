@@ -93,7 +93,7 @@ def main(bench: Callable[[], None]) -> None:
     clock = Clock.now()
     try:
         bench()
-    except (RuntimeError, OSError) as error:
+    except (AssertionError, RuntimeError, OSError) as error:  # the first: the rig's of the tests
         print(f"- NOT MEASURED: {error}", flush=True)
     others = clock.others()
     warning = "" if others <= _LOUD else ": NOISY, run it again on a quiet machine"

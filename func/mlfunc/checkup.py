@@ -1,5 +1,6 @@
 """What this machine has and lacks: one function a check, each with its verdict and the fix.
 
+What a project has is looked at by `project_checkup`, what a cluster has by `platforms`.
 Nothing that is found is a secret: values of variables, tokens and headers are never read.
 """
 
@@ -14,21 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mlfunc import __version__, accelerators, environment, function, lock, paths, ports, running
+from mlfunc import __version__, environment, function, paths, ports, running
 from mlfunc.errors import MlfuncError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlfunc.oci.reference import Reference
 
 Verdict = Literal["ok", "warn", "fail"]
 
 _GIB = 2**30
 _CGROUP = Path("/sys/fs/cgroup")
 _PORT = 8080
-# What fetches a model, and the extra that brings it.
-_CLIENTS = {"hf": ("huggingface_hub", "hf"), "s3": ("boto3", "s3")}
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,13 @@ class Check:
     fix: str = ""
 
 
-def examine(folder: Path | None) -> list[Check]:
-    """All checks, in the order in which commands come to need them; the folder may be none."""
+def examine(
+    folder: Path | None, context: str | None = None, namespace: str | None = None
+) -> list[Check]:
+    """All checks, in the order in which commands come to need them; the folder may be none.
+
+    `context` is of kubeconfig.
+    """
     checks: tuple[Callable[[], Iterator[Check]], ...] = (
         _python,
         _installer,
@@ -53,9 +56,9 @@ def examine(folder: Path | None) -> list[Check]:
         _memory,
         _port,
         lambda: _project(folder),
-        lambda: _image(folder or Path()),
         _registry,
         _functions,
+        lambda: _cluster(folder, context, namespace),
     )
     return [finding for check in checks for finding in check()]
 
@@ -121,118 +124,6 @@ def _port() -> Iterator[Check]:
         yield Check("port", "ok", f"{_PORT} is free", "run")
 
 
-def _project(given: Path | None) -> Iterator[Check]:
-    folder = given or Path()
-    if not (folder / function.FILE).is_file():
-        detail = f"none in {folder.absolute()}"
-        if given is None:
-            yield Check("project", "ok", detail, "run, test")
-        else:
-            fix = "mlfunc create NAME, or name another with --path"
-            yield Check("project", "warn", detail, "run, test", fix)
-        return
-    try:
-        loaded = function.load(folder)
-    except MlfuncError as error:
-        yield Check("project", "fail", error.message, "run, test", error.hint or "correct it")
-        return
-    yield Check("project", "ok", f"{loaded.name} in {folder.absolute()}", "run, test")
-    yield from _project_files(folder, loaded)
-    yield from _accelerator(loaded)
-    yield _project_environment(folder, loaded)
-
-
-def _project_files(folder: Path, loaded: function.Function) -> Iterator[Check]:
-    file = loaded.predictor.partition(":")[0]
-    if not (folder / file).is_file():
-        detail = f"{file} is not there"
-        yield Check("predictor", "fail", detail, "run, test", f"write it, or mend {function.FILE}")
-    for name, uri in loaded.local_models.items():
-        yield _model(name, uri, folder / uri)
-    yield from _remote_models(folder, loaded)
-
-
-def _model(name: str, uri: str, path: Path) -> Check:
-    if not path.exists():
-        detail, fix = f"{name}: {uri} is not there", "put the model there: README.md may say how"
-        return Check("model", "warn", detail, "run", fix)
-    if path.is_dir() and not any(path.iterdir()):
-        return Check("model", "warn", f"{name}: {uri} is empty", "run", "put the model there")
-    return Check("model", "ok", f"{name}: {uri}", "run")
-
-
-def _accelerator(loaded: function.Function) -> Iterator[Check]:
-    """Whether what the function computes on is here; an image is built without."""
-    kind = loaded.accelerator_type
-    devices = accelerators.TABLE[kind].devices
-    there = next((device for device in devices if Path(device).exists()), None)
-    if there:
-        yield Check("accelerator", "ok", f"{kind}: {there}", "run")
-    elif devices:
-        detail = f"{kind}: no {' or '.join(devices)} here: the function computes on the CPU"
-        fix = "install its driver, or run it where there is one; `mlfunc build` needs none"
-        yield Check("accelerator", "warn", detail, "run", fix)
-
-
-def _remote_models(folder: Path, loaded: function.Function) -> Iterator[Check]:
-    from mlfunc.models import obtaining
-
-    try:
-        pins = lock.load(folder).models
-    except MlfuncError as error:
-        yield Check("lock", "fail", error.message, "run, build", error.hint)
-        return
-    for name, model in obtaining.remote(loaded).items():
-        module, extra = _CLIENTS[model.uri.partition(":")[0]]
-        if obtaining.is_here(pins.get(name), model):
-            yield Check("model", "ok", f"{name}: {model.uri}, here", "run, build")
-        elif importlib.util.find_spec(module) is None:
-            detail = f"{name}: {model.uri} needs {module}"
-            yield Check("model", "warn", detail, "run, build", f"pip install 'mlfunc[{extra}]'")
-        else:
-            detail = f"{name}: {model.uri}, fetched by the first `mlfunc run`"
-            yield Check("model", "ok", detail, "run, build")
-
-
-def _project_environment(folder: Path, loaded: function.Function) -> Check:
-    try:
-        made = environment.place(environment.describe(folder, loaded))
-    except MlfuncError as error:
-        return Check("environment", "fail", error.message, "run, test", error.hint)
-    detail = f"at {made.folder}" if made.complete else "made by the first `mlfunc run`"
-    return Check("environment", "ok", detail, "run, test")
-
-
-def _image(folder: Path) -> Iterator[Check]:
-    """What `mlfunc build` would build on, and whether it may push where it would."""
-    try:
-        loaded = function.load(folder)
-    except MlfuncError:
-        return
-    # These bring the clients of registries: only who has a project pays for them.
-    from mlfunc.builder import base, naming
-
-    chosen = base.choose(loaded, loaded.python or ".".join(platform.python_version_tuple()[:2]))
-    yield Check("base image", "ok", chosen.image, "build")
-    try:
-        named = naming.named(loaded)
-        if named.references:
-            yield _push(named.references[0])
-    except MlfuncError as error:
-        yield Check("push", "warn", error.message, "build", error.hint)
-
-
-def _push(to: Reference) -> Check:
-    from mlfunc.oci import credentials
-    from mlfunc.oci.registry import Remote
-    from mlfunc.oci.transport import Access
-
-    Remote(to, Access(os.environ, own=to.registry, waits=()), push=True).manifest_digest(to.target)
-    known = credentials.find(to, os.environ, own=True)
-    who = f"as {known.user}" if known and known.user else "without login"
-    return Check("push", "ok", f"{to.registry} answers {who}", "build")
-
-
 def _registry() -> Iterator[Check]:
     folder = _existing(paths.running())
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -244,6 +135,21 @@ def _registry() -> Iterator[Check]:
 def _functions() -> Iterator[Check]:
     entries = [str(entry) for entry in running.everything()]
     yield Check("functions", "ok", ", ".join(entries) or "none runs here", "invoke")
+
+
+def _project(folder: Path | None) -> Iterator[Check]:
+    from mlfunc import project_checkup
+
+    yield from project_checkup.examine(folder)
+
+
+def _cluster(folder: Path | None, context: str | None, namespace: str | None) -> Iterator[Check]:
+    from mlfunc.platforms.knative import examining
+
+    loaded = None
+    with contextlib.suppress(MlfuncError):  # of which the row of the project tells
+        loaded = function.load(folder or Path())
+    yield from examining.examine(loaded, context, namespace)
 
 
 def _existing(path: Path) -> Path:

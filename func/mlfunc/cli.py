@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "traffic": ("mlfunc.commands.traffic", "Show or change who gets the requests."),
     "rollback": ("mlfunc.commands.rollback", "Go back to the revision that served before."),
     "delete": ("mlfunc.commands.delete", "Delete a function from its cluster."),
+    "scale": ("mlfunc.commands.scale", "Say how many instances a function has, and may have."),
     "doctor": ("mlfunc.commands.doctor", "Check what this machine has and lacks."),
 }
 

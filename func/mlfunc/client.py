@@ -73,18 +73,22 @@ class ServerSentEvent:
 
 
 class Connection:
-    """A connection to one function, opened by the first request and kept for the next."""
+    """A connection to one function, opened by the first request and kept for the next.
 
-    def __init__(self, url: str, timeout: float | None) -> None:
+    `host` is whom it is for, where `url` is that of an ingress which serves many.
+    """
+
+    def __init__(self, url: str, timeout: float | None, *, host: str | None = None) -> None:
         parts = _split(url)
-        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        address, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         # A password is nothing for messages.
-        self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        self.url = f"{host} by {plain}" if host else plain
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._credentials = _credentials(parts)
+        self._headers = {**_credentials(parts), **({"host": host} if host else {})}
         self._timeout = timeout
         self._http: http.client.HTTPConnection
-        self._http = _CONNECTIONS[parts.scheme](host, port, timeout=timeout)
+        self._http = _CONNECTIONS[parts.scheme](address, port, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +137,7 @@ class Connection:
         return Stream(self, head, response, began)
 
     def _exchange(self, request: Request) -> http.client.HTTPResponse:
-        headers = {**self._credentials, **request.headers}
+        headers = {**self._headers, **request.headers}
         try:
             self._http.request(request.method, self._target, request.body, headers)
         except (BrokenPipeError, ConnectionResetError):
@@ -156,6 +160,8 @@ class Connection:
             case _:
                 reason = reason[:1].lower() + reason[1:]
                 hint = "is it running? start it with `mlfunc run`"
+                if "host" in self._headers:
+                    hint = "is that where the cluster takes requests? --ingress names another"
                 return NotFound(f"nothing answers at {self.url}: {reason}", hint)
 
     def too_slow(self) -> NotFound:

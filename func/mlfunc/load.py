@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -53,18 +54,21 @@ def run(
     number: int,
     concurrency: int,
     timeout: float | None,
+    host: str | None = None,
     report: Callable[[int], None] = lambda _: None,
 ) -> Summary:
     """Send `number` requests over `concurrency` connections; `request` makes each of them.
 
-    `report` gets how many are answered. Ctrl-C ends it early: the summary is of those.
+    `host` is as a connection has it. `report` gets how many are answered. Ctrl-C ends it early:
+    the summary is of those.
     """
     tickets = iter(range(number))
+    connect = partial(Connection, url, timeout, host=host)
     told: SimpleQueue[Sample | Exception] = SimpleQueue()
     stop = threading.Event()
     began = time.monotonic()
     for _ in range(min(concurrency, number)):
-        work = (tickets, url, request, timeout, told, stop)
+        work = (tickets, connect, request, told, stop)
         # Ctrl-C waits for none of them: a reply may take as long as --timeout.
         threading.Thread(target=_client, args=work, name="load", daemon=True).start()
     samples: list[Sample] = []
@@ -108,14 +112,13 @@ def percentile(ordered: Sequence[float], percent: int) -> float | None:
 
 def _client(
     tickets: Iterator[int],
-    url: str,
+    connect: Callable[[], Connection],
     request: Callable[[int], Request],
-    timeout: float | None,
     told: SimpleQueue[Sample | Exception],
     stop: threading.Event,
 ) -> None:
     try:
-        with Connection(url, timeout) as connection:
+        with connect() as connection:
             # An iterator over a range hands each number to one thread only: `next` is one C call.
             for i in tickets:
                 if stop.is_set():

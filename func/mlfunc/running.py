@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class NotRunning(NotFound):
+    """Nothing of that name runs here, not even something broken."""
+
+
 @dataclass(frozen=True)
 class Running:
     """A function that somebody runs; while it starts or is broken, it does not serve."""
@@ -78,14 +82,12 @@ def resolve(target: str | None, folder: Path, *, named: bool = False) -> str:
     """The URL that a name, a URL, or nothing stands for; `named`: the folder was asked for.
 
     Raises:
-        NotFound: nothing of that name runs, or it is not clear which is meant.
+        NotRunning: nothing of that name runs.
+        NotFound: it does not serve, or it is not clear which is meant.
 
     """
-    if target is not None and "://" in target:
-        return target
-    if target is not None and (":" in target or "." in target):
-        # No function can be called so: it is a URL as people type it.
-        return f"http://{target}"
+    if target is not None and is_url(target):
+        return target if "://" in target else f"http://{target}"
     entries = everything()
     if target is not None:
         same = [entry for entry in entries if entry.name == target]
@@ -97,6 +99,11 @@ def resolve(target: str | None, folder: Path, *, named: bool = False) -> str:
     if named:
         raise NotFound(f"no function's project in {folder.absolute()}", "name another with --path")
     return _only(here or entries, "no function runs here", entries)
+
+
+def is_url(target: str | None) -> bool:
+    """Whether it is one, perhaps as people type it: no function is called so."""
+    return target is not None and (":" in target or "." in target)
 
 
 def _only(candidates: list[Running], what: str, entries: list[Running], meant: str = "") -> str:
@@ -112,10 +119,10 @@ def _only(candidates: list[Running], what: str, entries: list[Running], meant: s
             raise NotFound(f"several functions run here: {listed}", "name one, or its URL")
 
 
-def _not_there(what: str, names: list[str], meant: str) -> NotFound:
+def _not_there(what: str, names: list[str], meant: str) -> NotRunning:
     close = closest(meant, names) if meant else None
     others = f"; did you mean {close}?" if close else f"; running: {', '.join(names)}"
-    return NotFound(what + (others if names else ""), "start it with `mlfunc run`, or name a URL")
+    return NotRunning(what + (others if names else ""), "start it with `mlfunc run`, or name a URL")
 
 
 def _read(path: Path) -> Running | None:

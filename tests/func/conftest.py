@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -30,9 +31,10 @@ class Greeter:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test sees or leaves anything in the user's own cache."""
+    """No test sees or leaves anything in the user's own cache, or sees their cluster."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MLFUNC_HOME", str(folder))
+    monkeypatch.setenv("KUBECONFIG", os.devnull)
     monkeypatch.setenv("NO_COLOR", "1")
     return folder
 

@@ -105,6 +105,7 @@ def status(code: int, reason: str | None, message: str, **details: Any) -> Reply
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet for a reply: for the second, TCP would wait
     state: ApiServer
 
     def _handle(self) -> None:
@@ -137,6 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, asked: Asked, reply: Reply) -> None:
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
+        self.wfile.flush()
         for line in reply.lines:
             data = _bytes(line) + (b"" if isinstance(line, bytes) else b"\n")
             self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")

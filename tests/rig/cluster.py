@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MLFUNC = str(Path(sys.executable).with_name("mlfunc"))
+_MLFUNC = Path(sys.executable).with_name("mlfunc")
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 _POLL_SECONDS = 0.2
 _VARIABLES = ("KUBECONFIG", "MLFUNC_REGISTRY", "MLFUNC_INGRESS", "MLFUNC_BASE_IMAGE")
@@ -61,6 +61,7 @@ class Cluster:
 
     namespace: str
     home: Path  # MLFUNC_HOME: what one test built, the next need not build again
+    command: Path = _MLFUNC
     ingress: str = field(default_factory=lambda: os.environ["MLFUNC_INGRESS"])
 
     @property
@@ -87,7 +88,9 @@ class Cluster:
 
     def mlfunc(self, *args: str | Path, code: int | None = 0, stdin: str | None = None) -> Ended:
         """The real command line, in this namespace; `code` is how it has to end, None: anyhow."""
-        found = ended([_MLFUNC, *map(str, args)], stdin=stdin, MLFUNC_HOME=str(self.home))
+        found = ended(
+            [str(each) for each in (self.command, *args)], stdin=stdin, MLFUNC_HOME=str(self.home)
+        )
         if code is not None:
             assert found.code == code, f"{found.code}, not {code}\n{found.out}{found.err}"
         return found
@@ -163,11 +166,11 @@ def eventually(condition: Callable[[], T], what: str, *, seconds: float = 60) ->
 
 
 @contextlib.contextmanager
-def fresh(home: Path) -> Iterator[Cluster]:
+def fresh(home: Path, mlfunc: Path = _MLFUNC) -> Iterator[Cluster]:
     """The cluster with a namespace that nobody has used; it is deleted afterwards."""
     missing = [name for name in _VARIABLES if name not in os.environ]
     assert not missing, f"{', '.join(missing)} not set: CONTRIBUTING.md says what they name"
-    cluster = Cluster(f"mlfunc-test-{uuid.uuid4().hex[:8]}", home)
+    cluster = Cluster(f"mlfunc-test-{uuid.uuid4().hex[:8]}", home, mlfunc)
     cluster.kubectl("create", "namespace", cluster.namespace)
     try:
         yield cluster

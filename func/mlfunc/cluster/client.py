@@ -113,6 +113,10 @@ class Cluster:
         self._object(response)
         return True
 
+    def post(self, path: str, body: Object) -> Object:
+        """What the API server answers to a question that it keeps nothing of, such as a review."""
+        return self._object(self.request("POST", path, body=body))
+
     def request(
         self,
         method: str,
@@ -157,7 +161,10 @@ class Cluster:
 
     def _object(self, response: urllib3.BaseHTTPResponse) -> Object:
         failures.check(response, self.access)
-        found: Object = json.loads(response.data)
+        try:
+            found: Object = json.loads(response.data)
+        except ValueError as error:
+            raise failures.no_api_server(self.access, response.data) from error
         return found
 
 

@@ -117,6 +117,8 @@ def _send(access: Access, request: Request) -> urllib3.BaseHTTPResponse:
 
     headers = urllib3.HTTPHeaderDict(access.headers())
     headers["accept"] = "application/json"
+    if not request.stream:  # long lists are a tenth of their size; a stream may be held back by it
+        headers["accept-encoding"] = "gzip"
     if request.body is not None:
         headers["content-type"] = request.content_type
     try:

@@ -32,7 +32,7 @@ class Forbidden(ClusterFailed):
 
 
 class Absent(ClusterFailed):
-    """There is no such kind of object in this cluster, or no such namespace (404)."""
+    """There is no such object, no such kind of it, or no such namespace (404)."""
 
 
 class Conflict(ClusterFailed):
@@ -87,6 +87,13 @@ def unreachable(access: Access, error: Exception) -> Unavailable:
     return Unavailable(f"{where} cannot be reached: {reason}", hint)
 
 
+def no_api_server(access: Access, said: bytes) -> ClusterFailed:
+    """What answers is something else, such as the page of a portal that wants a login."""
+    text = " ".join(said.decode(errors="replace").split())[:80]
+    message = f"what answers at {access.server} (context {access.context}) is no API server"
+    return ClusterFailed(message, "a proxy, or a login to the network?", evidence=text)
+
+
 def _reason(error: Exception) -> tuple[str, str]:
     from urllib3 import exceptions as wrong
 
@@ -118,5 +125,7 @@ def _tls(text: str) -> tuple[str, str]:
     if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
         return "it speaks no TLS", "is its server in kubeconfig http:// rather than https://?"
     reason = re.sub(r"^\[SSL[^\]]*\] | \(_ssl\.c:\d+\)$", "", text)
+    if "CERTIFICATE_VERIFY_FAILED" not in text:
+        return f"no TLS comes to be: {reason}", "kubectl cluster-info, with the same KUBECONFIG"
     hint = "kubeconfig has the certificate of another cluster, or of an older one: fetch it anew"
     return f"its certificate is not good: {reason}", hint

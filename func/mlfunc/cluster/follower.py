@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mlfunc.cluster import failures, refusals
 from mlfunc.cluster.failures import Absent, Expired, Forbidden, Unavailable
 from mlfunc.cluster.mirror import Mirror
-from mlfunc.errors import ClusterFailed
+from mlfunc.errors import MlfuncError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +32,9 @@ _POLL_SECONDS = 2.0
 _BACKOFF_SECONDS = (0.2, 8.0)
 # A watch that lasts so long has worked, even if it said nothing.
 _SOUND_SECONDS = 10.0
-# How long what worked once may fail: an API server is upgraded, or starts and knows no rights yet.
+# How long what worked once may fail. An API server that is upgraded is away for minutes, and while
+# it starts it may refuse what it has not read yet: rights, kinds.
 _AWAY_SECONDS = 300.0
-_REFUSED_SECONDS = 20.0
 
 
 class Follower:
@@ -91,7 +91,7 @@ class Follower:
                 self._list()
             else:
                 self._watch()
-        except ClusterFailed as error:
+        except MlfuncError as error:
             self._bear(error)
 
     def _list(self) -> None:
@@ -113,9 +113,9 @@ class Follower:
         with self._cluster.lines(self._path, query, silence=_SILENCE_SECONDS) as lines:
             self._lines = lines
             self._has_watched, self._failing_since = True, None
+            if self._over.is_set():  # too early for `stop` to see the lines
+                return
             for line in lines:
-                if self._over.is_set():
-                    return
                 self._take(_event(line))
         if time.monotonic() - began > _SOUND_SECONDS:
             self._delay = _BACKOFF_SECONDS[0]
@@ -128,7 +128,7 @@ class Follower:
             self._tell(self._mirror.objects)
         self._delay = _BACKOFF_SECONDS[0]
 
-    def _bear(self, error: ClusterFailed) -> None:
+    def _bear(self, error: MlfuncError) -> None:
         """Try again what worked once; raise what never did."""
         if isinstance(error, Expired):
             self._mirror.version = None
@@ -138,22 +138,21 @@ class Follower:
         elif isinstance(error, Forbidden) and not (self._has_watched or self._polls):
             self._polls = True
             return
-        elif self._lasts_too_long(error):
+        elif self._lasts_too_long():
             raise error
         self._back_off()
 
-    def _do_without(self, error: ClusterFailed) -> None:
+    def _do_without(self, error: MlfuncError) -> None:
         if not (self._topic.optional and isinstance(error, Forbidden | Absent)):
             raise error
         self._tell(())
         self._over.set()
 
-    def _lasts_too_long(self, error: ClusterFailed) -> bool:
+    def _lasts_too_long(self) -> bool:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        patience = _AWAY_SECONDS if isinstance(error, Unavailable) else _REFUSED_SECONDS
-        return now - self._failing_since > patience
+        return now - self._failing_since > _AWAY_SECONDS
 
     def _back_off(self) -> None:
         """Wait, longer each time until something is heard again."""

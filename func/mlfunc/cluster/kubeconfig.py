@@ -49,7 +49,7 @@ def choose(environ: Mapping[str, str], context: str | None) -> Chosen:
     documents = [_read(path) for path in found]
     contexts = {each["name"]: each for each in reversed([*_all(documents, "contexts", "context")])}
     current = (each.get("current-context") for each in documents)
-    name = context or next((each for each in current if each), None)
+    name = context or next((str(each) for each in current if each), None)
     if name is None:
         raise _no_context(environ, contexts)
     if name not in contexts:
@@ -68,7 +68,7 @@ def _chosen(
         files=found,
         name=context["name"],
         namespace=told.get("namespace") or "default",
-        plugin=(user.get("exec") or {}).get("command"),
+        plugin=_mapping(user.get("exec")).get("command"),
         impersonation=tuple(_impersonation(user)),
     )
 
@@ -82,9 +82,14 @@ def _impersonation(user: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _all(documents: Sequence[dict[str, Any]], key: str, inner: str) -> Iterator[dict[str, Any]]:
     """The named entries of all files, those of the first file first."""
     for document in documents:
-        for each in document.get(key) or ():
+        entries = document.get(key)
+        for each in entries if isinstance(entries, list) else ():
             if isinstance(each, dict) and "name" in each:
-                yield {"name": each["name"], inner: each.get(inner) or {}}
+                yield {"name": str(each["name"]), inner: _mapping(each.get(inner))}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -92,8 +97,13 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         document = yaml.load(path.read_bytes(), Loader=_loader())  # noqa: S506 - a safe one
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no YAML: {error}", "kubectl config view") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        message = f"{path} is no YAML: line {line}: {error.problem}"
+        raise UsageError(message, "kubectl config view") from error
+    except yaml.YAMLError as error:  # of bytes that are no text
+        message = f"{path} is no YAML: {str(error).splitlines()[0]}"
+        raise UsageError(message, "kubectl config view") from error
     if not isinstance(document, dict):
         raise UsageError(f"{path} is no kubeconfig", "kubectl config view")
     return document

@@ -40,8 +40,7 @@ _DENIED = re.compile(
     r'admission webhook "(?P<webhook>[^"]+)" denied the request:? ?(?P<why>.*)', re.DOTALL
 )
 _UNANSWERED = re.compile(
-    r'failed calling webhook "(?P<webhook>[^"]+)": (failed to call webhook: )?'
-    r"(?P<why>.*)",
+    r'failed calling webhook "(?P<webhook>[^"]+)": (failed to call webhook: )?(?P<why>.*)',
     re.DOTALL,
 )
 _IN_NAMESPACE = re.compile(r"https://[\w-]+\.([\w-]+)\.svc[:/]")
@@ -95,7 +94,9 @@ def sentence(told: Status, asked: Asked) -> Sentence:
 
 
 def _refused(told: Status, asked: Asked) -> Sentence:
-    return f"the cluster of context {asked.context} refuses: {told['message']}", ""
+    speaks_tls = "HTTP request to an HTTPS server" in told["message"]
+    hint = "its server in kubeconfig is https://, not http://" if speaks_tls else ""
+    return f"the cluster of context {asked.context} refuses: {told['message']}", hint
 
 
 def _busy(_: Status, asked: Asked) -> Sentence:
@@ -110,10 +111,8 @@ def _down(told: Status, asked: Asked) -> Sentence:
 
 def _not_known(_: Status, asked: Asked) -> Sentence:
     hint = "log in again with your provider's command line; kubectl auth whoami shows who you are"
-    return (
-        f"the cluster of context {asked.context} does not know who you are, or not any more",
-        hint,
-    )
+    said = f"the cluster of context {asked.context} does not know who you are, or not any more"
+    return said, hint
 
 
 def _forbidden(told: Status, asked: Asked) -> Sentence:
@@ -125,14 +124,10 @@ def _forbidden(told: Status, asked: Asked) -> Sentence:
     kind = ".".join(each for each in (found["resource"], found["group"]) if each)
     where = f"in namespace {found['namespace']}" if found["namespace"] else "in the whole cluster"
     if found["user"] == "system:anonymous":
-        said = (
-            f"context {asked.context} has no login, and nobody without may {found['verb']} {kind}"
-        )
+        said = f"context {asked.context} has no login; without, nobody may {found['verb']} {kind}"
         return said, "log in; kubectl auth whoami shows who you are"
     option = f" -n {found['namespace']}" if found["namespace"] else ""
-    hint = (
-        f"kubectl auth can-i {found['verb']} {kind}{option}; who manages the cluster can allow it"
-    )
+    hint = f"kubectl auth can-i {found['verb']} {kind}{option}; ask who manages the cluster"
     return f"{found['user']} may not {found['verb']} {kind} {where}", hint
 
 
@@ -147,11 +142,8 @@ def _absent(told: Status, asked: Asked) -> Sentence:
     product = next((name for end, name in _PRODUCTS.items() if group.endswith(end)), None)
     if product:
         return f"{product} is not installed in the cluster of context {asked.context}", _INSTALL
-    known = "kubectl api-resources shows what it knows"
-    return (
-        f"the cluster of context {asked.context} does not know {urlsplit(asked.path).path}",
-        known,
-    )
+    said = f"the cluster of context {asked.context} does not know {urlsplit(asked.path).path}"
+    return said, "kubectl api-resources shows what it knows"
 
 
 def _group(path: str) -> str:
@@ -163,7 +155,7 @@ def _conflict(told: Status, _: Asked) -> Sentence:
     if fields := conflicts(told):
         managers = ", ".join(sorted({manager for _, manager in fields}))
         paths = ", ".join(path for path, _ in fields)
-        return f"{managers} manages what would change: {paths}", ""
+        return f"{managers} set what would change: {paths}", ""
     if told.get("reason") == "AlreadyExists":
         return told["message"], ""
     said = told["message"].partition(";")[0]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mlfunc.knative.coldstart import ColdStart
     from mlfunc.knative.overview import RevisionState
+    from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.reading import Belongings
     from mlfunc.ui import Ui
 
@@ -56,9 +57,11 @@ def _as_data(found: Belongings) -> dict[str, Any]:
         "image": spec["containers"][0]["image"],
         "namespace": summary.namespace,
         "deployer": "knative",
-        "subscriptions": [asdict(each) for each in overview.subscriptions(service, found.triggers)],
+        "subscriptions": [_subscription(each) for each in found.subscriptions],
         "labels": service["metadata"].get("labels") or {},
         "ready": summary.ready,
+        "reason": summary.reason or None,
+        "message": summary.message or None,
         "runtime": summary.runtime,
         "origin": summary.origin,
         "replicas": summary.instances,
@@ -81,6 +84,11 @@ def _as_data(found: Belongings) -> dict[str, Any]:
     }
 
 
+def _subscription(each: Subscribed) -> dict[str, Any]:
+    exact = each.filter
+    return {"source": exact.get("source", ""), "type": exact.get("type", ""), **asdict(each)}
+
+
 def _scaling(found: Belongings, revision: str) -> dict[str, str]:
     """Of the revision itself: it can be told otherwise than the Service's template says."""
     from mlfunc.knative import overview
@@ -95,28 +103,28 @@ def _start(start: ColdStart | None) -> dict[str, Any] | None:
 
 
 def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
-    for name, text in _facts(data):
+    for name, text in _facts(data, found.start):
         ui.say(f"{ui.paint(f'{name:<14}', 'cyan')}{text}")
     for kind, message in data["not_ready"].items():
         ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
     _report_revisions(ui, found)
-    for each in data["subscriptions"]:
-        state = "" if each["ready"] == "True" else f"  not ready: {each['reason']}"
-        ui.say(f"events from {each['broker']}: {_filter(each['filter'])}{state}")
+    for subscribed in found.subscriptions:
+        trouble = f"  not ready: {subscribed.reason}" if subscribed.reason else ""
+        ui.say(f"{subscribed.takes} from broker {subscribed.broker}{trouble}")
     for each in data["changed_by"]:
         ui.say(f"{each['manager']} has changed it, at {each['time']}: {', '.join(each['fields'])}")
 
 
-def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(data: dict[str, Any], start: ColdStart | None) -> list[tuple[str, str]]:
     from mlfunc.commands.build import size
 
     models = [
         f"{each['name']} ({each['delivery']}, {size(each['size'])})" for each in data["models"]
     ]
-    start, limits = data["start"], data["timeouts"]
+    limits = data["timeouts"]
     facts = [
         ("name", f"{data['name']} in namespace {data['namespace']}{_maker(data['origin'])}"),
-        ("ready", {"True": "yes", "False": "no"}.get(data["ready"], "not yet")),
+        ("ready", ": ".join(filter(None, (data["reason"], data["message"]))) or "yes"),
         ("url", "  ".join(data["routes"])),
         ("image", data["image"]),
         ("models", ", ".join(models)),
@@ -124,7 +132,7 @@ def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
         ("concurrency", f"{data['concurrency'] or 'any number of'} requests in an instance"),
         ("scaling", _told(data["scaling"])),
         ("timeout", f"{limits['request_seconds']} s" if limits["request_seconds"] else ""),
-        ("cold start", _cold_start(start) if start else ""),
+        ("cold start", str(start) if start else ""),
     ]
     return [(name, text) for name, text in facts if text]
 
@@ -136,13 +144,6 @@ def _maker(origin: str) -> str:
 def _told(scaling: dict[str, str]) -> str:
     names = {key: key.replace("-", "_") for key in _SCALING}
     return ", ".join(f"{key} {scaling[name]}" for key, name in names.items() if name in scaling)
-
-
-def _cold_start(start: dict[str, Any]) -> str:
-    from mlfunc import loglines
-
-    outside = f"scheduling {start['scheduling']:.0f} s, starting {start['starting']:.0f} s"
-    return f"{outside}, then {loglines.startup(start['runtime'])}"
 
 
 def _report_revisions(ui: Ui, found: Belongings) -> None:
@@ -184,13 +185,3 @@ def _age(created: str) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0, seconds):.0f} s"
-
-
-def _filter(found: dict[str, Any]) -> str:
-    import json
-
-    if not found:
-        return "all"
-    if "filters" in found:
-        return json.dumps(found["filters"])
-    return ", ".join(f"{name}={value}" for name, value in found.items())

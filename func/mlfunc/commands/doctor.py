@@ -1,4 +1,4 @@
-"""`mlfunc doctor`: what this machine has and lacks, and what to do about it."""
+"""`mlfunc doctor`: what this machine and its cluster have and lack, and what to do about it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _COLOURS = {"warn": "yellow", "fail": "red"}
 
 @click.command("doctor")
 @options.folder_if_given
+@options.cluster
 @options.reporting("Show tracebacks.")
 @click.pass_obj
-def command(ui: Ui, folder: Path | None) -> None:
-    """Check what this machine has and lacks. It ends with 1 when a check fails."""
-    checks = checkup.examine(folder)
+def command(ui: Ui, folder: Path | None, context: str | None, namespace: str | None) -> None:
+    """Check what this machine and its cluster have and lack. It ends with 1 when a check fails."""
+    checks = checkup.examine(folder, context, namespace)
     ui.show([asdict(check) for check in checks], human=lambda: _report(ui, checks))
     failed = [check.name for check in checks if check.verdict == "fail"]
     if failed:

@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
 @click.command("events")
 @click.argument("name", required=False)
+@click.option("-w", "--watch", is_flag=True, help="Show it again each time it changes.")
 @options.cluster
 @options.folder_if_given
 @options.reporting("Show tracebacks.")
 @click.pass_obj
 def command(
-    ui: Ui, name: str | None, context: str | None, namespace: str | None, folder: Path | None
+    ui: Ui,
+    name: str | None,
+    watch: bool,
+    context: str | None,
+    namespace: str | None,
+    folder: Path | None,
 ) -> None:
     """Show what events a function gets, and what it answers with.
 
@@ -33,7 +39,11 @@ def command(
     from mlfunc.platforms.knative import addressing, events
 
     at = addressing.find(name, addressing.Where(folder, context, namespace))
-    found = events.overview(at)
+    for found in events.follow(at) if watch else [events.overview(at)]:
+        _show(ui, found)
+
+
+def _show(ui: Ui, found: Overview) -> None:
     ui.show(asdict(found), human=lambda: _report(ui, found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import uuid
 from dataclasses import asdict
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlfunc import events, load, options, payload, replies, running
+from mlfunc import events, load, options, payload, replies
 from mlfunc.client import Connection, Request
 from mlfunc.errors import FunctionFailed
+from mlfunc.platforms import finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlfunc.client import Stream
     from mlfunc.load import Summary
     from mlfunc.payload import Payload
+    from mlfunc.platforms.finding import Place
     from mlfunc.ui import Ui
 
 
@@ -86,7 +90,17 @@ if TYPE_CHECKING:
     type=options.Number("n", int, 1, 1000),
     help="So many at once, with --requests.  [default: 1]",
 )
+@click.option("--tag", metavar="TAG", help="Of a function in a cluster, the revision with it.")
+@click.option(
+    "--ingress",
+    metavar="URL",
+    help="Where its cluster takes requests.  [default: $MLFUNC_INGRESS, else it is looked for]",
+)
 @options.folder_if_given
+@click.option("--context", metavar="NAME", help="Of kubeconfig.  [default: the current one]")
+@click.option(
+    "--namespace", metavar="NAME", help="Where in the cluster.  [default: as for `mlfunc describe`]"
+)
 @options.reporting("Show status, headers and where the time went; tracebacks.")
 @click.pass_obj
 def command(
@@ -104,17 +118,24 @@ def command(
     timeout: float,
     number: int | None,
     concurrency: int | None,
+    tag: str | None,
+    ingress: str | None,
     folder: Path | None,
+    context: str | None,
+    namespace: str | None,
 ) -> None:
     """Send a function a request, or with --event an event.
 
-    It goes to a URL, to a function that runs here by its name, or to the one of this folder.
-    Without a body, the function's own example is sent.
+    It goes to a URL, or to the function of that name, or of this folder: to one that runs here,
+    else to the one in the cluster. Without a body, the function's own example is sent.
     """
     if concurrency and number is None:
         raise click.UsageError("--clients is for many requests: say how many with --requests")
-    url = running.resolve(target, folder or Path(), named=folder is not None)
-    with Connection(url, timeout) as connection:
+    place = finding.find(finding.Asked(target, folder, context, namespace, tag, ingress))
+    with (
+        Connection(place.url, timeout, host=place.host) as connection,
+        _patience(ui, place) as patience,
+    ):
         body = _body(connection, data, file)
         kind = content_type or body.content_type
 
@@ -135,10 +156,26 @@ def command(
 
         if number is None:
             with connection.open(request(0)) as stream:
-                replies.show(ui, stream)
+                patience.close()
+                _show(ui, stream, place)
         else:
+            patience.close()
             at_once = concurrency or 1
-            _measure(ui, url, request, number=number, concurrency=at_once, timeout=timeout)
+            _measure(ui, place, request, number=number, concurrency=at_once, timeout=timeout)
+
+
+def _patience(ui: Ui, place: Place) -> contextlib.ExitStack:
+    """Says what is waited for, where it is more than a reply."""
+    stack = contextlib.ExitStack()
+    if place.reached is not None and place.is_cold:
+        stack.enter_context(ui.progress(f"waiting for an instance of {place.reached.revision}"))
+    return stack
+
+
+def _show(ui: Ui, stream: Stream, place: Place) -> None:
+    replies.show(ui, stream)
+    if ui.verbose and place.reached is not None and place.is_cold:
+        ui.note(f"  cold start  {place.reached.start() or 'its log does not tell'}")
 
 
 def _body(connection: Connection, data: str | None, file: Path | None) -> Payload:
@@ -153,7 +190,7 @@ def _body(connection: Connection, data: str | None, file: Path | None) -> Payloa
 
 def _measure(
     ui: Ui,
-    url: str,
+    place: Place,
     request: Callable[[int], Request],
     *,
     number: int,
@@ -162,11 +199,12 @@ def _measure(
 ) -> None:
     with ui.progress(f"asking {number} times, {concurrency} at once") as progress:
         summary = load.run(
-            url,
+            place.url,
             request,
             number=number,
             concurrency=concurrency,
             timeout=timeout,
+            host=place.host,
             report=lambda count: progress.detail(f"{count} answered"),
         )
         if summary.interrupted:

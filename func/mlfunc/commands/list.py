@@ -49,13 +49,16 @@ def _report(ui: Ui, found: list[Summary], place: str) -> None:
         ui.note("deploy one with `mlfunc deploy`, in its folder; `mlfunc list -A` looks everywhere")
         return
     ui.table(_HEADERS, [_row(each) for each in found])
+    for each in found:
+        if each.message:
+            ui.note(f"{each.name} in {each.namespace}: {each.message}")
 
 
 def _row(each: Summary) -> tuple[str, ...]:
     return (
         each.name if each.origin == "mlfunc" else f"{each.name} ({_maker(each)})",
         each.namespace,
-        "yes" if each.ready == "True" else each.reason or each.ready.lower(),
+        each.reason or "yes",
         each.revision or "-",
         str(each.instances),
         ", ".join(model.name for model in each.models) or "-",

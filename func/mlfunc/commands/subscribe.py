@@ -201,7 +201,7 @@ def _wait(ui: Ui, at: Addressed, applied: Applied) -> Applied:
     from mlfunc.platforms.knative import events
 
     with ui.progress("waiting for its events"):
-        found = events.wait(at, applied.subscribed.trigger, _READY_SECONDS)
+        found = events.wait(at, applied.subscribed, _READY_SECONDS)
     return replace(applied, subscribed=found)
 
 

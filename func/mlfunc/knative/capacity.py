@@ -68,10 +68,16 @@ def amounts(function: Function) -> dict[str, float]:
 
 
 def _demand(function: Function) -> Demand:
-    tolerations = [
+    """That a node is for those who ask for its accelerator, the cluster may tolerate by itself
+    (admission plugin ExtendedResourceToleration).
+    """
+    own, extra = function.placement.tolerations, devices(function)
+    tolerations: list[Object] = [
         {"key": each.key, "operator": each.operator, "value": each.value, "effect": each.effect}
-        for each in function.placement.tolerations
+        for each in own
     ]
+    if extra:
+        tolerations.append({"key": extra[0], "operator": "Exists"})
     return Demand(amounts(function), selector(function), tolerations)
 
 
@@ -102,15 +108,10 @@ def _too_small(function: Function, found: Sequence[Object]) -> Iterator[tuple[st
         fix = "install the device plugin of the accelerator, add such a node, or take another"
         yield f"no node has {extra[0]}; {_inventory(found)}", fix
         return
-    reasons = [f"{each['metadata']['name']}: {_why(each, demand)}" for each in found[:_SHOWN]]
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    asked = ", ".join(quantities.named(*each) for each in demand.amounts.items())
-    message = f"no node can take an instance ({asked}): {'; '.join(reasons)}{more}"
+    message = (
+        f"no node can take an instance ({nodes.asked(demand)}): {nodes.reasons(found, demand)}"
+    )
     yield message, "change `resources`, `accelerator` or `placement` in mlfunc.yaml, or add a node"
-
-
-def _why(node: Object, demand: Demand) -> str:
-    return ", ".join(nodes.obstacles(node, demand))
 
 
 def _inventory(found: Sequence[Object]) -> str:

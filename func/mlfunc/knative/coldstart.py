@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mlfunc import loglines
 from mlfunc.knative import diagnosis
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ class ColdStart:
     scheduling: float
     starting: float
     runtime: Mapping[str, float]
+
+    def __str__(self) -> str:
+        """As people read it."""
+        outside = f"scheduling {self.scheduling:.0f} s, starting {self.starting:.0f} s"
+        return f"{outside}, then {loglines.startup(self.runtime)}"
 
     @property
     def total(self) -> float:

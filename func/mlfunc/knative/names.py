@@ -22,6 +22,7 @@ ACCELERATOR = "mlfunc.dev/accelerator"
 # Labels that Knative sets.
 SERVICE = "serving.knative.dev/service"
 REVISION = "serving.knative.dev/revision"
+SERVICE_UID = "serving.knative.dev/serviceUID"
 VISIBILITY = "networking.knative.dev/visibility"
 
 CONTAINER = "user-container"  # the name that Knative gives, and func asks for

@@ -15,6 +15,7 @@ Object = dict[str, Any]
 ARCHITECTURE = "kubernetes.io/arch"
 # Taints of Kubernetes itself come and go with the node's health, or when it is cordoned.
 _PASSING = "node.kubernetes.io/"
+_SHOWN = 3
 _KEEPS_OFF = ("NoSchedule", "NoExecute")
 
 
@@ -25,6 +26,11 @@ class Demand:
     amounts: Mapping[str, float]
     selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: Sequence[Object] = ()
+
+
+def asked(demand: Demand) -> str:
+    """The amounts, for people."""
+    return ", ".join(quantities.named(*each) for each in demand.amounts.items())
 
 
 def of_pod(pod: Object) -> Demand:
@@ -47,6 +53,16 @@ def obstacles(node: Object, demand: Demand) -> Iterator[str]:
     for resource, amount in demand.amounts.items():
         if has.get(resource, 0) < amount:
             yield f"it has {quantities.named(resource, has.get(resource, 0))}"
+
+
+def reasons(found: Sequence[Object], demand: Demand) -> str:
+    """Why none of them could, for the first few."""
+    told = [
+        f"{each['metadata']['name']}: {', '.join(obstacles(each, demand))}"
+        for each in found[:_SHOWN]
+    ]
+    more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return "; ".join([*told, *more]) or "there are no nodes"
 
 
 def can_take(node: Object, demand: Demand) -> bool:
@@ -85,14 +101,8 @@ def architecture(node: Object) -> str:
 
 
 def _is_borne(taint: Object, demand: Demand) -> bool:
-    """Whether it keeps the pod off, for good.
-
-    That a node is for those who ask for its accelerator, the cluster may tolerate by itself
-    (admission plugin ExtendedResourceToleration).
-    """
+    """Whether it lets the pod in, or will by itself."""
     if taint.get("effect") not in _KEEPS_OFF or taint["key"].startswith(_PASSING):
-        return True
-    if taint["key"] in demand.amounts:
         return True
     return any(_tolerates(each, taint) for each in demand.tolerations)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlfunc import accelerators
 from mlfunc.knative import diagnosis, names, traffic
+from mlfunc.knative.progress import Snapshot
 from mlfunc.knative.sentences import sentence
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Summary:
     runtime: str
     url: str
     ready: str
-    reason: str  # why it is not ready, in a word
+    reason: str  # how far it is, if it is not ready: a phase of its start, or `failed`
     message: str  # the same in a sentence
     revision: str  # the one that serves, else the newest
     instances: int
@@ -67,21 +68,18 @@ class RevisionState:
 
 
 @dataclass(frozen=True)
-class Subscription:
-    """A Trigger that has events sent to the function."""
+class _Trouble:
+    """Why a function is not ready, if it is not."""
 
-    name: str
-    broker: str
-    filter: Object
-    ready: str
-    reason: str
+    word: str
+    sentence: str
 
 
 def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> Summary:
     """A function in a line; of `revisions` and `pods` those that are its own count."""
     meta, status, spec = service["metadata"], service.get("status", {}), template(service)
-    told = _trouble(service, [each for each in revisions if _is_of(each, service)])
     own = [each for each in pods if _is_of(each, service)]
+    trouble = _trouble(service, [each for each in revisions if _is_of(each, service)], own)
     return Summary(
         name=meta["name"],
         namespace=meta["namespace"],
@@ -89,8 +87,8 @@ def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]
         runtime=_label(service, names.FUNCTION_RUNTIME),
         url=status.get("url", ""),
         ready=diagnosis.condition(service, "Ready").get("status", "Unknown"),
-        reason=told.get("reason", ""),
-        message=sentence(told.get("message", "")),
+        reason=trouble.word,
+        message=trouble.sentence,
         revision=serving(service),
         instances=len(running(own)),
         models=models(spec),
@@ -184,20 +182,6 @@ def conditions(service: Object) -> list[tuple[str, str]]:
     ]
 
 
-def subscriptions(service: Object, triggers: Sequence[Object]) -> list[Subscription]:
-    """The Triggers that name the Service, whoever made them."""
-    name = service["metadata"]["name"]
-    return [_subscription(each) for each in triggers if subscribes(each, name)]
-
-
-def subscribes(trigger: Object, name: str) -> bool:
-    """Whether a Trigger sends its events to the Service of that name."""
-    ref = trigger["spec"].get("subscriber", {}).get("ref") or {}
-    return bool(ref.get("kind") == "Service" and ref.get("name") == name) and str(
-        ref.get("apiVersion", "")
-    ).startswith("serving.knative.dev/")
-
-
 def _revision(found: Object, shares: Sequence[Share], pods: Sequence[Object]) -> RevisionState:
     name, told = found["metadata"]["name"], diagnosis.condition(found, "Ready")
     own = [each for each in shares if each.revision == name]
@@ -211,18 +195,6 @@ def _revision(found: Object, shares: Sequence[Share], pods: Sequence[Object]) ->
         percent=sum(each.percent for each in own),
         tags=tuple(each.tag for each in own if each.tag),
         image=found["spec"]["containers"][0]["image"],
-    )
-
-
-def _subscription(trigger: Object) -> Subscription:
-    spec, told = trigger["spec"], diagnosis.condition(trigger, "Ready")
-    exact = (spec.get("filter") or {}).get("attributes") or {}
-    return Subscription(
-        name=trigger["metadata"]["name"],
-        broker=spec.get("broker", ""),
-        filter={"filters": spec["filters"]} if spec.get("filters") else exact,
-        ready=told.get("status", "Unknown"),
-        reason=told.get("reason", ""),
     )
 
 
@@ -241,10 +213,18 @@ def _is_of(found: Object, service: Object) -> bool:
     return same_place and _label(found, names.SERVICE) == meta["name"]
 
 
-def _trouble(service: Object, revisions: Sequence[Object]) -> Object:
-    """Why it is not ready: its newest revision knows better than itself."""
+def _trouble(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> _Trouble:
+    """Its newest revision, and the pods of that, know sooner than itself."""
     told = diagnosis.condition(service, "Ready")
-    if told.get("status") == "True" or not revisions:
-        return told
-    newest = diagnosis.condition(max(revisions, key=traffic.age), "Ready")
-    return newest if newest.get("reason") else told
+    if told.get("status") == "True":
+        return _Trouble("", "")
+    name = service.get("status", {}).get("latestCreatedRevisionName")
+    newest = next((each for each in revisions if each["metadata"]["name"] == name), None)
+    own = [each for each in pods if name and _label(each, names.REVISION) == name]
+    progress = diagnosis.diagnose(Snapshot(service, newest, own))
+    if progress.failure is not None:
+        return _Trouble("failed", progress.failure.message)
+    refused = diagnosis.condition(newest or service, "Ready")
+    if refused.get("status") == "False":
+        return _Trouble("failed", sentence(refused.get("message", "")))
+    return _Trouble(progress.phase, progress.detail or sentence(told.get("message", "")))

@@ -19,16 +19,18 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 class Snapshot:
     """What the cluster shows of a Service and its newest revision at one moment.
 
-    `pods` and `events` are those of the revision; `boot` is the last phase
-    that the runtime of one has told.
+    `pods` and `events` are those of the revision, `older` the pods of the ones before it. `words`
+    is the end of the log of its newest pod, while that starts.
     """
 
     service: dict[str, Any]
     revision: dict[str, Any] | None = None
     pods: Sequence[dict[str, Any]] = ()
+    older: Sequence[dict[str, Any]] = ()
     events: Sequence[dict[str, Any]] = ()
-    boot: str = ""
+    words: str = ""
     nodes: Sequence[dict[str, Any]] | None = None  # None: they may not be looked at
+    adds_nodes: bool = False  # something in the cluster makes nodes as they are needed
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""Why a pod has no node yet, and whether it can get one. Pure."""
+"""Why a pod has no node yet, and whether it can get one."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from mlfunc.knative import quantities
+from mlfunc.knative import nodes, quantities
 from mlfunc.knative.progress import Failure, Progress
 
 if TYPE_CHECKING:
@@ -13,62 +14,64 @@ if TYPE_CHECKING:
     from mlfunc.knative.progress import Snapshot
 
 Object = dict[str, Any]
-# An event of the autoscaler of the cluster's nodes.
-_GROWS = "TriggeredScaleUp"
+
+# Events of what adds nodes: the cluster autoscaler, and Karpenter.
+_GROWS = ("TriggeredScaleUp", "Nominated")
+_CANNOT_GROW = "NotTriggerScaleUp"
+_NO_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
 
 
-def waits(pod: Object, snapshot: Snapshot) -> Progress | None:
-    """How it waits for a node; None if it has one."""
-    told = next(
-        (
-            each
-            for each in pod.get("status", {}).get("conditions") or ()
-            if each["type"] == "PodScheduled" and each["status"] == "False"
-        ),
-        None,
-    )
-    if told is None:
-        return None if pod["spec"].get("nodeName") else Progress("scheduling")
-    message = _brief(told.get("message", ""))
-    if any(each["reason"] == _GROWS for each in snapshot.events):
+def waits(pod: Object, snapshot: Snapshot, events: Sequence[Object]) -> Progress | None:
+    """How it waits for a node; None if it has one. `events` are the pod's own."""
+    if pod["spec"].get("nodeName"):
+        return None
+    message = _brief(_told(pod))
+    grows = [each for each in events if each["reason"] in _GROWS]
+    if grows:
         return Progress("scheduling", f"a node is being added; {message}")
-    wanted = quantities.of_pod(pod)
-    if snapshot.nodes is not None and not any(_fits(pod, wanted, n) for n in snapshot.nodes):
-        return Progress("scheduling", message, failure=_impossible(wanted, message))
-    return Progress("scheduling", message)
+    failure = _impossible(pod, snapshot, events, message)
+    held = _held(pod, snapshot.older)
+    return Progress("scheduling", "; ".join(filter(None, (message, held))), failure=failure)
 
 
-def _fits(pod: Object, wanted: dict[str, float], node: Object) -> bool:
-    """Whether a node could take the pod, were it empty."""
-    labels = node["metadata"].get("labels", {})
-    selector = pod["spec"].get("nodeSelector", {})
-    has = node["status"].get("allocatable", {})
-    return all(labels.get(key) == value for key, value in selector.items()) and all(
-        quantities.parse(has.get(resource, "0")) >= amount for resource, amount in wanted.items()
-    )
+def _told(pod: Object) -> str:
+    """What the scheduler says, once it has tried."""
+    conditions: Sequence[Object] = pod.get("status", {}).get("conditions") or ()
+    found = (each for each in conditions if each["type"] == "PodScheduled")
+    return next((each.get("message", "") for each in found), "")
 
 
-def _impossible(wanted: dict[str, float], message: str) -> Failure:
-    asked = ", ".join(f"{name} {quantities.shown(name, n)}" for name, n in wanted.items())
+def _impossible(
+    pod: Object, snapshot: Snapshot, events: Sequence[Object], message: str
+) -> Failure | None:
+    """Not what is taken now: that gets free; nor what a new node may have."""
+    if missing := _NO_CLAIM.search(message):
+        hint = "create it, or name another in mlfunc.yaml: kubectl get pvc"
+        return Failure(f"there is no PersistentVolumeClaim {missing[1]}", hint)
+    refused = any(each["reason"] == _CANNOT_GROW for each in events)
+    if not message or snapshot.nodes is None or (snapshot.adds_nodes and not refused):
+        return None
+    demand = nodes.of_pod(pod)
+    if any(nodes.can_take(each, demand) for each in snapshot.nodes):
+        return None
+    why = nodes.reasons(snapshot.nodes, demand)
     return Failure(
-        f"no node can ever take it ({asked}): {message}",
-        "ask for less in `resources`, `accelerator` or `placement`, or add a node",
+        f"no node can ever take it ({nodes.asked(demand)}): {why}",
+        "change `resources`, `accelerator` or `placement` in mlfunc.yaml, or add a node",
     )
+
+
+def _held(pod: Object, older: Sequence[Object]) -> str:
+    """Who of the function itself has the accelerator that the pod waits for."""
+    wanted = [resource for resource in quantities.of_pod(pod) if "/" in resource]
+    for resource in wanted:
+        for other in older:
+            if quantities.of_pod(other).get(resource):
+                name = other["metadata"]["name"]
+                return f"{name} of the old revision holds {resource} until it is idle"
+    return ""
 
 
 def _brief(message: str) -> str:
     """Without what the scheduler says of preemption."""
-    return message.partition(" no new claims")[0].partition(" preemption:")[0].rstrip(". ")
-
-
-def free(nodes: Sequence[Object], pods: Sequence[Object], resource: str) -> int:
-    """How much of an extended resource is free on all nodes together."""
-    has = sum(
-        quantities.parse(n["status"].get("allocatable", {}).get(resource, "0")) for n in nodes
-    )
-    taken = sum(
-        quantities.of_pod(pod).get(resource, 0)
-        for pod in pods
-        if pod["spec"].get("nodeName") and pod["status"].get("phase") in ("Pending", "Running")
-    )
-    return int(has - taken)
+    return re.split(r"[. ]*(?:no new claims|preemption:)", message)[0].rstrip(". ")

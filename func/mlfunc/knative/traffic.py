@@ -170,8 +170,8 @@ def _kept(now: Sequence[Share], untag: Sequence[str]) -> dict[str, str]:
     there = {each.tag: _key(each) for each in now if each.tag}
     for tag in untag:
         if tag not in there:
-            known = did_you_mean(tag, there) if there else "it has no tags"
-            raise NotFound(f"there is no tag {tag}", known)
+            hint = did_you_mean(tag, there) if there else ""
+            raise NotFound(f"no revision has the tag {tag}", hint)
     return {tag: key for tag, key in there.items() if tag not in untag}
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _HEAD = 'lock-version = "1.0"\ncreated-by = "mlfunc"\n'
+_PYPI, _PYPI_FILES = "https://pypi.org/simple", "files.pythonhosted.org"
 
 
 def read(text: str) -> list[Wheel]:
@@ -72,8 +73,17 @@ def _version(address: str) -> str:
 def _entry(wheel: Wheel, where: str) -> str:
     kind = "url" if "://" in where else "path"
     source = f"{{ {kind} = {_quoted(where)}, hashes = {{ sha256 = {_quoted(wheel.sha256)} }} }}"
-    lines = ("[[packages]]", f"name = {_quoted(wheel.name)}", f"version = {_quoted(wheel.version)}")
-    return "\n".join([*lines, f"wheels = [{source}]\n"])
+    lines = ["[[packages]]", f"name = {_quoted(wheel.name)}", f"version = {_quoted(wheel.version)}"]
+    index = [f"index = {_quoted(_index(wheel.url))}"] if wheel.url else []
+    return "\n".join([*lines, *index, f"wheels = [{source}]\n"])
+
+
+def _index(url: str) -> str:
+    """What uv keeps a wheel under. It asks no index: without one it asks the server of the wheel
+    again, and many say of none that it has not changed; then it is fetched and unpacked anew.
+    """
+    parts = urlsplit(url)
+    return _PYPI if parts.hostname == _PYPI_FILES else f"{parts.scheme}://{parts.netloc}/"
 
 
 def _quoted(text: str) -> str:

@@ -65,7 +65,7 @@ SAID = {
     "nobody": (
         status(403, "Forbidden", 'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group "" in the namespace "team"', kind="pods"),
         Forbidden,
-        "context loopback has no login, and nobody without may list pods",
+        "context loopback has no login; without, nobody may list pods",
         "log in",
     ),
     "a quota": (
@@ -107,7 +107,7 @@ SAID = {
             ],
         ),
         Conflict,
-        'kn, kubectl-edit manages what would change: spec.template.metadata.annotations, spec.template.spec.containers[name="a"].image',
+        'kn, kubectl-edit set what would change: spec.template.metadata.annotations, spec.template.spec.containers[name="a"].image',
         "--force",
     ),
     "there already": (
@@ -168,7 +168,7 @@ SAID = {
         Reply(400, b"Client sent an HTTP request to an HTTPS server.\n"),
         ClusterFailed,
         "the cluster of context loopback refuses: Client sent an HTTP request to an HTTPS server.",
-        "",
+        "https://, not http://",
     ),
 }  # fmt: skip
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from mlfunc.cluster import kubeconfig
 from mlfunc.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def config(path: Path, *contexts: str, current: str | None = None, **user: Any) -> Path:
@@ -92,7 +94,8 @@ def test_the_file_of_the_home_is_the_default(
         ("contexts:", "prod", "no context 'prod'; there is no context at all"),
         ("contexts: []\ncurrent-context: ''", None, "no cluster is configured: there is none in"),
         ("current-context: gone", None, "no context 'gone'"),
-        ("{", None, "is no YAML"),
+        ("a: b\n{", None, "is no YAML: line "),
+        ("a: \x00", None, "is no YAML"),
         ("- 1", None, "is no kubeconfig"),
         ("", None, "no cluster is configured"),
     ],
@@ -111,3 +114,21 @@ def test_what_is_missing_is_said(tmp_path: Path, text: str, context: str | None,
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"there is none in {tmp_path / 'gone'}"):
         choose(tmp_path / "gone")
+
+
+JUNK = st.none() | st.integers() | st.text("ab", max_size=2)
+ENTRY = st.fixed_dictionaries(
+    {"name": JUNK}, optional={"context": JUNK | st.just({"user": "a"}), "user": JUNK}
+)
+FILE = st.fixed_dictionaries({}, optional={
+    "contexts": JUNK | st.lists(JUNK | ENTRY, max_size=2),
+    "users": JUNK | st.lists(JUNK | ENTRY, max_size=2),
+    "current-context": JUNK,
+})  # fmt: skip
+
+
+@given(FILE)
+def test_whatever_a_file_holds_is_a_context_or_a_complaint(content: dict[str, Any]) -> None:
+    with tempfile.NamedTemporaryFile("w") as file, contextlib.suppress(UsageError):
+        yaml.safe_dump(content, file)
+        assert isinstance(choose(Path(file.name)).name, str)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -149,14 +152,16 @@ def test_what_breaks_off_goes_on_where_it_was(serve: Serve, broken: Reply) -> No
 
 
 def test_an_api_server_that_is_away_for_a_while_is_waited_for(serve: Serve) -> None:
+    """As one that starts: it is busy, knows no rights, and no kinds but its own."""
     refuses = status(403, "Forbidden", "pods is forbidden: RBAC knows no roles yet", kind="pods")
+    knows_not = Reply(404, b"404 page not found\n")
     _, cluster = serve(
         in_turn(
             listed(5, "a"),
             Reply(lines=(bookmark(6),)),
             DOWN,
             refuses,
-            DOWN,
+            knows_not,
             Reply(lines=(added("b", 7),), ends="hang"),
         )
     )
@@ -252,6 +257,26 @@ def test_the_end_waits_for_no_connection(serve: Serve) -> None:
     while any(thread.name == "follow pods" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_ctrl_c_ends_it_at_once(serve: Serve) -> None:
+    serve(lambda asked: HANGS if asked.watches else listed(5, "a"))
+    code = (
+        "from mlfunc.cluster import client, kinds, watching\n"
+        "with watching.follow(client.connect(), watching.Topic(kinds.POD)) as changes:\n"
+        "    for seen in changes.until(None): print(len(seen.objects), flush=True)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+
+    assert process.returncode == -signal.SIGINT
+    assert said.strip().endswith(b"KeyboardInterrupt")
 
 
 def test_until_ends_at_its_deadline(serve: Serve) -> None:

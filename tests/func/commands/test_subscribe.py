@@ -1,4 +1,4 @@
-"""`mlfunc subscribe`, `unsubscribe` and `events`, on a small API server."""
+"""`mlfunc subscribe`, `unsubscribe` and `events`, on a small cluster."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mlfunc import cli
 
-from tests.rig.smallcluster import api
+from tests.rig.smallcluster import shop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.rig.smallcluster import ApiServer
+    from tests.rig.smallcluster import SmallCluster
 
-__all__ = ["api"]
+__all__ = ["shop"]
 
-_TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/shop/triggers"
+_TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/team/triggers"
 
-pytestmark = pytest.mark.usefixtures("api")
+pytestmark = pytest.mark.usefixtures("shop")
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +38,11 @@ def data(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
 
 
 def test_a_type_alone_is_what_every_tool_can_show(
-    api: ApiServer, capsys: pytest.CaptureFixture[str]
+    shop: SmallCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, _ = said(capsys, "subscribe", "echo", "--type", "order.created")
 
-    ((_, found),) = api.find(_TRIGGERS)["items"][0]["spec"]["filter"].items()  # type: ignore[index]
+    ((_, found),) = shop.below(_TRIGGERS)[0]["spec"]["filter"].items()
     assert found == {"type": "order.created"}
     assert out.startswith("echo subscribed: type=order.created of broker default (echo-")
 
@@ -78,7 +78,7 @@ def test_all_options_together_are_one_subscription(capsys: pytest.CaptureFixture
         (("--type", "a", "--dead-letter", "audit"), 2, "audit is no sink: ksvc:NAME,"),
         (("--type", "a", "--dead-letter", "ksvc:echo"), 2, "give echo again what it failed on"),
         (("--type", "a", "--retry", "-1"), 2, "-1 is not 0 or more"),
-        (("--type", "a", "--broker", "other"), 5, "try: kn broker create other -n shop"),
+        (("--type", "a", "--broker", "other"), 5, "try: kn broker create other -n team"),
         (("--type", "a", "-n", "else"), 5, "there is no function echo in namespace else"),
     ],
 )
@@ -91,10 +91,10 @@ def test_what_cannot_be_is_told_with_a_way_out(
 
 
 def test_one_that_does_not_become_ready_is_a_failure_that_says_why(
-    api: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shop: SmallCluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("mlfunc.commands.subscribe._READY_SECONDS", 0.01)
-    api.status = {}
+    shop.status = {}
 
     _, err = said(capsys, "subscribe", "echo", "--type", "a", code=7)
 
@@ -133,10 +133,12 @@ def test_a_subscription_goes_by_its_name(capsys: pytest.CaptureFixture[str]) -> 
     assert out == f"echo unsubscribed: type=a of broker default ({made})\n"
 
 
-def test_all_means_those_of_the_command(api: ApiServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_means_those_of_the_command(
+    shop: SmallCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
     said(capsys, "subscribe", "echo", "--type", "a")
     said(capsys, "subscribe", "echo", "--type", "b")
-    of_file, *_ = api.find(_TRIGGERS)["items"]  # type: ignore[index]
+    of_file, *_ = shop.below(_TRIGGERS)
     del of_file["metadata"]["labels"]["mlfunc.dev/origin"]
 
     (gone,) = data(capsys, "unsubscribe", "echo", "--all")
@@ -170,11 +172,11 @@ def test_events_of_a_function_without_any_say_how_to_get_some(
 
 
 def test_events_are_a_table_with_the_reason_of_what_is_not_ready(
-    api: ApiServer, capsys: pytest.CaptureFixture[str]
+    shop: SmallCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said(capsys, "subscribe", "echo", "--type", "a", "--dead-letter", "ksvc:audit")
-    (path,) = (each for each in api.objects if each.startswith(_TRIGGERS))
-    api.objects[path]["spec"]["broker"] = "gone"
+    (path,) = (each for each in shop.objects if each.startswith(_TRIGGERS))
+    shop.objects[path]["spec"]["broker"] = "gone"
     name = path.rpartition("/")[2]
 
     out, err = said(capsys, "events", "echo")
@@ -194,5 +196,5 @@ def test_events_are_a_table_with_the_reason_of_what_is_not_ready(
     assert "5, exponential from 0.2s" in row
     assert "ksvc:audit" in row
     assert replies == "replies: dev.mlfunc.echo.result"
-    assert f"{name}: there is no broker gone in namespace shop" in err
-    assert "try: kn broker create gone -n shop" in err
+    assert f"{name}: there is no broker gone in namespace team" in err
+    assert "try: kn broker create gone -n team" in err

@@ -176,3 +176,17 @@ def test_a_wheel_whose_own_address_has_a_password_is_fetched(tmp_path: Path) -> 
 
     assert f"{PLACE.site}/tool.py" in content(tree)
     assert all(b"secret" not in data for _, data in content(tree).values())
+
+
+def test_what_was_fetched_once_is_not_fetched_again(tmp_path: Path) -> None:
+    """Not from a server, either, that does not say how long its files stay the same."""
+    file = wheel(tmp_path / "i" / "tool", "tool", "1")
+    project = tmp_path / "p"
+    project.mkdir()
+    cache = {"UV_CACHE_DIR": str(tmp_path / "uv")}
+    with index(tmp_path / "i") as address:
+        wheels = [locked(file, f"http://{address}/tool/{file.name}")]
+        made(wheels, project, tmp_path / "first", **cache)
+    made(wheels, project, tmp_path / "second", **cache)
+
+    assert len(list((tmp_path / "uv/archive-v0").iterdir())) == 1

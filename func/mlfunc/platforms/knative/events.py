@@ -10,19 +10,18 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mlfunc.cluster import kinds
+from mlfunc.cluster import kinds, watching
+from mlfunc.cluster.watching import Topic
 from mlfunc.errors import NotFound, UsageError
 from mlfunc.knative import loops, subscriptions, succession, triggers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
-    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.cluster.client import Object
     from mlfunc.function import Subscription
     from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.addressing import Addressed
-
-_POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -51,15 +50,29 @@ def overview(at: Addressed) -> Overview:
         NotFound: there is no such function.
 
     """
-    service = _service(at)
-    found = _triggers(at)
-    brokers = _brokers(at.cluster)
-    return Overview(
-        name=at.name,
-        namespace=at.cluster.namespace,
-        reply_type=subscriptions.reply_type(service, found),
-        subscriptions=[subscriptions.read(each, brokers) for each in found],
-    )
+    service, listed = _service(at), at.cluster.list
+    return _overview(at, service, listed(kinds.TRIGGER), listed(kinds.BROKER))
+
+
+def follow(at: Addressed, until: float | None = None) -> Generator[Overview, None, None]:
+    """The same, and again each time it changes; `until` is by `time.monotonic`, None: for ever.
+
+    Raises:
+        NotFound: there is no such function.
+
+    """
+    service, last = _service(at), None
+    topics = Topic(kinds.TRIGGER), Topic(kinds.BROKER)
+    seen: dict[Topic, tuple[Object, ...]] = {}
+    with watching.follow(at.cluster, *topics) as changes:
+        for each in changes.until(until):
+            seen[each.topic] = each.objects
+            if len(seen) < len(topics):
+                continue
+            found = _overview(at, service, *(seen[topic] for topic in topics))
+            if found != last:
+                yield found
+            last = found
 
 
 def subscribe(at: Addressed, wanted: Subscription) -> Applied:
@@ -70,10 +83,11 @@ def subscribe(at: Addressed, wanted: Subscription) -> Applied:
         UsageError: the filter is wrong, or takes the function's own replies.
 
     """
-    service, there = _service(at), _triggers(at)
+    service = _service(at)
+    there = subscriptions.of_function(at.cluster.list(kinds.TRIGGER), at.name)
     reply_type = subscriptions.reply_type(service, there)
     note = _check(wanted, at.name, reply_type)
-    brokers = _brokers(at.cluster)
+    brokers = _names(at.cluster.list(kinds.BROKER))
     if wanted.broker not in brokers:
         raise NotFound(*subscriptions.missing_broker(wanted.broker, at.cluster.namespace))
     manifest = triggers.manifest(wanted, at.name, reply_type, at.cluster.namespace, service)
@@ -86,23 +100,22 @@ def subscribe(at: Addressed, wanted: Subscription) -> Applied:
     return Applied(_action(before, after), subscriptions.read(after, brokers), note)
 
 
-def wait(at: Addressed, name: str, seconds: float) -> Subscribed:
-    """A Trigger once it is ready, else as it is after `seconds`.
+def wait(at: Addressed, subscribed: Subscribed, seconds: float) -> Subscribed:
+    """A subscription once it is ready, else as it is after so long.
 
     Raises:
-        NotFound: it was deleted meanwhile.
+        NotFound: it was taken away meanwhile.
 
     """
-    brokers = _brokers(at.cluster)
-    deadline = time.monotonic() + seconds
-    while True:
-        found = at.cluster.get(kinds.TRIGGER, name)
+    name = subscribed.trigger
+    for shown in follow(at, time.monotonic() + seconds):
+        found = next((each for each in shown.subscriptions if each.trigger == name), None)
         if found is None:
             raise NotFound(f"Trigger {name} was deleted meanwhile", f"mlfunc events {at.name}")
-        read = subscriptions.read(found, brokers)
-        if read.ready or time.monotonic() >= deadline:
-            return read
-        time.sleep(_POLL_SECONDS)
+        if found.ready:
+            return found
+        subscribed = found
+    return subscribed
 
 
 def unsubscribe(at: Addressed, chosen: Callable[[Subscribed], bool]) -> list[Subscribed]:
@@ -123,13 +136,6 @@ def unsubscribe(at: Addressed, chosen: Callable[[Subscribed], bool]) -> list[Sub
     return gone
 
 
-def missing_brokers(cluster: Cluster, wanted: Iterable[Object]) -> list[tuple[str, str]]:
-    """For each broker that Triggers name and that is not there: a sentence, and what makes one."""
-    needed = {each["spec"]["broker"] for each in wanted}
-    absent = needed - _brokers(cluster) if needed else set()
-    return [subscriptions.missing_broker(name, cluster.namespace) for name in sorted(absent)]
-
-
 def _service(at: Addressed) -> Object:
     found = at.cluster.get(kinds.SERVICE, at.name)
     if found is None:
@@ -138,12 +144,21 @@ def _service(at: Addressed) -> Object:
     return found
 
 
-def _triggers(at: Addressed) -> list[Object]:
-    return subscriptions.of_function(at.cluster.list(kinds.TRIGGER), at.name)
+def _overview(
+    at: Addressed, service: Object, found: Iterable[Object], brokers: Iterable[Object]
+) -> Overview:
+    own = subscriptions.of_function(found, at.name)
+    there = _names(brokers)
+    return Overview(
+        name=at.name,
+        namespace=at.cluster.namespace,
+        reply_type=subscriptions.reply_type(service, own),
+        subscriptions=[subscriptions.read(each, there) for each in own],
+    )
 
 
-def _brokers(cluster: Cluster) -> set[str]:
-    return {each["metadata"]["name"] for each in cluster.list(kinds.BROKER)}
+def _names(found: Iterable[Object]) -> set[str]:
+    return {each["metadata"]["name"] for each in found}
 
 
 def _check(wanted: Subscription, function: str, reply_type: str) -> str:

@@ -69,12 +69,11 @@ def inquire(cluster: Cluster, function: Function, models: Sequence[Model] = ()) 
     """
     questions = {**_of_cluster(cluster), **_of_capacity(cluster, function)}
     named = references.of(function, models)
-    answers = abreast.each(
-        lambda ask: ask(),
-        [*questions.values(), *(_keys_of(cluster, each) for each in named)],
-        at_once=_AT_ONCE,
-        stop=lambda: None,
-    )
+    asks: list[Callable[[], Any]] = [
+        *questions.values(),
+        *(_keys_of(cluster, each) for each in named),
+    ]
+    answers = abreast.each(lambda ask: ask(), asks, at_once=_AT_ONCE, stop=lambda: None)
     told = dict(zip(questions, answers[: len(questions)], strict=True))
     keys = dict(zip(named, answers[len(questions) :], strict=True))
     return Facts(

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import heapq
 import threading
-import time
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from mlfunc.cluster import kinds, watching
 from mlfunc.cluster.failures import Unavailable
@@ -25,10 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.cluster.connection import Lines
     from mlfunc.cluster.watching import Changes
     from mlfunc.platforms.knative.addressing import Addressed
 
 _AGAIN_SECONDS = 1.0
+
+Happened: TypeAlias = "SimpleQueue[Line | Seen | BaseException]"
 
 
 @dataclass(frozen=True)
@@ -94,68 +96,88 @@ def follow(addressed: Addressed, selection: Selection) -> Iterator[Line]:
         ClusterFailed: the API server refuses, or has been away for minutes.
 
     """
-    happened: SimpleQueue[Line | Seen | BaseException] = SimpleQueue()
-    known: set[Source] = set()
+    happened: Happened = SimpleQueue()
+    listeners: dict[Source, _Listener] = {}
     with watching.follow(addressed.cluster, topic(addressed.name, selection)) as changes:
         _start(lambda: _pass_on(changes, happened))
-        while True:
-            match happened.get():
-                case Line() as line:
-                    yield line
-                case Seen(objects=pods):
-                    # Of a pod that comes later, all is meant.
-                    wanted = replace(selection, tail=None, since=None) if known else selection
-                    fresh = [each for each in sources(pods, selection) if each not in known]
-                    known.update(fresh)
-                    for each in fresh:
-                        listener = _Listener(addressed.cluster, each, wanted, happened.put)
-                        _start(listener.listen)
-                case BaseException() as error:
-                    raise error
+        try:
+            while True:
+                match happened.get():
+                    case Line() as line:
+                        yield line
+                    case Seen(objects=pods):
+                        _listen(addressed.cluster, pods, selection, listeners, happened)
+                    case BaseException() as error:
+                        raise error
+        finally:
+            for each in listeners.values():
+                each.stop()
+
+
+def _listen(
+    cluster: Cluster,
+    pods: Sequence[Object],
+    selection: Selection,
+    listeners: dict[Source, _Listener],
+    happened: Happened,
+) -> None:
+    """Listen to the containers that nobody listens to; of those that come later, all is meant."""
+    wanted = replace(selection, tail=None, since=None) if listeners else selection
+    for each in sources(pods, selection):
+        if each not in listeners:
+            listeners[each] = _Listener(cluster, each, _query(wanted), happened)
+            _start(listeners[each].listen)
 
 
 class _Listener:
-    """Reads the log of one container until that ends."""
+    """Reads the log of one container until that ends, or until it is stopped."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        source: Source,
-        selection: Selection,
-        tell: Callable[[Line | BaseException], None],
+        self, cluster: Cluster, source: Source, query: dict[str, str], happened: Happened
     ) -> None:
         self._cluster = cluster
         self._source = source
-        self._selection = selection
-        self._tell = tell
+        self._query = {**query, "follow": "true"}
+        self._happened = happened
         self._last = ""
+        self._lines: Lines | None = None
+        self._over = threading.Event()
 
     def listen(self) -> None:
         try:
             while not self._read():
-                time.sleep(_AGAIN_SECONDS)
+                self._over.wait(_AGAIN_SECONDS)
         except BaseException as error:  # whoever waits raises it
-            self._tell(error)
+            self._happened.put(error)
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._lines is not None:
+            self._lines.stop()
 
     def _read(self) -> bool:
         """Whether it has come to its end; what breaks off goes on where it was."""
-        query = {**_query(self._selection), "follow": "true"}
-        after = self._last
-        if after:
-            query = {**query, "sinceTime": after, "tailLines": "", "sinceSeconds": ""}
         try:
-            for line in _lines(self._cluster, self._source, query):
-                if line.time > after:  # sinceTime is in whole seconds
-                    self._tell(line)
-                    self._last = line.time
+            with self._cluster.lines(_path(self._cluster, self._source), self._query) as lines:
+                self._lines = lines
+                self._pass_on(lines)
         except Unavailable:
-            return False
+            return self._over.is_set()
         except ClusterFailed:
             return True  # its pod is gone
         return True
 
+    def _pass_on(self, lines: Lines) -> None:
+        said_before = self._last  # sinceTime is in whole seconds
+        for raw in lines:
+            line = _line(self._source, raw)
+            if line.time > said_before:
+                self._happened.put(line)
+                self._last = line.time
+                self._query |= {"sinceTime": line.time, "tailLines": "", "sinceSeconds": ""}
 
-def _pass_on(changes: Changes, happened: SimpleQueue[Line | Seen | BaseException]) -> None:
+
+def _pass_on(changes: Changes, happened: Happened) -> None:
     try:
         for seen in changes.until(None):
             happened.put(seen)
@@ -194,7 +216,14 @@ def _query(selection: Selection) -> dict[str, str]:
 
 
 def _lines(cluster: Cluster, source: Source, query: dict[str, str]) -> Iterator[Line]:
-    path = kinds.POD.path(cluster.namespace, source.pod) + "/log"
-    for raw in cluster.lines(path, query):
-        when, _, text = raw.decode(errors="replace").rstrip("\n").partition(" ")
-        yield Line(source.pod, source.revision, when, text)
+    for raw in cluster.lines(_path(cluster, source), query):
+        yield _line(source, raw)
+
+
+def _path(cluster: Cluster, source: Source) -> str:
+    return kinds.POD.path(cluster.namespace, source.pod) + "/log"
+
+
+def _line(source: Source, raw: bytes) -> Line:
+    when, _, text = raw.decode(errors="replace").rstrip("\r\n").partition(" ")
+    return Line(source.pod, source.revision, when, text)

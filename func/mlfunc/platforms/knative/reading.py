@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from mlfunc.cluster import kinds
 from mlfunc.cluster.failures import Absent
 from mlfunc.errors import NotFound
-from mlfunc.knative import coldstart, diagnosis, names, overview
+from mlfunc.knative import coldstart, diagnosis, names, overview, subscriptions
 from mlfunc.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.knative.coldstart import ColdStart
     from mlfunc.knative.overview import Summary
+    from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.addressing import Addressed
 
 _LOG_BYTES = 262_144  # of the beginning, where a start is told
@@ -27,7 +28,7 @@ class Belongings:
     service: Object
     revisions: list[Object]
     pods: list[Object]
-    triggers: list[Object]
+    subscriptions: list[Subscribed]
     start: ColdStart | None  # of the newest pod that is ready
 
 
@@ -96,7 +97,7 @@ def belongings(addressed: Addressed) -> Belongings:
         found,
         revisions(addressed),
         own,
-        triggers(addressed.cluster, addressed.name),
+        _subscribed(addressed.cluster, addressed.name),
         start(addressed.cluster, diagnosis.newest(overview.running(own))),
     )
 
@@ -107,7 +108,13 @@ def triggers(cluster: Cluster, name: str) -> list[Object]:
         found = cluster.list(kinds.TRIGGER)
     except Absent:
         return []
-    return [each for each in found if overview.subscribes(each, name)]
+    return subscriptions.of_function(found, name)
+
+
+def _subscribed(cluster: Cluster, name: str) -> list[Subscribed]:
+    found = triggers(cluster, name)
+    brokers = {each["metadata"]["name"] for each in cluster.list(kinds.BROKER)} if found else set()
+    return [subscriptions.read(each, brokers) for each in found]
 
 
 def start(cluster: Cluster, pod: Object | None) -> ColdStart | None:

@@ -1,26 +1,34 @@
-"""Until a revision answers, or cannot: the cluster is looked at, and what it shows is told."""
+"""Until a revision answers, or cannot: what the cluster shows is told, and judged."""
 
 from __future__ import annotations
 
-import json
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from mlfunc.cluster import kinds
-from mlfunc.errors import ClusterFailed
-from mlfunc.knative import diagnosis, names
-from mlfunc.knative.progress import PHASES, Snapshot
+from mlfunc.errors import INTERRUPTED, ClusterFailed
+from mlfunc.knative import crashes, diagnosis, names
+from mlfunc.knative.progress import PHASES
+from mlfunc.platforms.knative import observing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlfunc.cluster.client import Cluster, Object
-    from mlfunc.knative.progress import Progress
+    from mlfunc.knative.progress import Failure, Phase, Progress, Snapshot
 
-_POLL_SECONDS = 0.5
 # What Knative itself waits for, and what it needs to say so.
 _PATIENCE = 60
-_WORDS = 20  # lines of a log, of which the last with a phase counts
+_HELPS: dict[Phase, str] = {
+    "creating": "does Knative run? kubectl get pods -n knative-serving",
+    "scheduling": "free a node, or add one",
+    "pulling": "models that are volumes (`delivery: volume`) are not pulled with each image",
+    "starting": "mlfunc logs {name} says what it does",
+    "importing": "a higher `resources.limits.cpu` imports faster; mlfunc logs {name}",
+    "loading": "models that are baked in, or volumes, are there at once; mlfunc logs {name}",
+    "warming": "it predicts `example` once, which takes so long; mlfunc logs {name}",
+    "routing": "does the ingress run? kubectl get ingresses.networking.internal.knative.dev",
+}
 
 
 class Watcher(Protocol):
@@ -35,16 +43,27 @@ class Watcher(Protocol):
         ...
 
 
+class Left(ClusterFailed):
+    """Nobody waits any more, and the cluster goes on with it."""
+
+    exit_code: ClassVar[int] = INTERRUPTED
+
+
 def wait(
     cluster: Cluster, name: str, *, generation: int, timeout: float | None, watcher: Watcher
 ) -> None:
     """Wait until what was applied last serves.
 
     Raises:
+        Left: the user waits no longer.
         ClusterFailed: it cannot, or has not in time.
 
     """
-    _until(cluster, name, generation, _ready, timeout, watcher)
+    wait = _Wait(cluster, name, time.monotonic(), watcher)
+    try:
+        wait.follow(lambda seen: _ready(seen, generation), diagnosis.diagnose, timeout)
+    except KeyboardInterrupt as interrupt:
+        raise wait.left() from interrupt
 
 
 def wait_for_instance(
@@ -56,101 +75,96 @@ def wait_for_instance(
         ClusterFailed: it cannot, or has not in time.
 
     """
-    _until(cluster, name, generation, _has_instance, timeout, watcher)
+    wait = _Wait(cluster, name, time.monotonic(), watcher)
+    wait.follow(lambda seen: _has_instance(seen, generation), diagnosis.of_instances, timeout)
 
 
-def _until(
-    cluster: Cluster,
-    name: str,
-    generation: int,
-    is_done: Callable[[Snapshot], bool],
-    timeout: float | None,
-    watcher: Watcher,
-) -> None:
-    began, furthest = time.monotonic(), 0
-    while True:
-        snapshot = look(cluster, name)
-        if _is_of(snapshot.service, generation) and is_done(snapshot):
-            return
-        progress = diagnosis.diagnose(snapshot)
-        # What tells of pulling may come after what tells of starting.
-        furthest = max(furthest, PHASES.index(progress.phase))
-        watcher.phase(PHASES[furthest])
-        watcher.said(progress.detail)
+@dataclass
+class _Wait:
+    """How far it has come."""
+
+    cluster: Cluster
+    name: str
+    began: float
+    watcher: Watcher
+    snapshot: Snapshot | None = None
+    furthest: Progress | None = None
+
+    def follow(
+        self,
+        is_done: Callable[[Snapshot], bool],
+        diagnose: Callable[[Snapshot], Progress],
+        timeout: float | None,
+    ) -> None:
+        with observing.View(self.cluster, self.name) as view:
+            for seen in view.snapshots():
+                self.snapshot = seen
+                if is_done(seen):
+                    return
+                self._judge(diagnose(seen))
+                if self._waited > (timeout or _patience(seen.service)):
+                    raise self._late()
+
+    def _judge(self, progress: Progress) -> None:
         if progress.failure is not None:
-            raise _failed(snapshot, progress)
-        if time.monotonic() - began > (timeout or _deadline(snapshot.service)):
-            raise _late(snapshot, progress, time.monotonic() - began)
-        time.sleep(_POLL_SECONDS)
+            raise self._failed(progress.failure)
+        # A phase may show after one that comes later: pods are more than one, and events are late.
+        before = self.furthest
+        if before is None or PHASES.index(progress.phase) >= PHASES.index(before.phase):
+            self.furthest = progress
+            self.watcher.phase(progress.phase)
+            self.watcher.said(progress.detail)
+
+    def _failed(self, failure: Failure) -> ClusterFailed:
+        if failure.pod is not None:
+            log = observing.log(self.cluster, failure.pod, previous=failure.previous)
+            failure = crashes.explained(failure, log) if log else failure
+        message = f"{self._revision}: {failure.message}{self._still()}"
+        return ClusterFailed(message, failure.hint, evidence=failure.evidence)
+
+    def _late(self) -> ClusterFailed:
+        at = self.furthest
+        phase: Phase = at.phase if at else "creating"
+        detail = f" ({at.detail})" if at and at.detail else ""
+        message = (
+            f"{self._revision} is not ready after {self._waited:.0f} s: "
+            f"it is still {phase}{detail}{self._still()}"
+        )
+        return ClusterFailed(
+            message, f"{_HELPS[phase].format(name=self.name)}; --timeout waits longer"
+        )
+
+    def left(self) -> Left:
+        """What is true when somebody leaves."""
+        message = f"the cluster goes on with {self._revision}, and nobody waits{self._still()}"
+        return Left(message, f"mlfunc describe {self.name} shows how far it is")
+
+    @property
+    def _waited(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self.began
+
+    @property
+    def _revision(self) -> str:
+        return str(_status(self.snapshot).get("latestCreatedRevisionName") or self.name)
+
+    def _still(self) -> str:
+        """Who answers meanwhile."""
+        targets = _status(self.snapshot).get("traffic") or ()
+        others = {each["revisionName"] for each in targets if each.get("percent")}
+        serve = sorted(others - {self._revision})
+        return f"; {' and '.join(serve)} {'serve' if serve[1:] else 'serves'} on" if serve else ""
 
 
-def look(cluster: Cluster, name: str) -> Snapshot:
-    """What the cluster shows of a Service now.
-
-    Raises:
-        ClusterFailed: it was deleted meanwhile.
-
-    """
-    service = cluster.get(kinds.SERVICE, name)
-    if service is None:
-        raise ClusterFailed(f"{name} was deleted while it was waited for", "mlfunc deploy")
-    newest = service.get("status", {}).get("latestCreatedRevisionName")
-    if not newest or diagnosis.is_ready(service):
-        pods = [] if not newest else _pods(cluster, newest)
-        return Snapshot(service, pods=pods)
-    pods = _pods(cluster, newest)
-    return Snapshot(
-        service,
-        cluster.get(kinds.REVISION, newest),
-        pods,
-        _events(cluster, newest),
-        _boot(cluster, diagnosis.newest(pods)),
-        _nodes(cluster, diagnosis.newest(pods)),
-    )
+def _patience(service: Object) -> float:
+    """Seconds that Knative gives it, and some more."""
+    template = service["spec"]["template"].get("metadata") or {}
+    told = (template.get("annotations") or {}).get(names.PROGRESS_DEADLINE, "600s")
+    return float(told.removesuffix("s")) + _PATIENCE
 
 
-def _pods(cluster: Cluster, revision: str) -> list[Object]:
-    return cluster.list(kinds.POD, labels=f"{names.REVISION}={revision}")
-
-
-def _events(cluster: Cluster, revision: str) -> list[Object]:
-    """Of the revision's objects, whose names begin with its own; the latest last."""
-    found = [
-        each
-        for each in cluster.list(kinds.EVENT)
-        if str(each["involvedObject"].get("name", "")).startswith(f"{revision}-deployment")
-    ]
-    return sorted(found, key=lambda each: each.get("lastTimestamp") or each.get("eventTime") or "")
-
-
-def _boot(cluster: Cluster, pod: Object | None) -> str:
-    """The last phase that the runtime has told, once its container runs."""
-    if pod is None or "running" not in diagnosis.user_container(pod).get("state", {}):
-        return ""
-    path = kinds.POD.path(cluster.namespace, pod["metadata"]["name"]) + "/log"
-    query = {"container": names.CONTAINER, "tailLines": str(_WORDS)}
-    response = cluster.request("GET", path, query=query)
-    lines = response.data.decode(errors="replace").splitlines()
-    phases = [_phase(line) for line in lines] if response.status == 200 else []
-    return next((phase for phase in reversed(phases) if phase), "")
-
-
-def _phase(line: str) -> str:
-    try:
-        told: Any = json.loads(line)
-    except ValueError:
-        return ""
-    return str(told.get("phase", "")) if isinstance(told, dict) else ""
-
-
-def _nodes(cluster: Cluster, pod: Object | None) -> list[Object] | None:
-    """All nodes, where it is open whether one can take the pod."""
-    if pod is None or pod["spec"].get("nodeName"):
-        return None
-    response = cluster.request("GET", kinds.NODE.path())
-    found: list[Object] | None = None
-    if response.status == 200:
-        found = json.loads(response.data)["items"]
+def _status(snapshot: Snapshot | None) -> Object:
+    found: Object = snapshot.service.get("status", {}) if snapshot else {}
     return found
 
 
@@ -159,46 +173,10 @@ def _is_of(service: Object, generation: int) -> bool:
     return seen >= generation
 
 
-def _ready(snapshot: Snapshot) -> bool:
-    return diagnosis.is_ready(snapshot.service)
+def _ready(snapshot: Snapshot, generation: int) -> bool:
+    return _is_of(snapshot.service, generation) and diagnosis.is_ready(snapshot.service)
 
 
-def _has_instance(snapshot: Snapshot) -> bool:
-    pods = snapshot.pods
-    return any(diagnosis.condition(pod, "Ready").get("status") == "True" for pod in pods)
-
-
-def _deadline(service: Object) -> float:
-    """Seconds that Knative gives it, and some more."""
-    template = service["spec"]["template"].get("metadata", {})
-    told = (template.get("annotations") or {}).get(names.PROGRESS_DEADLINE, "600s")
-    return float(told.removesuffix("s")) + _PATIENCE
-
-
-def _failed(snapshot: Snapshot, progress: Progress) -> ClusterFailed:
-    failure = progress.failure
-    assert failure is not None  # noqa: S101 - asked before
-    message = f"{_revision(snapshot)}: {failure.message}{_still(snapshot)}"
-    return ClusterFailed(message, failure.hint, evidence=failure.evidence)
-
-
-def _late(snapshot: Snapshot, progress: Progress, seconds: float) -> ClusterFailed:
-    detail = f": {progress.detail}" if progress.detail else ""
-    message = (
-        f"{_revision(snapshot)} is not ready after {seconds:.0f} s, still {progress.phase}"
-        f"{detail}{_still(snapshot)}"
-    )
-    name = snapshot.service["metadata"]["name"]
-    return ClusterFailed(message, f"mlfunc describe {name}; --timeout waits longer")
-
-
-def _revision(snapshot: Snapshot) -> str:
-    newest = snapshot.service.get("status", {}).get("latestCreatedRevisionName")
-    return str(newest or snapshot.service["metadata"]["name"])
-
-
-def _still(snapshot: Snapshot) -> str:
-    targets = snapshot.service.get("status", {}).get("traffic") or ()
-    others = [each["revisionName"] for each in targets if each.get("percent")]
-    serves = [each for each in others if each != _revision(snapshot)]
-    return f"; {', '.join(serves)} serves on" if serves else ""
+def _has_instance(snapshot: Snapshot, generation: int) -> bool:
+    answers = (diagnosis.condition(pod, "Ready").get("status") for pod in snapshot.pods)
+    return _is_of(snapshot.service, generation) and "True" in answers

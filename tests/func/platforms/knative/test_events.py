@@ -1,7 +1,9 @@
-"""Subscriptions of functions that run, on a small API server."""
+"""Subscriptions of functions that run, on a small cluster."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,35 +14,35 @@ from mlfunc.knative import triggers
 from mlfunc.platforms.knative import events
 from mlfunc.platforms.knative.addressing import Addressed
 
-from tests.rig.smallcluster import api
+from tests.rig.smallcluster import shop
 
 if TYPE_CHECKING:
-    from tests.rig.smallcluster import ApiServer
+    from tests.rig.smallcluster import SmallCluster
 
-__all__ = ["api"]
+__all__ = ["shop"]
 
-_TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/shop/triggers"
+_TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/team/triggers"
 _ORDERS = Subscription(filter={"type": "order.created"})
 
 
 @pytest.fixture
-def echo(api: ApiServer) -> Addressed:
+def echo(shop: SmallCluster) -> Addressed:
     return Addressed("echo", client.connect())
 
 
 def deployed(echo: Addressed, *subscriptions: Subscription) -> None:
     function = Function(name="echo", events=Events(subscriptions=list(subscriptions)))
-    for manifest in triggers.manifests(function, "shop", None):
+    for manifest in triggers.manifests(function, "team", None):
         echo.cluster.apply(manifest)
 
 
 def test_a_subscription_is_there_at_once_and_owned_by_the_service(
-    api: ApiServer, echo: Addressed
+    shop: SmallCluster, echo: Addressed
 ) -> None:
     applied = events.subscribe(echo, _ORDERS)
 
     assert (applied.action, applied.subscribed.ready) == ("created", True)
-    meta = api.objects[f"{_TRIGGERS}/{applied.subscribed.trigger}"]["metadata"]
+    meta = shop.objects[f"{_TRIGGERS}/{applied.subscribed.trigger}"]["metadata"]
     assert meta["labels"]["mlfunc.dev/origin"] == "command"
     assert meta["ownerReferences"][0]["name"] == "echo"
 
@@ -66,7 +68,7 @@ def test_one_of_mlfunc_yaml_stays_as_it_is_there(echo: Addressed) -> None:
 
 
 def test_one_of_another_tool_is_not_made_again(echo: Addressed) -> None:
-    manifest = triggers.manifest(_ORDERS, "echo", "echoed", "shop", None)
+    manifest = triggers.manifest(_ORDERS, "echo", "echoed", "team", None)
     manifest["metadata"]["labels"] = {}
     echo.cluster.apply(manifest)
 
@@ -78,15 +80,15 @@ def test_one_of_another_tool_is_not_made_again(echo: Addressed) -> None:
 def test_a_broker_that_is_not_there_is_told_with_the_command_that_makes_it(
     echo: Addressed,
 ) -> None:
-    with pytest.raises(NotFound, match="there is no broker other in namespace shop") as caught:
+    with pytest.raises(NotFound, match="there is no broker other in namespace team") as caught:
         events.subscribe(echo, Subscription(broker="other", filter={"type": "a"}))
 
-    assert caught.value.hint == "kn broker create other -n shop"
+    assert caught.value.hint == "kn broker create other -n team"
 
 
 def test_a_loop_by_the_type_that_the_deployment_noted_is_refused(echo: Addressed) -> None:
     function = Function(name="echo", events=Events(reply_type="echoed", subscriptions=[_ORDERS]))
-    (manifest,) = triggers.manifests(function, "shop", None)
+    (manifest,) = triggers.manifests(function, "team", None)
     echo.cluster.apply(manifest)
 
     with pytest.raises(UsageError, match="its own replies, of type echoed"):
@@ -103,9 +105,9 @@ def test_a_wrong_filter_is_named_as_its_option(echo: Addressed) -> None:
 def test_a_function_that_is_not_there_is_not_found(echo: Addressed) -> None:
     other = Addressed("other", echo.cluster)
 
-    with pytest.raises(NotFound, match="no function other in namespace shop"):
+    with pytest.raises(NotFound, match="no function other in namespace team"):
         events.subscribe(other, _ORDERS)
-    with pytest.raises(NotFound, match="no function other in namespace shop"):
+    with pytest.raises(NotFound, match="no function other in namespace team"):
         events.overview(other)
 
 
@@ -122,7 +124,7 @@ def test_what_is_chosen_goes_and_the_rest_stays(echo: Addressed) -> None:
 
 
 def test_what_another_tool_made_is_its_own_to_take_away(echo: Addressed) -> None:
-    manifest = triggers.manifest(_ORDERS, "echo", "echoed", "shop", None)
+    manifest = triggers.manifest(_ORDERS, "echo", "echoed", "team", None)
     manifest["metadata"]["labels"] = {}
     echo.cluster.apply(manifest)
 
@@ -134,23 +136,44 @@ def test_what_another_tool_made_is_its_own_to_take_away(echo: Addressed) -> None
 
 
 def test_a_wait_ends_with_what_is_there_when_its_time_is_over(
-    api: ApiServer, echo: Addressed
+    shop: SmallCluster, echo: Addressed
 ) -> None:
-    name = events.subscribe(echo, _ORDERS).subscribed.trigger
-    api.objects[f"{_TRIGGERS}/{name}"]["status"] = {}
+    shop.status = {}
+    made = events.subscribe(echo, _ORDERS).subscribed
 
-    assert not events.wait(echo, name, 0.01).ready
+    assert events.wait(echo, made, 0.2) == made
+    assert not made.ready
+
+
+def test_a_wait_ends_when_it_is_ready(shop: SmallCluster, echo: Addressed) -> None:
+    shop.status = {}
+    made = events.subscribe(echo, _ORDERS).subscribed
+    (found,) = shop.below(_TRIGGERS)
+    status = {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]}
+    shop.events["triggers"] = ({"type": "MODIFIED", "object": {**found, "status": status}},)
+
+    assert events.wait(echo, made, 60).ready
+
+
+def test_a_wait_for_what_was_taken_away_ends(shop: SmallCluster, echo: Addressed) -> None:
+    made = events.subscribe(echo, _ORDERS).subscribed
+    shop.objects.pop(f"{_TRIGGERS}/{made.trigger}")
+
     with pytest.raises(NotFound, match="was deleted meanwhile"):
-        events.wait(echo, "gone", 0.01)
+        events.wait(echo, made, 60)
 
 
-def test_each_broker_that_is_missing_is_told_once(echo: Addressed) -> None:
-    wanted = [
-        triggers.manifest(Subscription(broker, {"type": kind}), "echo", "echoed", "shop", None)
-        for broker, kind in (("default", "a"), ("other", "a"), ("other", "b"))
-    ]
+def test_what_is_followed_comes_again_only_when_it_changes(
+    shop: SmallCluster, echo: Addressed
+) -> None:
+    events.subscribe(echo, _ORDERS)
+    (found,) = shop.below(_TRIGGERS)
+    shop.events["triggers"] = (
+        {"type": "MODIFIED", "object": {**found, "metadata": {**found["metadata"], "note": "n"}}},
+        {"type": "DELETED", "object": found},
+    )
 
-    assert events.missing_brokers(echo.cluster, wanted) == [
-        ("there is no broker other in namespace shop", "kn broker create other -n shop")
-    ]
-    assert events.missing_brokers(echo.cluster, []) == []
+    with contextlib.closing(events.follow(echo)) as shown:
+        first, second = itertools.islice(shown, 2)
+
+    assert [len(each.subscriptions) for each in (first, second)] == [1, 0]

@@ -1,0 +1,133 @@
+"""Why a container ended: the runtime's last words, the kernel, or what started it.
+
+One crash is enough: the runtime ends by itself only for what the next start would meet as well, and
+Knative says nothing of it for ten minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mlfunc import loglines
+from mlfunc.knative import names
+from mlfunc.knative.progress import PHASES, Failure, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mlfunc.knative.progress import Phase
+
+Object = dict[str, Any]
+
+_NOT_STARTED = ("StartError", "ContainerCannotRun")
+_LINES = 20
+_SIGNALLED = 128
+
+
+def crashed(pod: Object, container: Object, events: Sequence[Object]) -> Progress | None:
+    """What a container that has ended shows; None if it has not. `events` are its pod's."""
+    state, last = container.get("state", {}), container.get("lastState", {})
+    ended = state.get("terminated") or last.get("terminated")
+    if not ended or container.get("ready"):
+        return None
+    log = ended.get("message", "")
+    phase = furthest(log)
+    failure = _failure(pod, ended, events, phase)
+    if failure.pod is not None:
+        again = "terminated" not in state
+        failure = explained(replace(failure, previous=again), log)
+    return Progress(phase, failure=failure)
+
+
+def explained(failure: Failure, log: str) -> Failure:
+    """With the last words of a log, in which the runtime says what went wrong and where."""
+    told = next((line for line in _objects(log) if line.get("phase") == "failed"), None)
+    if told is None:
+        return replace(failure, evidence=_shown(log) or failure.evidence)
+    return replace(
+        failure,
+        message=f"the function does not start: {told.get('error') or told.get('message')}",
+        hint=told.get("hint") or failure.hint,
+        evidence=told.get("traceback") or "",
+    )
+
+
+def furthest(log: str) -> Phase:
+    """The phase of a start that a log tells as its last."""
+    told = {line.get("phase") for line in _objects(log)}
+    found: Sequence[Phase] = [phase for phase in PHASES if phase in told]
+    return found[-1] if found else "starting"
+
+
+def not_started(message: str) -> Failure:
+    """Of a container that could not be made or run, in the words of what runs containers."""
+    hint = "mlfunc build makes images that start; is this another one?"
+    if "exec format error" in message:
+        hint = "it is for another architecture: `build.platform` in mlfunc.yaml"
+    return Failure(f"its container cannot be started: {message}", hint)
+
+
+def last_line(log: str) -> str:
+    """The last line of a log, for people."""
+    return _shown(log).rpartition("\n")[2]
+
+
+def _failure(pod: Object, ended: Object, events: Sequence[Object], phase: Phase) -> Failure:
+    name = pod["metadata"]["name"]
+    if ended.get("reason") == "OOMKilled":
+        return _out_of_memory(pod, phase)
+    if ended.get("reason") in _NOT_STARTED:
+        return not_started(ended.get("message", ""))
+    killed = [each for each in events if each["reason"] == "Killing"]
+    if killed and "liveness" in killed[-1].get("message", ""):
+        message = f"it answered no liveness probe while {phase}, and was stopped"
+        hint = "code that holds the interpreter for so long: `serve.isolation: process`"
+        return Failure(message, hint, pod=name)
+    return Failure(
+        f"the function does not start: {_ending(ended['exitCode'])} while {phase}",
+        "mlfunc run starts it here, in the same way",
+        pod=name,
+    )
+
+
+def _out_of_memory(pod: Object, phase: Phase) -> Failure:
+    own: Object = next(
+        (each for each in pod["spec"]["containers"] if each["name"] == names.CONTAINER), {}
+    )
+    limit = own.get("resources", {}).get("limits", {}).get("memory")
+    most = f"its limit of {limit}" if limit else "its node has"
+    return Failure(
+        f"it was killed while {phase}: it needs more memory than {most}",
+        "raise `resources.memory`, or `resources.limits.memory`, in mlfunc.yaml",
+    )
+
+
+def _ending(code: int) -> str:
+    """`it ended with exit code 3`, `it was ended by SIGSEGV`."""
+    known = {_SIGNALLED + each.value: each.name for each in signal.Signals}
+    return f"it was ended by {known[code]}" if code in known else f"it ended with exit code {code}"
+
+
+def _objects(log: str) -> Iterator[Object]:
+    """The lines of a log that the runtime wrote, the last first."""
+    for line in reversed(log.splitlines()):
+        told = _parsed(line)
+        if told is not None:
+            yield told
+
+
+def _shown(log: str) -> str:
+    """The last lines of a log, as people read them."""
+    lines = (_parsed(line) or line for line in log.splitlines()[-_LINES:])
+    return "\n".join(loglines.line(each) if isinstance(each, dict) else each for each in lines)
+
+
+def _parsed(line: str) -> Object | None:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) and "message" in told else None

@@ -1,0 +1,154 @@
+"""A Service, its revisions, their pods and what is told of them, seen while they change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from mlfunc.cluster import kinds, watching
+from mlfunc.cluster.failures import Forbidden, Unavailable
+from mlfunc.errors import ClusterFailed
+from mlfunc.knative import diagnosis, names
+from mlfunc.knative.progress import Snapshot
+from mlfunc.platforms.knative import inquiring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.cluster.watching import Seen
+
+# How often a log is read, of a pod that starts: it is the only thing that tells how far that is.
+_LOOK_SECONDS = 1.0
+_LINES = 50
+_LOG_BYTES = 256 * 2**10
+
+
+class View:
+    """What is seen of a Service; to be used by `with`."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        own = f"{names.SERVICE}={name}"
+        self._cluster = cluster
+        self._name = name
+        self._service = watching.Topic(kinds.SERVICE, fields=f"metadata.name={name}")
+        self._revisions = watching.Topic(kinds.REVISION, labels=own, optional=True)
+        self._pods = watching.Topic(kinds.POD, labels=own, optional=True)
+        self._events = watching.Topic(kinds.EVENT, optional=True)
+        topics = (self._service, self._revisions, self._pods, self._events)
+        self._changes = watching.follow(cluster, *topics)
+        self._seen: dict[watching.Topic, tuple[Object, ...]] = {}
+        self._grows: bool | None = None
+
+    def __enter__(self) -> Self:
+        self._changes.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._changes.__exit__(None, None, None)
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """One for each change, and one a second.
+
+        Raises:
+            ClusterFailed: the Service is deleted, or may not be looked at.
+
+        """
+        while True:
+            self._take(self._changes.next(_LOOK_SECONDS))
+            if self._service in self._seen:
+                yield self.snapshot()
+
+    def snapshot(self) -> Snapshot:
+        """As it was seen last.
+
+        Raises:
+            ClusterFailed: the Service is deleted.
+
+        """
+        service = next(iter(self._seen[self._service]), None)
+        if service is None:
+            message = f"{self._name} was deleted while it was waited for"
+            raise ClusterFailed(message, "mlfunc deploy")
+        newest = service.get("status", {}).get("latestCreatedRevisionName")
+        # What is left of a Service that had the name before is none of it.
+        own = [each for each in self._of(self._revisions) if _belongs(each, service)]
+        pods = [each for each in self._of(self._pods) if _belongs(each, service)]
+        revision = next((each for each in own if each["metadata"]["name"] == newest), None)
+        current = [each for each in pods if _label(each, names.REVISION) == newest]
+        return Snapshot(
+            service,
+            revision,
+            current,
+            [each for each in pods if _label(each, names.REVISION) != newest],
+            _about(self._of(self._events), revision),
+            self._words(current),
+            *self._capacity(current),
+        )
+
+    def _take(self, seen: Seen | None) -> None:
+        """What is seen, and what else has come meanwhile: of all that, the last counts."""
+        while seen is not None:
+            self._seen[seen.topic] = seen.objects
+            seen = self._changes.next(0)
+
+    def _of(self, topic: watching.Topic) -> tuple[Object, ...]:
+        return self._seen.get(topic, ())
+
+    def _words(self, pods: list[Object]) -> str:
+        """The last words of the newest pod, while it starts."""
+        pod = diagnosis.newest([each for each in pods if diagnosis.is_starting(each)])
+        return "" if pod is None else log(self._cluster, pod["metadata"]["name"])
+
+    def _capacity(self, pods: list[Object]) -> tuple[list[Object] | None, bool]:
+        """The nodes, where it is open whether one can take a pod; whether others may come."""
+        if not any(not each["spec"].get("nodeName") for each in diagnosis.staying(pods)):
+            return None, False
+        if self._grows is None:
+            self._grows = inquiring.adds_nodes(self._cluster)
+        try:
+            return self._cluster.list(kinds.NODE), self._grows
+        except (Forbidden, Unavailable):
+            return None, self._grows
+
+
+def log(cluster: Cluster, pod: str, *, previous: bool = False) -> str:
+    """The end of the log of a function in a pod; nothing where there is none, or none is shown."""
+    query = {
+        "container": names.CONTAINER,
+        "previous": "true" if previous else "",
+        "tailLines": str(_LINES),
+        "limitBytes": str(_LOG_BYTES),
+    }
+    try:
+        reply = cluster.request("GET", f"{kinds.POD.path(cluster.namespace, pod)}/log", query=query)
+    except Unavailable:
+        return ""
+    return reply.data.decode(errors="replace") if reply.status == 200 else ""
+
+
+def _belongs(found: Object, service: Object) -> bool:
+    uid: str = service["metadata"]["uid"]
+    return _label(found, names.SERVICE_UID) == uid
+
+
+def _label(found: Object, name: str) -> str:
+    return str((found["metadata"].get("labels") or {}).get(name, ""))
+
+
+def _about(events: tuple[Object, ...], revision: Object | None) -> list[Object]:
+    """Of the objects of a revision, whose names begin with its own; the latest last."""
+    if revision is None:
+        return []
+    start = f"{revision['metadata']['name']}-deployment"
+    since = revision["metadata"]["creationTimestamp"]
+    found = [
+        each
+        for each in events
+        if str(each["involvedObject"].get("name", "")).startswith(start) and _when(each) >= since
+    ]
+    return sorted(found, key=_when)
+
+
+def _when(event: Object) -> str:
+    told = event.get("series", {}).get("lastObservedTime") or event.get("lastTimestamp")
+    return str(told or event.get("eventTime") or "")

@@ -1,0 +1,123 @@
+"""A function taken from its cluster: first what goes and what stays, then the deed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlfunc.cluster import kinds, watching
+from mlfunc.cluster.watching import Topic
+from mlfunc.errors import ClusterFailed
+from mlfunc.knative import names
+from mlfunc.platforms.knative import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.platforms.knative.addressing import Addressed
+
+# A pod that drains goes when it has, and that is at most what Knative gives a request.
+_SPARE_SECONDS = 60
+_DEFAULT_TIMEOUT = 300
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What goes: objects by their names. `kept` are claims of models, which stay."""
+
+    name: str
+    service: Object
+    revisions: tuple[str, ...]
+    pods: tuple[str, ...]
+    triggers: tuple[str, ...]
+    claims: tuple[str, ...]
+    kept: tuple[str, ...]
+    orphans: tuple[str, ...]  # Triggers of others that go on sending events to it
+
+
+def plan(addressed: Addressed, *, models: bool) -> Removal:
+    """What deleting a function takes with it; nothing is deleted yet.
+
+    Raises:
+        NotFound: there is none.
+
+    """
+    service = reading.service(addressed)
+    found = reading.triggers(addressed.cluster, addressed.name)
+    claims = _names(addressed.cluster.list(kinds.CLAIM, labels=f"{names.OWNER}={addressed.name}"))
+    return Removal(
+        name=addressed.name,
+        service=service,
+        revisions=_names(reading.revisions(addressed)),
+        pods=_names(reading.pods(addressed)),
+        triggers=_names([each for each in found if _goes_with(each, service)]),
+        claims=claims if models else (),
+        kept=() if models else claims,
+        orphans=_names([each for each in found if not _goes_with(each, service)]),
+    )
+
+
+def remove(cluster: Cluster, removal: Removal) -> None:
+    """Delete it: Triggers first, that no event comes for what is on its way out."""
+    for name in removal.triggers:
+        cluster.delete(kinds.TRIGGER, name)
+    cluster.delete(kinds.SERVICE, removal.name)
+    for name in removal.claims:
+        cluster.delete(kinds.CLAIM, name)
+
+
+def wait(cluster: Cluster, removal: Removal, told: Callable[[str], None]) -> None:
+    """Wait until nothing of it is there; `told` gets what still is.
+
+    Raises:
+        ClusterFailed: it stays.
+
+    """
+    name = removal.name
+    topics = (
+        Topic(kinds.SERVICE, fields=f"metadata.name={name}"),
+        Topic(kinds.POD, labels=f"{names.SERVICE}={name}"),
+        Topic(kinds.CLAIM, labels=f"{names.OWNER}={name}"),
+    )
+    # A claim that is kept is none to wait for.
+    awaited = topics if removal.claims else topics[:2]
+    left: dict[Topic, tuple[str, ...]] = dict.fromkeys(awaited, ("",))
+    with watching.follow(cluster, *awaited) as changes:
+        for seen in changes.until(time.monotonic() + _patience(removal.service)):
+            left[seen.topic] = _names(seen.objects)
+            if not any(left.values()):
+                return
+            told(_sentence(left))
+    raise ClusterFailed(f"{name} is being deleted, and not gone: {_sentence(left)}", _hint(cluster))
+
+
+def _sentence(left: dict[Topic, tuple[str, ...]]) -> str:
+    """`2 pods, 1 service`."""
+    return ", ".join(
+        f"{len(each)} {topic.kind.plural if len(each) > 1 else topic.kind.name.lower()}"
+        for topic, each in left.items()
+        if each
+    )
+
+
+def _hint(cluster: Cluster) -> str:
+    return f"kubectl get pods -n {cluster.namespace}"
+
+
+def _patience(service: Object) -> float:
+    spec = (service["spec"].get("template") or {}).get("spec") or {}
+    return float(spec.get("timeoutSeconds") or _DEFAULT_TIMEOUT) + _SPARE_SECONDS
+
+
+def _goes_with(trigger: Object, service: Object) -> bool:
+    """Whether it is ours, or the cluster's own tidying up takes it."""
+    meta = trigger["metadata"]
+    owners = {each["uid"] for each in meta.get("ownerReferences") or ()}
+    ours = (meta.get("labels") or {}).get(names.OWNER) == service["metadata"]["name"]
+    return ours or service["metadata"]["uid"] in owners
+
+
+def _names(found: list[Object] | tuple[Object, ...]) -> tuple[str, ...]:
+    return tuple(each["metadata"]["name"] for each in found)
