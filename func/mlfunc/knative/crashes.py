@@ -71,8 +71,9 @@ def not_started(message: str) -> Failure:
 
 
 def last_line(log: str) -> str:
-    """The last line of a log, for people."""
-    return _shown(log).rpartition("\n")[2]
+    """What the last line of a log says."""
+    line = log.rstrip("\n").rpartition("\n")[2]
+    return str((_parsed(line) or {"message": line})["message"])
 
 
 def _failure(pod: Object, ended: Object, events: Sequence[Object], phase: Phase) -> Failure:

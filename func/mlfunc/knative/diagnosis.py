@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+# What a deleted Service of the same name has left is collected within seconds.
+_COLLECTION = 20.0
 _NOT_MADE = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _MISSING = re.compile(
     r'(secret|configmap|persistentvolumeclaim) "([^"]+)" not found', re.IGNORECASE
@@ -101,7 +103,8 @@ def _given_up(snapshot: Snapshot) -> Progress | None:
         return _hopeless("creating", f"Knative cannot find its image: {told}", hint)
     if routes.get("status") == "False" and routes.get("reason") == "NotOwned":
         hint = "give it another `name`, or delete what is called so"
-        return _hopeless("creating", routes.get("message", ""), hint)
+        failure = Failure(routes.get("message", ""), hint, patience=_COLLECTION)
+        return Progress("creating", failure.message, failure=failure)
     return None
 
 
@@ -181,18 +184,19 @@ def _missing(message: str) -> Failure | None:
 
 def _under_way(pod: Object, events: Sequence[Object], snapshot: Snapshot) -> Progress:
     if "running" not in user_container(pod).get("state", {}):
-        return _before_running(pod, events)
+        return _before_running(pod, events, snapshot.size)
     if condition(pod, "Ready").get("status") == "True":
         return Progress("routing", condition(snapshot.service, "RoutesReady").get("message", ""))
     phase = crashes.furthest(snapshot.words)
     return Progress(phase, crashes.last_line(snapshot.words) or _pulled(pod, events))
 
 
-def _before_running(pod: Object, events: Sequence[Object]) -> Progress:
+def _before_running(pod: Object, events: Sequence[Object], size: int) -> Progress:
+    """What a node pulls it does not tell before it is there."""
     image = _image(pod)
     mine = [each["reason"] for each in events if image in each.get("message", "")]
     if "Pulling" in mine and "Pulled" not in mine:
-        return Progress("pulling", image)
+        return Progress("pulling", f"{size / _MB:.0f} MB" if size else image)
     return Progress("starting", _pulled(pod, events))
 
 

@@ -95,8 +95,9 @@ def _limits(function: Function, facts: Facts) -> Iterator[Finding]:
         message = (
             f"a request may take {longest} s in this cluster, and this function needs {wanted}"
         )
-        fix = features.patch("config-defaults", {"max-revision-timeout-seconds": str(wanted)})
-        yield Finding("refusal", message, f"a lower serve.timeout, or {fix}")
+        patch = features.patch("config-defaults", {"max-revision-timeout-seconds": str(wanted)})
+        grace = "the activator's terminationGracePeriodSeconds has to be as long"
+        yield Finding("refusal", message, f"a lower serve.timeout, or {patch}; {grace}")
     most = int(defaults.get("container-concurrency-max-limit", _MOST_AT_ONCE))
     if facts.defaults is not None and function.serve.concurrency > most:
         message = (

@@ -20,7 +20,8 @@ class Snapshot:
     """What the cluster shows of a Service and its newest revision at one moment.
 
     `pods` and `events` are those of the revision, `older` the pods of the ones before it. `words`
-    is the end of the log of its newest pod, while that starts.
+    is the end of the log of its newest pod, while that starts. `size` is what a new node pulls, in
+    bytes, or 0.
     """
 
     service: dict[str, Any]
@@ -31,17 +32,22 @@ class Snapshot:
     words: str = ""
     nodes: Sequence[dict[str, Any]] | None = None  # None: they may not be looked at
     adds_nodes: bool = False  # something in the cluster makes nodes as they are needed
+    size: int = 0
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What cannot get better: a sentence, the next step, and whose log proves it, if any."""
+    """What cannot get better: a sentence, the next step, and whose log proves it, if any.
+
+    `patience`: seconds that it has to last, where it may have been a passing state.
+    """
 
     message: str
     hint: str = ""
     evidence: str = ""
     pod: str | None = None  # whose log is evidence
     previous: bool = False  # the log of the container before this one
+    patience: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -279,9 +279,10 @@ def test_a_pod_that_starts_is_where_its_log_says(words: str, phase: str) -> None
 
 
 def test_the_last_line_of_the_log_is_the_detail_of_a_start() -> None:
-    words = '{"phase":"loading","message":"loading P"}\nshard 3 of 10'
+    words = '{"phase":"loading","message":"loading P"}\n'
 
-    assert diagnosis.diagnose(_starting(words=words)).detail == "shard 3 of 10"
+    assert diagnosis.diagnose(_starting(words=words)).detail == "loading P"
+    assert diagnosis.diagnose(_starting(words=f"{words}shard 3 of 10\n")).detail == "shard 3 of 10"
 
 
 def test_what_was_pulled_is_told_with_its_size() -> None:
@@ -304,6 +305,8 @@ def test_an_image_that_is_being_pulled_is_told() -> None:
     pulling = {"reason": "Pulling", "message": f'Pulling image "{image}"', **_about(seen)}
 
     assert diagnosis.diagnose(replace(seen, events=[pulling])) == Progress("pulling", image)
+    sized = replace(seen, events=[pulling], size=51_349_024)
+    assert diagnosis.diagnose(sized) == Progress("pulling", "51 MB")
 
 
 def test_the_pod_that_is_furthest_counts() -> None:

@@ -113,9 +113,9 @@ def _of_capacity(cluster: Cluster, function: Function) -> dict[str, Callable[[],
 
 
 def adds_nodes(cluster: Cluster) -> bool:
-    """Whether the cluster has something that makes nodes as they are needed."""
+    """Whether the cluster has something that makes nodes as they are needed, or may have."""
     status = kinds.CONFIG_MAP.path("kube-system", _AUTOSCALER_STATUS)
-    return any(_is_there(cluster, path) is True for path in (_KARPENTER, status))
+    return any(_is_there(cluster, path) is not False for path in (_KARPENTER, status))
 
 
 def _is_there(cluster: Cluster, path: str) -> bool | None:

@@ -26,10 +26,11 @@ _LOG_BYTES = 256 * 2**10
 class View:
     """What is seen of a Service; to be used by `with`."""
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
+    def __init__(self, cluster: Cluster, name: str, size: int = 0) -> None:
         own = f"{names.SERVICE}={name}"
         self._cluster = cluster
         self._name = name
+        self._size = size
         self._service = watching.Topic(kinds.SERVICE, fields=f"metadata.name={name}")
         self._revisions = watching.Topic(kinds.REVISION, labels=own, optional=True)
         self._pods = watching.Topic(kinds.POD, labels=own, optional=True)
@@ -83,6 +84,7 @@ class View:
             _about(self._of(self._events), revision),
             self._words(current),
             *self._capacity(current),
+            self._size,
         )
 
     def _take(self, seen: Seen | None) -> None:
@@ -103,12 +105,12 @@ class View:
         """The nodes, where it is open whether one can take a pod; whether others may come."""
         if not any(not each["spec"].get("nodeName") for each in diagnosis.staying(pods)):
             return None, False
-        if self._grows is None:
-            self._grows = inquiring.adds_nodes(self._cluster)
         try:
+            if self._grows is None:
+                self._grows = inquiring.adds_nodes(self._cluster)
             return self._cluster.list(kinds.NODE), self._grows
         except (Forbidden, Unavailable):
-            return None, self._grows
+            return None, False
 
 
 def log(cluster: Cluster, pod: str, *, previous: bool = False) -> str:

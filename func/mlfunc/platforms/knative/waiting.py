@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from mlfunc.errors import INTERRUPTED, ClusterFailed
@@ -50,16 +50,22 @@ class Left(ClusterFailed):
 
 
 def wait(
-    cluster: Cluster, name: str, *, generation: int, timeout: float | None, watcher: Watcher
+    cluster: Cluster,
+    name: str,
+    *,
+    generation: int,
+    timeout: float | None,
+    watcher: Watcher,
+    size: int = 0,
 ) -> None:
-    """Wait until what was applied last serves.
+    """Wait until what was applied last serves; `size`: what a node pulls for it, in bytes.
 
     Raises:
         Left: the user waits no longer.
         ClusterFailed: it cannot, or has not in time.
 
     """
-    wait = _Wait(cluster, name, time.monotonic(), watcher)
+    wait = _Wait(cluster, name, watcher, size)
     try:
         wait.follow(lambda seen: _ready(seen, generation), diagnosis.diagnose, timeout)
     except KeyboardInterrupt as interrupt:
@@ -75,7 +81,7 @@ def wait_for_instance(
         ClusterFailed: it cannot, or has not in time.
 
     """
-    wait = _Wait(cluster, name, time.monotonic(), watcher)
+    wait = _Wait(cluster, name, watcher)
     wait.follow(lambda seen: _has_instance(seen, generation), diagnosis.of_instances, timeout)
 
 
@@ -85,10 +91,13 @@ class _Wait:
 
     cluster: Cluster
     name: str
-    began: float
     watcher: Watcher
+    size: int = 0
+    began: float = field(default_factory=time.monotonic)
     snapshot: Snapshot | None = None
     furthest: Progress | None = None
+    # When no failure was seen for the last time.
+    sound: float = field(default_factory=time.monotonic)
 
     def follow(
         self,
@@ -96,7 +105,7 @@ class _Wait:
         diagnose: Callable[[Snapshot], Progress],
         timeout: float | None,
     ) -> None:
-        with observing.View(self.cluster, self.name) as view:
+        with observing.View(self.cluster, self.name, self.size) as view:
             for seen in view.snapshots():
                 self.snapshot = seen
                 if is_done(seen):
@@ -106,7 +115,10 @@ class _Wait:
                     raise self._late()
 
     def _judge(self, progress: Progress) -> None:
-        if progress.failure is not None:
+        now = time.monotonic()
+        if progress.failure is None:
+            self.sound = now
+        elif now - self.sound >= progress.failure.patience:
             raise self._failed(progress.failure)
         # A phase may show after one that comes later: pods are more than one, and events are late.
         before = self.furthest
