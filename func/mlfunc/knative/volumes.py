@@ -63,7 +63,7 @@ def mounts(release: Release) -> list[Object]:
 
 def problems(function: Function) -> Iterator[str]:
     """What is wrong with `volumes`."""
-    taken = {path: "an image or the kernel" for path in _TAKEN}
+    taken = dict.fromkeys(_TAKEN, "an image or the kernel")
     taken |= {f"/volumes/{name}": f"the model {name}" for name in function.models}
     for number, volume in enumerate(function.volumes):
         at, path, what = f"volumes[{number}]", _path(volume), _kind_and_name(volume)[1]
