@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlfunc.layers.making import Made
     from mlfunc.oci.content import Source
 
+# Labels that tell of one image and of none that is made of it: its source, commit, author.
+_OF_ONE_IMAGE = "org.opencontainers.image."
 # Below 0.12, tools that rebase ask for stacks and mixins.
 PLATFORM_API = "0.15"
 # A number, which Kubernetes can tell is not root's.
@@ -132,7 +134,7 @@ def _config(
         "WorkingDir": WORKSPACE,
         "ExposedPorts": {**(base.get("ExposedPorts") or {}), PORT: {}},
         "StopSignal": "SIGTERM",
-        "Labels": dict(sorted({**(base.get("Labels") or {}), **labels}.items())),
+        "Labels": dict(sorted({**_labels(base), **labels}.items())),
     }
     told = [{"created": made, "created_by": each.part.history} for each in laid]
     variant = {"variant": below.config["variant"]} if below.config.get("variant") else {}
@@ -148,6 +150,12 @@ def _config(
         },
         "history": [*_history(below), *told],
     }
+
+
+def _labels(base: Mapping[str, Any]) -> dict[str, str]:
+    """Of a base image, without those that are true of it alone."""
+    found: dict[str, str] = base.get("Labels") or {}
+    return {key: value for key, value in found.items() if not key.startswith(_OF_ONE_IMAGE)}
 
 
 def _history(below: Below) -> list[dict[str, Any]]:

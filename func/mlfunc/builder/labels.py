@@ -38,6 +38,9 @@ def labels(
         PROJECT: _json({}),
         records.LABEL: records.render({each.part.layer.key: _record(each) for each in laid}),
         "io.mlfunc.version": __version__,
+        "middleware-version": f"mlfunc-{__version__}",  # for `func describe`
+        # Never org.opencontainers.image.revision, a commit: with it, each commit would be a new
+        # image and a new start of the model, though no file of the image had changed.
         "org.opencontainers.image.title": name,
         "org.opencontainers.image.base.name": below["image"],
         "org.opencontainers.image.base.digest": below["digest"],

@@ -46,6 +46,11 @@ class Access:
     again: Callable[[], Access]
 
 
+def is_configured() -> bool:
+    """Whether there is any cluster to be reached, by kubeconfig or by a pod's own account."""
+    return bool(kubeconfig.files(os.environ)) or _IN_POD.exists()
+
+
 def open_(context: str | None = None) -> Access:
     """The way that $KUBECONFIG, ~/.kube/config or, in a pod, its own account gives.
 

@@ -32,8 +32,8 @@ _POLL_SECONDS = 2.0
 _BACKOFF_SECONDS = (0.2, 8.0)
 # A watch that lasts so long has worked, even if it said nothing.
 _SOUND_SECONDS = 10.0
-# How long what worked once may fail. An API server that starts does not answer at first, then knows
-# neither rights (403) nor kinds that are not its own (404), for a minute and more where it is busy.
+# How long what worked once may fail. An API server that is upgraded is away for minutes, and while
+# it starts it may refuse what it has not read yet: rights, kinds.
 _AWAY_SECONDS = 300.0
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mlfunc.knative import capacity, quotas, references, timeouts
+from mlfunc.knative import capacity, features, quotas, references, timeouts
 from mlfunc.knative.facts import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlfunc.function import Function
     from mlfunc.knative.facts import Facts
@@ -24,7 +24,6 @@ _INSTALL = "https://knative.dev/docs/install"
 # What Knative takes where its settings say nothing.
 _LONGEST = 600
 _MOST_AT_ONCE = 1000
-_ENABLED = ("enabled", "allowed")
 _CREATE = {
     "Secret": "kubectl create secret generic",
     "ConfigMap": "kubectl create configmap",
@@ -80,41 +79,12 @@ def _namespace(facts: Facts) -> Iterator[Finding]:
 
 
 def _features(function: Function, models: Sequence[Model], facts: Facts) -> Iterator[Finding]:
-    if facts.features is None:
-        return
-    wanted = needed(function, models)
-    missing = {f: why for f, why in wanted.items() if not _is_on(facts.features, f)}
+    missing = features.missing(features.needed(function, models), facts.features)
     if missing:
-        told = "; ".join(f"{why} needs {feature}" for feature, why in missing.items())
-        fix = _patch("config-features", dict.fromkeys(missing, "enabled"))
-        yield Finding("refusal", f"Knative's features are off by default: {told}", fix)
-
-
-def needed(function: Function, models: Sequence[Model] = ()) -> dict[str, str]:
-    """The features that are off by default, each with what needs it."""
-    found: dict[str, str] = {}
-    mounted = [model.name for model in models if model.delivery == "volume"]
-    mounted += [name for name, model in function.all_models.items() if model.delivery == "volume"]
-    if mounted:
-        found["kubernetes.podspec-volumes-image"] = f"the model {mounted[0]} as an image volume"
-    for name, claim in references.claims(function, models).items():
-        found["kubernetes.podspec-persistent-volume-claim"] = f"the model {name} on claim {claim}"
-    for volume in function.volumes:
-        claimed = volume.persistent_volume_claim
-        if claimed is not None:
-            told = f"the claim {claimed.claim_name}"
-            found["kubernetes.podspec-persistent-volume-claim"] = told
-            if not claimed.read_only:
-                found["kubernetes.podspec-persistent-volume-write"] = f"writing to {told}"
-    if capacity.selector(function):
-        found["kubernetes.podspec-nodeselector"] = "choosing nodes by their labels"
-    if function.placement.tolerations:
-        found["kubernetes.podspec-tolerations"] = "`placement.tolerations`"
-    return found
-
-
-def _is_on(features: Mapping[str, str], name: str) -> bool:
-    return features.get(name, "disabled").lower() in _ENABLED
+        told = "; ".join(f"{each.by} needs {each.feature.flag}" for each in missing)
+        yield Finding(
+            "refusal", f"features of Knative are off: {told}", features.switch_on(missing)
+        )
 
 
 def _limits(function: Function, facts: Facts) -> Iterator[Finding]:
@@ -125,7 +95,7 @@ def _limits(function: Function, facts: Facts) -> Iterator[Finding]:
         message = (
             f"a request may take {longest} s in this cluster, and this function needs {wanted}"
         )
-        patch = _patch("config-defaults", {"max-revision-timeout-seconds": str(wanted)})
+        patch = features.patch("config-defaults", {"max-revision-timeout-seconds": str(wanted)})
         grace = "the activator's terminationGracePeriodSeconds has to be as long"
         yield Finding("refusal", message, f"a lower serve.timeout, or {patch}; {grace}")
     most = int(defaults.get("container-concurrency-max-limit", _MOST_AT_ONCE))
@@ -140,7 +110,7 @@ def _limits(function: Function, facts: Facts) -> Iterator[Finding]:
         yield Finding("refusal", message, f"set it to {bound} at most")
     if function.deploy.rollout == "recreate" and not _starts_at_zero(facts):
         message = "`rollout: recreate` needs revisions that start without an instance"
-        fix = _patch("config-autoscaler", {"allow-zero-initial-scale": "true"})
+        fix = features.patch("config-autoscaler", {"allow-zero-initial-scale": "true"})
         yield Finding("refusal", message, fix)
 
 
@@ -183,12 +153,3 @@ def _creation(reference: Reference, facts: Facts) -> str:
         return f"create it, or name another: kubectl get pvc -n {facts.namespace}"
     key = f" --from-literal {reference.key}=..." if reference.key else ""
     return f"{command} {reference.name} -n {facts.namespace}{key}"
-
-
-def _patch(config: str, values: Mapping[str, str]) -> str:
-    """The command that changes settings of Knative Serving."""
-    data = ",".join(f'"{key}":"{value}"' for key, value in values.items())
-    return (
-        f"kubectl patch configmap {config} -n knative-serving --type merge "
-        f"-p '{{\"data\":{{{data}}}}}'"
-    )

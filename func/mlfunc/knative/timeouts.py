@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _QUIET = 30  # queue-proxy, of a pod that is stopped: until no request has come for so long
 _LEAST = 60
-_PROGRESS = 600  # Knative's own
+_PROGRESS = 600  # Knative's own, for a start without a pull
 _BYTES_PER_SECOND = 20 * 10**6  # pulled, unpacked and loaded, on a slow day
 
 
@@ -29,12 +29,19 @@ def request_timeout(function: Function) -> int:
 
 
 def of(function: Function) -> dict[str, int]:
-    """For the spec of a revision."""
+    """For the spec of a revision.
+
+    `idleTimeoutSeconds` too: what an administrator has set for all counts before the first byte.
+    """
     limit = request_timeout(function)
-    return {"timeoutSeconds": limit, "responseStartTimeoutSeconds": limit}
+    return {
+        "timeoutSeconds": limit,
+        "responseStartTimeoutSeconds": limit,
+        "idleTimeoutSeconds": limit,
+    }
 
 
 def progress_deadline(release: Release) -> int:
     """Seconds after which Knative gives a revision up that is not ready."""
     mounted = sum(model.size for model in release.models if model.delivery != "baked")
-    return max(_PROGRESS, _PROGRESS // 2 + (release.size + mounted) // _BYTES_PER_SECOND)
+    return _PROGRESS + (release.size + mounted) // _BYTES_PER_SECOND

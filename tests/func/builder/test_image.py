@@ -99,6 +99,16 @@ def test_labels_of_the_base_stay() -> None:
     assert composed()[1]["config"]["Labels"]["io.buildpacks.base.distro.name"] == "debian"
 
 
+def test_labels_that_are_true_of_the_base_alone_do_not_stay() -> None:
+    revision = {"Labels": {"org.opencontainers.image.revision": "0123abc", "maintainer": "me"}}
+    _, config = image.compose(Below(BELOW.layers, {**BASE, "config": revision}), OWN, LAUNCH, {})
+    assert json.loads(config.data)["config"]["Labels"] == {"maintainer": "me"}
+
+
+def test_func_finds_what_serves_in_it() -> None:
+    assert composed()[1]["config"]["Labels"]["middleware-version"].startswith("mlfunc-")
+
+
 def test_it_was_made_at_a_time_that_does_not_depend_on_the_clock() -> None:
     assert composed()[1]["created"] == "1980-01-01T00:00:01Z"
     assert composed(epoch=1_700_000_000)[1]["created"] == "2023-11-14T22:13:20Z"

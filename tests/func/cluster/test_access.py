@@ -202,6 +202,7 @@ def test_the_account_of_a_pod_is_used_in_it(
 
     found = access.open_()
 
+    assert access.is_configured()
     assert (found.context, found.namespace, found.server) == (
         "in-cluster",
         "inside",

@@ -18,7 +18,7 @@ from mlfunc.knative import loops, subscriptions, succession, triggers
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.cluster.client import Object
     from mlfunc.function import Subscription
     from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.addressing import Addressed
@@ -134,13 +134,6 @@ def unsubscribe(at: Addressed, chosen: Callable[[Subscribed], bool]) -> list[Sub
     for each in gone:
         at.cluster.delete(kinds.TRIGGER, each.trigger)
     return gone
-
-
-def missing_brokers(cluster: Cluster, wanted: Iterable[Object]) -> list[tuple[str, str]]:
-    """For each broker that Triggers name and that is not there: a sentence, and what makes one."""
-    needed = {each["spec"]["broker"] for each in wanted}
-    absent = needed - _names(cluster.list(kinds.BROKER)) if needed else set()
-    return [subscriptions.missing_broker(name, cluster.namespace) for name in sorted(absent)]
 
 
 def _service(at: Addressed) -> Object:

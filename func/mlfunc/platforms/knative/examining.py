@@ -5,13 +5,12 @@ A machine without a cluster is a good one: functions run and are built there all
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
 from mlfunc import accelerators
 from mlfunc.checkup import Check
-from mlfunc.cluster import client, kinds, kubeconfig
+from mlfunc.cluster import access, client, kinds
 from mlfunc.cluster.failures import Absent, Forbidden
 from mlfunc.errors import ClusterFailed, UsageError
 from mlfunc.function import Function
@@ -37,7 +36,7 @@ _CLUSTER_DOMAIN = "svc.cluster.local"
 
 def examine(loaded: Function | None, context: str | None, namespace: str | None) -> Iterator[Check]:
     """The rows, of one cluster; of a function there may be none."""
-    if context is None and not kubeconfig.files(os.environ):
+    if context is None and not access.is_configured():
         detail = "none is configured; only deploy needs one"
         yield Check("cluster", "ok", detail, _BY)
         return
@@ -69,10 +68,9 @@ def _has_events(loaded: Function | None) -> bool:
 
 
 def _cluster(cluster: Cluster) -> Check:
-    access = cluster.access
     version = cluster.fetch("/version")["gitVersion"]
-    where = f"{access.context}, namespace {cluster.namespace}"
-    return Check("cluster", "ok", f"{where}: Kubernetes {version} at {access.server}", _BY)
+    where = f"{cluster.access.context}, namespace {cluster.namespace}"
+    return Check("cluster", "ok", f"{where}: Kubernetes {version} at {cluster.access.server}", _BY)
 
 
 def _rights(cluster: Cluster) -> Check:

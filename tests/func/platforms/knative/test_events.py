@@ -177,15 +177,3 @@ def test_what_is_followed_comes_again_only_when_it_changes(
         first, second = itertools.islice(shown, 2)
 
     assert [len(each.subscriptions) for each in (first, second)] == [1, 0]
-
-
-def test_each_broker_that_is_missing_is_told_once(echo: Addressed) -> None:
-    wanted = [
-        triggers.manifest(Subscription(broker, {"type": kind}), "echo", "echoed", "team", None)
-        for broker, kind in (("default", "a"), ("other", "a"), ("other", "b"))
-    ]
-
-    assert events.missing_brokers(echo.cluster, wanted) == [
-        ("there is no broker other in namespace team", "kn broker create other -n team")
-    ]
-    assert events.missing_brokers(echo.cluster, []) == []
