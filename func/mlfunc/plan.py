@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,10 +68,8 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]
     """The fields that differ, deepest first named; items of a list that have names go by them."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
-            deeper = f"{path}.{key}" if path else str(key)
-            yield from differences(
-                before.get(key, _MISSING), after.get(key, _MISSING), _quoted(path, key, deeper)
-            )
+            inner = before.get(key, _MISSING), after.get(key, _MISSING)
+            yield from differences(*inner, _within(path, str(key)))
     elif _is_list_of_objects(before) and _is_list_of_objects(after):
         yield from _differences_of_lists(before, after, path)
     elif before is not after and before != after:
@@ -93,7 +91,7 @@ def _by_name(items: Sequence[Object]) -> dict[str | int, Object]:
     return dict(enumerate(items))
 
 
-def _is_list_of_objects(value: Any) -> bool:
+def _is_list_of_objects(value: Any) -> TypeGuard[list[Object]]:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
@@ -104,9 +102,11 @@ def _told(found: Object) -> Object:
     return {"metadata": kept, **{key: found[key] for key in ("spec",) if key in found}}
 
 
-def _quoted(path: str, key: str, plain: str) -> str:
+def _within(path: str, key: str) -> str:
     """A key with dots, such as an annotation's, is told from what it lies in."""
-    return f"{path}[{key}]" if "." in str(key) else plain
+    if "." in key:
+        return f"{path}[{key}]"
+    return f"{path}.{key}" if path else key
 
 
 def _or_none(value: Any) -> Any:

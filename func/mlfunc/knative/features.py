@@ -80,9 +80,8 @@ def patch(config: str, values: Mapping[str, str]) -> str:
 
 def _needed(function: Function, models: Sequence[Model]) -> Iterator[Need]:
     yield Need(EMPTY_DIR, "/tmp as an empty directory")  # noqa: S108 - in the container
-    for model in models:
-        if model.delivery == "volume":
-            yield Need(IMAGE, f"the model {model.name} as an image volume")
+    for name in _mounted(function, models):
+        yield Need(IMAGE, f"the model {name} as an image volume")
     for name, claim in references.claims(function, models).items():
         yield Need(CLAIM, f"the model {name} on claim {claim}")
     for volume in function.volumes:
@@ -95,3 +94,10 @@ def _needed(function: Function, models: Sequence[Model]) -> Iterator[Need]:
         yield Need(NODE_SELECTOR, "choosing nodes by their labels")
     if function.placement.tolerations:
         yield Need(TOLERATIONS, "`placement.tolerations`")
+
+
+def _mounted(function: Function, models: Sequence[Model]) -> Iterator[str]:
+    """Models that are images of their own: as mlfunc.yaml wants, or as the build has decided."""
+    asked = [name for name, each in function.all_models.items() if each.delivery == "volume"]
+    built = [each.name for each in models if each.delivery == "volume"]
+    yield from dict.fromkeys((*asked, *built))

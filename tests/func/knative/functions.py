@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from hypothesis import strategies as st
@@ -46,7 +46,7 @@ _sources = st.one_of(
     st.fixed_dictionaries({"secret": _words}),
     st.fixed_dictionaries({"configMap": _words}),
 )
-_claims = st.fixed_dictionaries(
+_claims: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"persistentVolumeClaim": st.builds(dict, claimName=_words, readOnly=st.booleans())}
 )
 _paths = st.sampled_from(
@@ -133,11 +133,15 @@ def releases(draw: st.DrawFn, *, features: bool = True) -> Release:
     return Release(function, "here", IMAGE, draw(st.integers(0, 10**11)), models)
 
 
+_Way = Literal["baked", "stream", "volume", "pvc"]
+
+
 @st.composite
 def _model(draw: st.DrawFn, name: str, *, features: bool) -> Model:
-    delivery = draw(
-        st.sampled_from(["baked", "stream", "volume", "pvc"] if features else ["baked", "stream"])
+    ways: tuple[_Way, ...] = (
+        ("baked", "stream", "volume", "pvc") if features else ("baked", "stream")
     )
+    delivery: _Way = draw(st.sampled_from(ways))
     uri = f"pvc://{draw(st.sampled_from(['shared', 'b.b']))}/x" if delivery == "pvc" else "hf://a/b"
     image = IMAGE if delivery == "volume" else None
     return Model(name, uri, delivery, draw(st.integers(0, 10**11)), image)
