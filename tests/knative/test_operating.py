@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,11 @@ class Greeter:
         logging.getLogger("greeter").warning("told the friends of %s", result)
 '''
 BROKEN = GREETER.replace("    def predict", "    def load(self):\n        1 / 0\n\n    def predict")
+_BROKER = {
+    "apiVersion": "eventing.knative.dev/v1",
+    "kind": "Broker",
+    "metadata": {"name": "default"},
+}
 _QUICK = {"scale": {"window": "6s", "retention": "0s"}}
 
 
@@ -51,6 +58,16 @@ def greeter(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
+@pytest.fixture(scope="module")
+def failing(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A function that serves, and whose newest revision does not start."""
+    project = shared.project(tmp_path_factory.mktemp("work") / "failing", GREETER)
+    shared.mlfunc("deploy", "--path", project)
+    shared.project(project, BROKEN)
+    shared.mlfunc("deploy", "--path", project, code=7)
+    return project
+
+
 @pytest.fixture
 def promoted(shared: Cluster, greeter: Path) -> Iterator[Path]:
     """The same, whose newest revision gets all requests before and after."""
@@ -61,10 +78,10 @@ def promoted(shared: Cluster, greeter: Path) -> Iterator[Path]:
 def test_the_list_tells_what_is_there_in_the_keys_of_func(shared: Cluster, greeter: Path) -> None:
     where = ("-n", shared.namespace)
 
-    (listed,) = shared.mlfunc("list", *where, "-o", "json").data
+    found = shared.mlfunc("list", *where, "-o", "json").data
+    listed = next(each for each in found if each["name"] == "greeter")
     shown = shared.mlfunc("list", *where).out
 
-    assert listed["name"] == "greeter"
     assert (listed["ready"], listed["deployer"], listed["runtime"]) == ("True", "knative", "python")
     assert (listed["revision"], listed["concurrency"]) == ("greeter-00002", 64)
     assert listed["url"].endswith(f"{shared.host('greeter')}")
@@ -103,28 +120,32 @@ def test_a_function_is_described_with_its_revisions_and_its_start(
     assert "cold start" in shown
 
 
-def test_what_does_not_become_ready_is_described_in_words(cluster: Cluster, tmp_path: Path) -> None:
-    project = cluster.project(tmp_path / "broken", BROKEN)
-    cluster.mlfunc("deploy", "--path", project, code=7)
+def test_a_revision_that_does_not_start_is_described_in_words(
+    shared: Cluster, failing: Path
+) -> None:
+    told = shared.mlfunc("describe", "--path", failing, "-o", "json").data
 
-    def described() -> Any:
-        told = cluster.mlfunc("describe", "--path", project, "-o", "json").data
-        return told if told["ready"] == "False" else None
-
-    told = rig.eventually(described, "Knative says that it is not ready", seconds=120)
-
-    reasons = json.dumps(told["not_ready"]) + told["revisions"][0]["message"]
-    assert "the function does not start: load raised ZeroDivisionError" in reasons
-    (listed,) = cluster.mlfunc("list", "-n", cluster.namespace, "-o", "json").data
-    assert listed["ready"] == "False"
-    assert listed["reason"]
+    assert told["reason"] == "failed"
+    assert "the function does not start: load raised ZeroDivisionError" in told["message"]
+    assert [each["percent"] for each in told["revisions"]] == [0, 100]
+    listed = shared.mlfunc("list", "-n", shared.namespace)
+    assert "failed" in listed.out
+    assert "load raised ZeroDivisionError" in listed.err
 
 
-def test_an_unknown_name_gets_the_likely_one(shared: Cluster, greeter: Path) -> None:
-    for command in ("describe", "logs", "invoke", "delete", "traffic", "rollback"):
-        option = "--namespace" if command == "invoke" else "-n"
-        refused = shared.mlfunc(command, "gretter", option, shared.namespace, code=5)
-        assert "did you mean greeter?" in refused.err
+def test_a_revision_that_does_not_start_gets_no_requests(shared: Cluster, failing: Path) -> None:
+    refused = shared.mlfunc("traffic", "--path", failing, "failing-00002=100", code=7)
+
+    assert "failing-00002 is not ready" in refused.err
+    assert shared.request("failing", {"name": "Ada"}).json() == "Hello Ada"
+
+
+def test_what_a_container_said_before_it_ended_is_read(shared: Cluster, failing: Path) -> None:
+    def read() -> bool:
+        said = shared.mlfunc("logs", "--path", failing, "--previous").out
+        return "ZeroDivisionError" in said
+
+    rig.eventually(read, "a container has ended, and the kubelet has its log", seconds=90)
 
 
 def test_logs_show_all_pods_with_hooks(shared: Cluster, greeter: Path) -> None:
@@ -135,7 +156,8 @@ def test_logs_show_all_pods_with_hooks(shared: Cluster, greeter: Path) -> None:
         return out if "told the friends of Goodbye Grace" in out else ""
 
     shown = rig.eventually(said, "the hook's line is there")
-    records = shared.mlfunc("logs", "--path", greeter, "-o", "json").out.splitlines()
+    newest = ("logs", "--path", greeter, "--revision", "greeter-00002")
+    records = shared.mlfunc(*newest, "-o", "json").out.splitlines()
 
     assert "predicting for Grace" in shown
     assert '{"time"' not in shown
@@ -143,54 +165,29 @@ def test_logs_show_all_pods_with_hooks(shared: Cluster, greeter: Path) -> None:
     assert any(each.get("record", {}).get("phase") == "ready" for each in told)
     assert any(each.get("text") == "predicting for Grace" for each in told)
     assert {each["revision"] for each in told} == {"greeter-00002"}
-    last = shared.mlfunc("logs", "--path", greeter, "--tail", "1", "-o", "json").out.splitlines()
+    last = shared.mlfunc(*newest, "--tail", "1", "-o", "json").out.splitlines()
     assert len(last) == len({each["pod"] for each in told})
-    proxy = shared.mlfunc("logs", "--path", greeter, "--container", "queue-proxy")
-    assert "queueproxy" in proxy.out
-    assert (
-        "scaled to zero"
-        in shared.mlfunc("logs", "--path", greeter, "--revision", "greeter-00001").err
-    )
+    assert "queueproxy" in shared.mlfunc(*newest, "--container", "queue-proxy").out
 
 
-def test_logs_are_followed_from_no_pod_to_the_end_of_the_last(
-    cluster: Cluster, tmp_path: Path
+def test_a_cold_start_is_waited_for_and_shown_and_logs_are_followed_to_the_end(
+    cluster: Cluster, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     project = cluster.project(tmp_path / "greeter", HOOKED, **_QUICK)
     cluster.mlfunc("deploy", "--path", project)
-    rig.eventually(lambda: not cluster.pods("greeter"), "it is scaled to zero", seconds=90)
-    follower = subprocess.Popen(
-        [str(Path(sys.executable).with_name("mlfunc")), "logs", "-f", "--path", str(project)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert follower.stdout is not None
-        assert "waiting for an instance" in follower.stdout.readline()
-        assert cluster.request("greeter", {"name": "Grace"}).status == 200
+    rig.eventually(lambda: not _staying(cluster), "it is scaled to zero", seconds=90)
+    with _follower(project) as said:
+        assert "waiting for an instance" in next(said)
+        began = time.monotonic()
+
+        answered = cluster.mlfunc("invoke", "--path", project, "-v")
+
+        figure(f"cold start, seen by the command: {time.monotonic() - began:.2f} s")
+        assert json.loads(answered.out) == "Hello Ada"
+        assert "waiting for an instance of greeter-00001" in answered.err
+        assert "cold start  scheduling" in answered.err
         cluster.kubectl("delete", "pods", "--all", "--wait=false")
-        wanted = ["ready after", "predicting for Grace", "told the friends", "draining", "stopped"]
-        until = time.monotonic() + 90
-        while wanted and time.monotonic() < until:
-            line = follower.stdout.readline()
-            wanted = [each for each in wanted if each not in line]
-        assert not wanted
-    finally:
-        follower.kill()
-        follower.communicate()
-
-
-def test_what_crashed_before_is_read_with_previous(cluster: Cluster, tmp_path: Path) -> None:
-    project = cluster.project(tmp_path / "broken", BROKEN)
-    cluster.mlfunc("deploy", "--path", project, "--no-wait")
-
-    def read() -> str:
-        return cluster.mlfunc("logs", "--path", project, "--previous").out
-
-    shown = rig.eventually(read, "a container has ended", seconds=90)
-
-    assert "ZeroDivisionError" in shown
+        _expect(said, "ready after", "predicting for Ada", "told the friends", "stopped")
 
 
 def test_a_function_is_invoked_by_its_name(
@@ -220,22 +217,6 @@ def test_a_function_is_invoked_by_its_name(
     shared.mlfunc("traffic", "--path", promoted, "--untag", "old")
 
 
-def test_a_cold_start_is_waited_for_and_shown(
-    cluster: Cluster, tmp_path: Path, figure: Callable[[str], None]
-) -> None:
-    project = cluster.project(tmp_path / "greeter", GREETER, **_QUICK)
-    cluster.mlfunc("deploy", "--path", project)
-    rig.eventually(lambda: not cluster.pods("greeter"), "it is scaled to zero", seconds=90)
-    began = time.monotonic()
-
-    answered = cluster.mlfunc("invoke", "--path", project, "-v")
-
-    figure(f"cold start, seen by the command: {time.monotonic() - began:.2f} s")
-    assert json.loads(answered.out) == "Hello Ada"
-    assert "waiting for an instance of greeter-00001" in answered.err
-    assert "cold start  scheduling" in answered.err
-
-
 def test_traffic_is_split_tagged_and_promoted(shared: Cluster, promoted: Path) -> None:
     at = ("traffic", "--path", promoted)
 
@@ -255,18 +236,6 @@ def test_traffic_is_split_tagged_and_promoted(shared: Cluster, promoted: Path) -
     assert shared.request("greeter", {"name": "Ada"}).json() == "Goodbye Ada"
 
 
-def test_traffic_to_what_is_not_ready_is_refused(cluster: Cluster, tmp_path: Path) -> None:
-    project = cluster.project(tmp_path / "greeter", GREETER)
-    cluster.mlfunc("deploy", "--path", project)
-    cluster.project(project, BROKEN)
-    cluster.mlfunc("deploy", "--path", project, code=7)
-
-    refused = cluster.mlfunc("traffic", "--path", project, "greeter-00002=100", code=7)
-
-    assert "greeter-00002 is not ready" in refused.err
-    assert cluster.request("greeter", {"name": "Ada"}).json() == "Hello Ada"
-
-
 def test_a_rollback_holds_until_something_new_is_deployed(shared: Cluster, promoted: Path) -> None:
     at = ("--path", promoted)
 
@@ -274,7 +243,7 @@ def test_a_rollback_holds_until_something_new_is_deployed(shared: Cluster, promo
 
     assert (back["revision"], back["before"]) == ("greeter-00001", ["greeter-00002"])
     assert shared.request("greeter", {"name": "Ada"}).json() == "Hello Ada"
-    shared.mlfunc("deploy", *at)
+    assert not shared.mlfunc("deploy", *at, "-o", "json").data["new_revision"]
     assert shared.request("greeter", {"name": "Ada"}).json() == "Hello Ada"
     assert "--to greeter-00002" in shared.mlfunc("rollback", *at, code=5).err
     shared.mlfunc("rollback", *at, "--to", "greeter-00002")
@@ -284,27 +253,61 @@ def test_a_rollback_holds_until_something_new_is_deployed(shared: Cluster, promo
 def test_deleting_says_what_goes_and_keeps_models_unless_told(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    project = cluster.project(tmp_path / "greeter", GREETER, events={"subscriptions": [{}]})
+    project = cluster.project(
+        tmp_path / "greeter",
+        GREETER,
+        events={"subscriptions": [{"filter": {"type": "com.example.asked"}}]},
+    )
+    cluster.apply(_BROKER, _claim("weights", "greeter"))
     cluster.mlfunc("deploy", "--path", project, "--no-wait")
-    rig.eventually(lambda: cluster.get("triggers"), "its trigger is there")
-    cluster.apply(_claim("weights", "greeter"))
     trigger = cluster.get("triggers")[0]["metadata"]["name"]
     at = ("delete", "--path", project)
 
     asked = cluster.mlfunc(*at, code=2)
     assert "--yes" in asked.err
+    assert f"- Trigger {trigger}" in asked.err
+    assert "PersistentVolumeClaim weights stays" in asked.err
     assert cluster.get("ksvc")
-    gone = cluster.mlfunc(*at, "--yes")
 
-    assert f"- Trigger {trigger}" in gone.err
-    assert "PersistentVolumeClaim weights stays" in gone.err
-    assert (cluster.get("ksvc"), cluster.get("triggers"), cluster.get("pods")) == ([], [], [])
-    assert [each["metadata"]["name"] for each in cluster.get("pvc")] == ["weights"]
-    assert "there is no function greeter" in cluster.mlfunc(*at, "--yes", code=5).err
-    cluster.mlfunc("deploy", "--path", project, "--no-wait")
     removed = cluster.mlfunc(*at, "--yes", "--models", "-o", "json").data
-    assert removed["claims"] == ["weights"]
-    assert cluster.get("pvc") == []
+
+    assert (removed["triggers"], removed["claims"]) == ([trigger], ["weights"])
+    for kind in ("ksvc", "triggers", "pods", "pvc"):
+        assert cluster.get(kind) == []
+    assert "there is no function greeter" in cluster.mlfunc(*at, "--yes", code=5).err
+
+
+@contextlib.contextmanager
+def _follower(project: Path) -> Iterator[Iterator[str]]:
+    """What `mlfunc logs -f` prints, line by line."""
+    mlfunc = Path(sys.executable).with_name("mlfunc")
+    follower = subprocess.Popen(
+        [mlfunc, "logs", "-f", "--path", project],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert follower.stdout is not None
+    # A test that waits in vain ends all the same.
+    killer = threading.Timer(120, follower.kill)
+    killer.start()
+    try:
+        yield iter(follower.stdout)
+    finally:
+        killer.cancel()
+        follower.kill()
+        follower.communicate()
+
+
+def _expect(said: Iterator[str], *wanted: str) -> None:
+    """All these, in this order, among other lines."""
+    for each in wanted:
+        assert any(each in line for line in said), f"it ended without: {each}"
+
+
+def _staying(cluster: Cluster) -> list[Any]:
+    pods = cluster.pods("greeter")
+    return [each for each in pods if "deletionTimestamp" not in each["metadata"]]
 
 
 def _claim(name: str, function: str) -> dict[str, Any]:

@@ -83,10 +83,11 @@ def _show_past(ui: Ui, addressed: Addressed, selection: Selection) -> None:
 
 
 def _follow(ui: Ui, addressed: Addressed, selection: Selection) -> None:
+    from mlfunc.knative import diagnosis
     from mlfunc.platforms.knative import logs
 
     wanted = logs.topic(addressed.name, selection)
-    if not addressed.cluster.list(wanted.kind, labels=wanted.labels):
+    if not diagnosis.staying(addressed.cluster.list(wanted.kind, labels=wanted.labels)):
         ui.note(f"{addressed.name} is scaled to zero: waiting for an instance")
     _show(ui, logs.follow(addressed, selection), several=False)
 

@@ -5,6 +5,7 @@ What a deployment does to them, `rollout` says. Pure.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,9 @@ def change(service: Object, revisions: Sequence[Object], wish: Wish) -> list[Tar
     """
     now = shares(service)
     known = _Known(service, revisions, now)
-    percents = {known.find(name): share for name, share in wish.shares.items()}
+    percents = Counter[str]()
+    for name, share in wish.shares.items():
+        percents[known.find(name)] += share  # one revision may be given by two names
     _check_sum(percents.values() if wish.shares else (_ALL,), now)
     for revision, percent in percents.items():
         if percent:

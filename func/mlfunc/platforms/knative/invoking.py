@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mlfunc.cluster import kinds
+from mlfunc.cluster import kinds, watching
 from mlfunc.cluster.failures import Forbidden
 from mlfunc.cluster.kinds import Kind
+from mlfunc.cluster.watching import Topic
 from mlfunc.errors import ClusterFailed, NotFound
-from mlfunc.knative import diagnosis, overview, traffic
+from mlfunc.knative import diagnosis, names, overview, traffic
 from mlfunc.platforms.knative import reading
 from mlfunc.suggest import did_you_mean
 
@@ -27,6 +29,7 @@ INGRESS = "MLFUNC_INGRESS"
 
 _PORTS = {"http": 80, "https": 443}
 _CONNECT_SECONDS = 2.0
+_TOLD_SECONDS = 10.0
 _NODES = 3  # that are tried, of however many
 _SERVICE = Kind("", "v1", "services", "Service")
 # Where Kourier, Istio and Contour have what takes requests from outside.
@@ -49,9 +52,19 @@ class Reached:
     has_instance: bool
 
     def start(self) -> ColdStart | None:
-        """How its newest instance started."""
-        pods = overview.running(reading.pods(self.addressed), self.revision)
-        return reading.start(self.addressed.cluster, diagnosis.newest(pods))
+        """How the instance that it waited for started.
+
+        The reply comes before the API server knows that it is there: the kubelet tells it later.
+        """
+        cluster = self.addressed.cluster
+        own = Topic(kinds.POD, labels=f"{names.REVISION}={self.revision}")
+        with watching.follow(cluster, own) as changes:
+            for seen in changes.until(time.monotonic() + _TOLD_SECONDS):
+                # The first of them: what came after was not waited for.
+                for pod in diagnosis.staying(seen.objects):
+                    if start := reading.start(cluster, pod):
+                        return start
+        return None
 
 
 def reach(

@@ -225,5 +225,8 @@ def _path(cluster: Cluster, source: Source) -> str:
 
 
 def _line(source: Source, raw: bytes) -> Line:
-    when, _, text = raw.decode(errors="replace").rstrip("\r\n").partition(" ")
-    return Line(source.pod, source.revision, when, text)
+    text = raw.decode(errors="replace").rstrip("\r\n")
+    when, _, said = text.partition(" ")
+    if not when[:1].isdigit():
+        return Line(source.pod, source.revision, "", text)  # the kubelet's own words: it has none
+    return Line(source.pod, source.revision, when, said)

@@ -1,0 +1,154 @@
+"""What a Service and its revisions and pods tell of a function."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from mlfunc.knative import coldstart, names, overview, writers
+from mlfunc.knative.sentences import sentence
+
+from tests.func.knative.objects import condition, pod, revision, service
+
+_CRASH = json.dumps(
+    {"time": "t", "level": "error", "message": "no", "phase": "failed", "error": "load raised E"}
+)
+
+
+def test_a_function_of_ours_is_told_with_its_models_and_accelerator() -> None:
+    found = service()
+    found["metadata"]["labels"] = {names.MANAGED_BY: "mlfunc", names.FUNCTION_RUNTIME: "python"}
+    told = [{"name": "default", "uri": "hf://a/b", "delivery": "baked", "size": 7, "image": None}]
+    template = found["spec"]["template"]
+    template["metadata"] = {"annotations": {names.MODELS: json.dumps(told)}}
+    template["spec"]["containerConcurrency"] = 16
+    template["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "2"}}
+
+    summary = overview.summary(found, [revision(2)], [pod(2), pod(2, "fghij", name="other")])
+
+    assert (summary.origin, summary.runtime, summary.instances) == ("mlfunc", "python", 1)
+    assert (summary.accelerator, summary.concurrency) == ("nvidia x2", 16)
+    assert summary.models == (overview.Model("default", "hf://a/b", "baked", 7),)
+    assert (summary.ready, summary.reason, summary.message) == ("True", "", "")
+
+
+@pytest.mark.parametrize(
+    ("labels", "origin"),
+    [
+        ({names.MANAGED_BY: "mlfunc", names.FUNCTION_NAME: "greeter"}, "mlfunc"),
+        ({names.FUNCTION_NAME: "greeter"}, "func"),
+        ({}, "knative"),
+        (None, "knative"),
+    ],
+)
+def test_who_made_it_is_told(labels: Any, origin: str) -> None:
+    found = service()
+    found["metadata"]["labels"] = labels
+    assert overview.origin(found) == origin
+
+
+def test_models_that_somebody_has_written_wrongly_are_none() -> None:
+    annotated = {"metadata": {"annotations": {names.MODELS: "{"}}, "spec": {}}
+    assert overview.models(annotated) == ()
+
+
+def test_a_pod_that_crashed_tells_why_before_knative_does() -> None:
+    crashing = pod(2, ready="False")
+    crashing["status"]["containerStatuses"][0] = {
+        "name": "user-container",
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 1, "message": _CRASH}},
+    }
+
+    summary = overview.summary(service(ready="Unknown"), [revision(2, ready="Unknown")], [crashing])
+
+    assert summary.reason == "failed"
+    assert summary.message == "the function does not start: load raised E"
+
+
+def test_what_knative_has_given_up_is_failed_even_without_a_pod() -> None:
+    told = {"reason": "ExitCode1", "message": f"Container failed with: {_CRASH}"}
+    summary = overview.summary(service(ready="False"), [revision(2, ready="False", **told)], [])
+    assert summary.reason == "failed"
+    assert summary.message == "the function does not start: load raised E"
+
+
+def test_what_starts_is_told_by_its_phase() -> None:
+    summary = overview.summary(service(ready="Unknown"), [revision(2, ready="Unknown")], [])
+    assert summary.reason == "creating"
+
+
+def test_revisions_are_told_the_newest_first_with_what_they_get() -> None:
+    split = [
+        {"revisionName": "greeter-00001", "percent": 90, "tag": "old"},
+        {"revisionName": "greeter-00001", "tag": "older"},
+        {"revisionName": "greeter-00010", "percent": 10, "latestRevision": True},
+    ]
+    found = [revision(1), revision(10), revision(9, ready="False", reason="ExitCode1")]
+
+    states = overview.revisions(service(traffic=split), found, [pod(1), pod(1, "fghij")])
+
+    assert [each.name[-2:] for each in states] == ["10", "09", "01"]
+    assert [each.percent for each in states] == [10, 0, 90]
+    assert (states[2].tags, states[2].instances) == (("old", "older"), 2)
+    assert states[1].reason == "ExitCode1"
+    assert overview.serving(service(traffic=split)) == "greeter-00001"
+
+
+def test_pods_on_their_way_out_are_no_instances() -> None:
+    leaving = pod(2)
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert overview.running([leaving, pod(2, "b"), pod(1, "c", ready="False")]) == [pod(2, "b")]
+
+
+def test_only_conditions_that_matter_are_told() -> None:
+    found = service()
+    found["status"]["conditions"] = [
+        condition("Ready", "False", message="no"),
+        condition("RoutesReady", "True"),
+        {**condition("Active", "False"), "severity": "Info"},
+        condition("ConfigurationsReady", "Unknown", reason="Deploying"),
+    ]
+    assert overview.conditions(found) == [("Ready", "no"), ("ConfigurationsReady", "Deploying")]
+
+
+def test_a_sentence_is_no_log() -> None:
+    quoted = f'Revision "a" failed with message: Container failed with: other line\n{_CRASH}\n.'
+    assert sentence(quoted) == "the function does not start: load raised E"
+    assert sentence(" as it is ") == "as it is"
+    assert "no json" in sentence("Container failed with: no json")
+
+
+def test_who_else_has_changed_it_is_told_by_fields() -> None:
+    found = service()
+    found["metadata"]["managedFields"] = [
+        {"manager": "mlfunc", "fieldsV1": {"f:spec": {}}},
+        {"manager": "mlfunc-traffic", "fieldsV1": {"f:spec": {"f:traffic": {}}}},
+        {"manager": "controller", "subresource": "status", "fieldsV1": {"f:status": {}}},
+        {
+            "manager": "kn",
+            "time": "2026-01-01T00:00:00Z",
+            "fieldsV1": {"f:spec": {"f:template": {"f:spec": {".": {}, "f:containers": {}}}}},
+        },
+    ]
+    assert writers.others(found) == [
+        writers.Writer("kn", "2026-01-01T00:00:00Z", ("spec.template.spec.containers",))
+    ]
+
+
+def test_a_cold_start_is_what_kubernetes_and_the_runtime_measured() -> None:
+    ready = {"message": "ready", "phase": "ready", "startup": {"import": 1.5, "total": 2.0}}
+
+    start = coldstart.of(pod(2), ["no json", "[]", json.dumps(ready)])
+
+    assert start is not None
+    assert (start.scheduling, start.starting, start.total) == (2.0, 3.0, 7.0)
+    assert str(start) == "scheduling 2 s, starting 3 s, then 2.00 s (import 1.50)"
+
+
+def test_a_start_that_is_not_over_is_none() -> None:
+    assert coldstart.of(pod(2), [json.dumps({"message": "x", "phase": "loading"})]) is None
+    pending = pod(2)
+    del pending["status"]["containerStatuses"]
+    assert coldstart.of(pending, [json.dumps({"phase": "ready", "startup": {}})]) is None
