@@ -13,6 +13,7 @@ from mlfunc.function import Platform
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlfunc.cluster.client import Object
     from mlfunc.plan import Change, Difference
     from mlfunc.platforms.knative.deploying import Deployed, Request
     from mlfunc.ui import Ui
@@ -131,17 +132,33 @@ def _report(ui: Ui, deployed: Deployed) -> None:
     if deployed.service is None:
         ui.note("this was a dry run: nothing was pushed, nothing was changed")
         return
-    ui.note(_summary(deployed))
+    ui.note(_summary(deployed, deployed.service))
     ui.say(ui.paint(deployed.service.get("status", {}).get("url", ""), "bold"))
 
 
-def _summary(deployed: Deployed) -> str:
+def _summary(deployed: Deployed, service: Object) -> str:
+    from mlfunc.knative import diagnosis
+
     name = deployed.release.name
     if not deployed.planned.brings_revision:
-        return f"{name} has not changed: no new revision"
-    status = (deployed.service or {}).get("status", {})
-    revision = status.get("latestReadyRevisionName", "")
+        has = "has not changed" if deployed.planned.plan.changes_nothing else "is changed"
+        return f"{name} {has}: no new revision{_unserved(service)}"
+    if not diagnosis.is_ready(service):
+        return f"{name} is applied, and nobody waits: mlfunc describe {name} shows how far it is"
+    revision = service["status"]["latestReadyRevisionName"]
     return f"deployed {revision} in {deployed.seconds:.1f} s"
+
+
+def _unserved(service: Object) -> str:
+    """What a rollback has left so, and a deployment without a new revision leaves as it is."""
+    from mlfunc.knative import traffic
+
+    newest = service.get("status", {}).get("latestReadyRevisionName")
+    shares = traffic.shares(service)
+    if not shares or any(each.percent and each.revision == newest for each in shares):
+        return ""
+    name = service["metadata"]["name"]
+    return f"; {newest} gets no requests: mlfunc traffic {name} --promote gives it all"
 
 
 def _show(ui: Ui, change: Change) -> None:
@@ -165,27 +182,26 @@ def _short(value: Any) -> str:
 
 
 def _as_data(deployed: Deployed) -> dict[str, Any]:
-    status = (deployed.service or {}).get("status", {})
+    from mlfunc.knative import diagnosis
+
+    service = deployed.service or {"metadata": {}}
+    status = service.get("status", {})
     return {
         "name": deployed.release.name,
         "namespace": deployed.release.namespace,
         "image": deployed.release.image,
         "url": status.get("url"),
-        "revision": status.get("latestCreatedRevisionName"),
-        "ready": _is_ready(status),
+        # What a Service says before Knative has seen it is of the revision before.
+        "revision": status.get("latestCreatedRevisionName")
+        if diagnosis.is_observed(service)
+        else None,
+        "ready": diagnosis.is_ready(service),
         "new_revision": deployed.planned.brings_revision,
         "applied": deployed.service is not None,
         "seconds": round(deployed.seconds, 3),
         "notes": list(deployed.notes),
         "changes": [_change(each) for each in deployed.planned.plan.changes],
     }
-
-
-def _is_ready(status: dict[str, Any]) -> bool:
-    return any(
-        each["type"] == "Ready" and each["status"] == "True"
-        for each in status.get("conditions", ())
-    )
 
 
 def _change(change: Change) -> dict[str, Any]:

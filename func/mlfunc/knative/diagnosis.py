@@ -29,7 +29,7 @@ _MB = 10**6
 
 def diagnose(snapshot: Snapshot) -> Progress:
     """Where the newest revision of a Service is."""
-    if not _is_observed(snapshot.service):
+    if not is_observed(snapshot.service):
         return Progress("creating")
     if is_ready(snapshot.service):
         return Progress("routing", ready=True)
@@ -48,10 +48,16 @@ def is_ready(service: Object) -> bool:
     status = service.get("status", {})
     newest = status.get("latestCreatedRevisionName")
     return (
-        _is_observed(service)
+        is_observed(service)
         and condition(service, "Ready").get("status") == "True"
         and newest == status.get("latestReadyRevisionName")
     )
+
+
+def is_observed(service: Object) -> bool:
+    """Else what its status says is about what was asked for before."""
+    seen = service.get("status", {}).get("observedGeneration")
+    return seen is not None and seen == service["metadata"].get("generation")
 
 
 def condition(found: Object, kind: str) -> Object:
@@ -84,12 +90,6 @@ def is_starting(pod: Object) -> bool:
 
 def _containers(pod: Object) -> Sequence[Object]:
     return pod.get("status", {}).get("containerStatuses") or ()
-
-
-def _is_observed(service: Object) -> bool:
-    """Else what its status says is about what was asked for before."""
-    seen = service.get("status", {}).get("observedGeneration")
-    return seen is not None and seen == service["metadata"].get("generation")
 
 
 def _given_up(snapshot: Snapshot) -> Progress | None:

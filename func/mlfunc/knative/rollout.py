@@ -12,17 +12,28 @@ Target = dict[str, Any]
 _ALL = 100
 
 
-def traffic(live: Sequence[Target], percent: int | None, tag: str | None) -> list[Target]:
-    """The targets with a new revision among them.
+def traffic(
+    live: Sequence[Target], percent: int | None, tag: str | None, *, newest: str | None = None
+) -> list[Target]:
+    """The targets with the newest revision among them.
 
-    `live` is what the Service's status has: each target with the name of its revision. Without
-    `percent` the new one gets all; else those before share what is left as they did. Tags stay.
+    `live` is what the Service's status has: each target with the name of its revision. A new one
+    gets all without `percent`; else those before share what is left as they did. Tags stay.
+
+    `newest` names one that is there already: without `percent`, it keeps what it has.
     """
+    if newest is not None and percent is None:
+        percent = sum(each.get("percent") or 0 for each in live if _is(each, newest))
+    tags = [each for each in live if each.get("tag") and each.get("tag") != tag]
+    live = [each for each in live if not _is(each, newest)]
     share = _ALL if percent is None or not any(each.get("percent") for each in live) else percent
-    newest: Target = {"latestRevision": True, "percent": share, **({"tag": tag} if tag else {})}
+    latest: Target = {"latestRevision": True, "percent": share, **({"tag": tag} if tag else {})}
     others = _shared([each for each in live if each.get("percent")], _ALL - share)
-    kept = [_tagged(each) for each in live if each.get("tag") and each.get("tag") != tag]
-    return [newest, *others, *kept]
+    return [latest, *others, *map(_tagged, tags)]
+
+
+def _is(target: Target, revision: str | None) -> bool:
+    return revision is not None and target["revisionName"] == revision
 
 
 def _shared(live: Sequence[Target], left: int) -> list[Target]:

@@ -52,3 +52,26 @@ def test_no_request_is_left_without_a_revision(shares: list[int], percent: int) 
 
     assert sum(each["percent"] for each in routed) == 100
     assert routed[0]["percent"] == percent
+
+
+def test_a_share_for_a_revision_that_is_there_is_its_whole_share() -> None:
+    live = [target("x-2", 10), target("x-1", 90)]
+
+    assert rollout.traffic(live, 50, None, newest="x-2") == [
+        {"latestRevision": True, "percent": 50},
+        {"revisionName": "x-1", "latestRevision": False, "percent": 50},
+    ]
+
+
+def test_a_tag_for_a_revision_that_is_there_moves_no_request() -> None:
+    live = [target("x-1", 100), target("x-2", tag="blue")]
+
+    assert rollout.traffic(live, None, "green", newest="x-2") == [
+        {"latestRevision": True, "percent": 0, "tag": "green"},
+        {"revisionName": "x-1", "latestRevision": False, "percent": 100},
+        {"revisionName": "x-2", "latestRevision": False, "percent": 0, "tag": "blue"},
+    ]
+
+
+def test_the_only_revision_there_is_gets_all() -> None:
+    assert rollout.traffic([target("x-1", 100)], 10, None, newest="x-1") == [NEWEST]

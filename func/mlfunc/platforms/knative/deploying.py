@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from mlfunc import function
 from mlfunc.builder import building, naming
 from mlfunc.cluster import client, kinds
-from mlfunc.errors import ClusterFailed
+from mlfunc.errors import ClusterFailed, MlfuncError, UsageError
 from mlfunc.oci import pull, reference
 from mlfunc.oci.transport import Access
 from mlfunc.platforms.knative import inquiring, planning, recreating, releasing, waiting
@@ -71,14 +71,16 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     """
     began = time.monotonic()
     loaded = function.load(request.build.folder)
+    _check(request, loaded)
     namespace = request.where.namespace or loaded.namespace
     cluster = client.connect(request.where.context, namespace)
     workshop.watcher.phase("asking the cluster")
-    notes = inquiring.check(cluster, loaded, registry=_registry(request.build, loaded))
+    registry = _registry(request.build, loaded)
+    notes = inquiring.check(cluster, loaded, registry=registry)
     release, built = _release(request, loaded, cluster.namespace, workshop)
     workshop.watcher.phase("planning")
     if release.models:
-        notes = inquiring.check(cluster, loaded, release.models)
+        notes = inquiring.check(cluster, loaded, release.models, registry=registry)
     planned = planning.plan_release(cluster, release, request.wish)
     service = (
         None
@@ -117,28 +119,66 @@ def _apply_and_wait(
     cluster: Cluster, release: Release, planned: Planned, request: Request, watcher: Watcher
 ) -> Object:
     """The Service first; its Triggers when it serves, for events come for the new revision."""
-    recreates = planned.brings_revision and release.function.deploy.rollout == "recreate"
-    if recreates and planned.live:
-        recreating.let_go(cluster, planned.live)
-    service = _apply(cluster, planned) if planned.changes_service else planned.live
-    assert service is not None  # noqa: S101 - what is not there is created
-    if recreates:
-        recreating.start(cluster, release.function, service, planned.live, request.timeout, watcher)
-    elif request.wait:
-        _wait(cluster, service, request.timeout, watcher)
+    if planned.brings_revision and _recreates(release.function):
+        service = _recreate(cluster, release.function, planned, request.timeout, watcher)
+    else:
+        service = _apply(cluster, planned)
+        if request.wait:
+            _wait(cluster, release, service, request.timeout, watcher)
     planning.apply_triggers(cluster, release, planned, service)
     return _seen(cluster, release.name)
 
 
+def _recreate(
+    cluster: Cluster, function: Function, planned: Planned, timeout: float | None, watcher: Watcher
+) -> Object:
+    """With the way back, should it not come to be: at once, where it is not even applied."""
+    held = recreating.let_go(cluster, planned.live) if planned.live else ()
+    try:
+        service = _apply(cluster, planned)
+    except MlfuncError:
+        recreating.take_back(cluster, held)
+        raise
+    recreating.start(cluster, function, service, held, timeout, watcher)
+    return service
+
+
 def _apply(cluster: Cluster, planned: Planned) -> Object:
+    """The Service as it is then; one that is as it should be is left alone."""
     change = planned.plan.of("Service")
     assert change is not None and change.manifest is not None  # noqa: S101, PT018
+    if planned.live is not None and change.action == "keep":
+        return planned.live
     return cluster.apply(change.manifest, force=planned.forced)
 
 
-def _wait(cluster: Cluster, service: Object, timeout: float | None, watcher: Watcher) -> None:
-    name, generation = service["metadata"]["name"], service["metadata"]["generation"]
-    waiting.wait(cluster, name, generation=generation, timeout=timeout, watcher=watcher)
+def _wait(
+    cluster: Cluster, release: Release, service: Object, timeout: float | None, watcher: Watcher
+) -> None:
+    mounted = sum(each.size for each in release.models if each.delivery == "volume")
+    generation: int = service["metadata"]["generation"]
+    waiting.wait(
+        cluster,
+        release.name,
+        generation=generation,
+        timeout=timeout,
+        watcher=watcher,
+        size=release.size + mounted,
+    )
+
+
+def _recreates(function: Function) -> bool:
+    return function.deploy.rollout == "recreate"
+
+
+def _check(request: Request, function: Function) -> None:
+    """An accelerator of which there is no second cannot be shared, nor given back by nobody."""
+    if _recreates(function) and request.wish.percent not in (None, 100):
+        message = "`rollout: recreate` leaves no old revision that could get requests"
+        raise UsageError(message, "leave out --traffic, or deploy with `rollout: rolling`")
+    if _recreates(function) and not request.wait:
+        message = "`rollout: recreate` swaps revisions step by step: it has to be waited for"
+        raise UsageError(message, "leave out --no-wait")
 
 
 def _seen(cluster: Cluster, name: str) -> Object:

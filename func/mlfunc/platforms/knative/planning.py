@@ -36,12 +36,6 @@ class Planned:
     forced: bool  # the Service is applied so: what differs is ours, or was asked for
 
     @property
-    def changes_service(self) -> bool:
-        """Whether the Service is not as it should be."""
-        change = self.plan.of("Service")
-        return change is not None and change.action != "keep"
-
-    @property
     def brings_revision(self) -> bool:
         """Whether Knative will make a new revision."""
         change = self.plan.of("Service")
@@ -85,8 +79,9 @@ def _service(
     brings = any(each.path.startswith("spec.template") for each in change.differences)
     if not (brings or wish.percent is not None or wish.tag):
         return change, forced
-    routes = live.get("status", {}).get("traffic", ()) if live else ()
-    routed = rollout.traffic(routes, wish.percent, wish.tag)
+    status = live.get("status", {}) if live else {}
+    newest = None if brings else status.get("latestCreatedRevisionName")
+    routed = rollout.traffic(status.get("traffic", ()), wish.percent, wish.tag, newest=newest)
     return _planned(cluster, service.manifest(release, traffic=routed), live, wish)
 
 
@@ -122,7 +117,7 @@ def _planned(
 
 
 def _refuse_to_trample(conflict: Conflict, change: Change) -> None:
-    """Whether all that differs was changed by us, by another command."""
+    """What differs may be ours, by another command; what others set is theirs."""
     foreign = [(path, who) for path, who in conflict.fields if not who.startswith("mlfunc")]
     if foreign:
         raise Conflict(_told(foreign, change), tuple(foreign))

@@ -7,84 +7,129 @@ Where it does not, the old one gets the requests back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import ClusterFailed
-from mlfunc.knative import names
+from mlfunc.knative import names, overview, traffic
 from mlfunc.platforms.knative import routing, waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.platforms.knative.waiting import Watcher
 
 # The shortest window there is: an old revision that nobody reaches goes so soon.
-_LEAVES_AFTER = "6s"
+_WINDOW = {"window": "6s", "scale-down-delay": "0s"}
+_LEAVING = {**_WINDOW, "scale-to-zero-pod-retention-period": "0s"}
 
 
-def let_go(cluster: Cluster, live: Object) -> None:
+class Waited(TypedDict):
+    """For what, how long, and who is told."""
+
+    generation: int
+    timeout: float | None
+    watcher: Watcher
+
+
+@dataclass(frozen=True)
+class Held:
+    """A revision that has the accelerator, and how it was scaled: None, where nothing was said."""
+
+    revision: str
+    percent: int
+    scaling: dict[str, str | None]
+
+
+def let_go(cluster: Cluster, live: Object) -> tuple[Held, ...]:
     """Have the revisions that serve now go as soon as nobody reaches them."""
-    for name in serving(live):
-        _annotate(cluster, name, {"window": _LEAVES_AFTER, "scale-down-delay": "0s"})
+    held = tuple(_held(cluster, *each) for each in serving(live).items())
+    for each in held:
+        _annotate(cluster, each.revision, _LEAVING)
+    return held
+
+
+def take_back(cluster: Cluster, held: Sequence[Held]) -> None:
+    """Have them scaled as they were before."""
+    for each in held:
+        _annotate(cluster, each.revision, each.scaling)
 
 
 def start(
     cluster: Cluster,
     function: Function,
     service: Object,
-    before: Object | None,
+    held: Sequence[Held],
     timeout: float | None,
     watcher: Watcher,
 ) -> None:
     """Have the new revision start, once it is routed to; give the requests back where it fails.
 
     Raises:
+        Left: the user waits no longer; it keeps the requests.
         ClusterFailed: it does not start.
 
     """
     name, generation = service["metadata"]["name"], service["metadata"]["generation"]
-    waiting.wait(cluster, name, generation=generation, timeout=timeout, watcher=watcher)
-    revision = _newest(cluster, name)
-    _annotate(cluster, revision, {"min-scale": str(max(1, function.scale.min))})
+    at: Waited = {"generation": generation, "timeout": timeout, "watcher": watcher}
     try:
-        waiting.wait_for_instance(
-            cluster, name, generation=generation, timeout=timeout, watcher=watcher
-        )
+        waiting.wait(cluster, name, **at)
+        _have_one(cluster, _newest(cluster, name), function, at)
+    except waiting.Left:
+        raise
     except ClusterFailed as error:
-        back = _return(cluster, service, before, revision)
+        back = _return(cluster, service, held)
         message = f"{error.message}; {back} gets the requests again" if back else error.message
         raise ClusterFailed(message, error.hint, evidence=error.evidence) from error
-    _annotate(cluster, revision, {"min-scale": str(function.scale.min)})
-    waiting.wait(cluster, name, generation=generation, timeout=timeout, watcher=watcher)
+    for each in held:
+        # Its retention stays: with a longer one, Knative starts what it has stopped.
+        kept = {key: value for key, value in each.scaling.items() if key in _WINDOW}
+        _annotate(cluster, each.revision, kept)
+    waiting.wait(cluster, name, **at)
 
 
-def serving(live: Object) -> list[str]:
-    """The revisions that get requests."""
-    targets = live.get("status", {}).get("traffic", ())
-    return [each["revisionName"] for each in targets if each.get("percent")]
+def serving(live: Object) -> dict[str, int]:
+    """The revisions that get requests, with their percent."""
+    found: dict[str, int] = {}
+    for each in traffic.shares(live):
+        if each.percent:
+            found[each.revision] = found.get(each.revision, 0) + each.percent
+    return found
 
 
-def _return(cluster: Cluster, service: Object, before: Object | None, failed: str) -> str:
-    """The old revision gets the requests back, with the window that it had; its name, if any."""
-    if before is None or not serving(before):
+def _held(cluster: Cluster, revision: str, percent: int) -> Held:
+    told = overview.scaling(cluster.get(kinds.REVISION, revision) or {})
+    return Held(revision, percent, {key: told.get(key) for key in _LEAVING})
+
+
+def _have_one(cluster: Cluster, revision: str, function: Function, at: Waited) -> None:
+    """An instance of it is kept until it serves, or until nobody waits any more."""
+    _annotate(cluster, revision, {"min-scale": str(max(1, function.scale.min))})
+    try:
+        waiting.wait_for_instance(cluster, function.name, **at)
+    finally:
+        _annotate(cluster, revision, {"min-scale": str(function.scale.min)})
+
+
+def _return(cluster: Cluster, service: Object, held: Sequence[Held]) -> str:
+    """The old revision gets the requests back, scaled as it was; its name, if any."""
+    if not held:
         return ""
-    for name in serving(before):
-        template = before["spec"]["template"]["metadata"].get("annotations", {})
-        _annotate(cluster, name, {key: template.get(names.AUTOSCALING + key) for key in _KEPT})
+    take_back(cluster, held)
     targets = [
-        {"revisionName": each["revisionName"], "latestRevision": False, "percent": each["percent"]}
-        for each in before["status"]["traffic"]
-        if each.get("percent")
+        {"revisionName": each.revision, "latestRevision": False, "percent": each.percent}
+        for each in held
     ]
     routing.route(cluster, service, targets)
-    # Knative keeps the pod of one that never was ready, and its accelerator, until the deadline. It
-    # makes the revision anew, without a pod.
-    cluster.delete(kinds.REVISION, failed)
-    return ", ".join(serving(before))
-
-
-_KEPT = ("window", "scale-down-delay")
+    failed = _newest(cluster, service["metadata"]["name"])
+    if failed not in {each.revision for each in held}:
+        # Knative keeps the pod of one that never was ready, and its accelerator, until the
+        # deadline. It makes the revision anew, without a pod.
+        cluster.delete(kinds.REVISION, failed)
+    return ", ".join(each.revision for each in held)
 
 
 def _newest(cluster: Cluster, name: str) -> str:
@@ -93,6 +138,6 @@ def _newest(cluster: Cluster, name: str) -> str:
     return newest
 
 
-def _annotate(cluster: Cluster, revision: str, values: dict[str, str | None]) -> None:
+def _annotate(cluster: Cluster, revision: str, values: Mapping[str, str | None]) -> None:
     told = {names.AUTOSCALING + key: value for key, value in values.items()}
     cluster.patch(kinds.REVISION, revision, {"metadata": {"annotations": told}})

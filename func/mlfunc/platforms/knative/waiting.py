@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from mlfunc.errors import INTERRUPTED, ClusterFailed
-from mlfunc.knative import crashes, diagnosis, names
+from mlfunc.knative import crashes, diagnosis, names, overview
 from mlfunc.knative.progress import PHASES
 from mlfunc.platforms.knative import observing
 
@@ -78,11 +78,15 @@ def wait_for_instance(
     """Wait until an instance of the newest revision serves, whatever Knative says of the rest.
 
     Raises:
+        Left: the user waits no longer.
         ClusterFailed: it cannot, or has not in time.
 
     """
     wait = _Wait(cluster, name, watcher)
-    wait.follow(lambda seen: _has_instance(seen, generation), diagnosis.of_instances, timeout)
+    try:
+        wait.follow(lambda seen: _has_instance(seen, generation), diagnosis.of_instances, timeout)
+    except KeyboardInterrupt as interrupt:
+        raise wait.left() from interrupt
 
 
 @dataclass
@@ -190,5 +194,7 @@ def _ready(snapshot: Snapshot, generation: int) -> bool:
 
 
 def _has_instance(snapshot: Snapshot, generation: int) -> bool:
-    answers = (diagnosis.condition(pod, "Ready").get("status") for pod in snapshot.pods)
-    return _is_of(snapshot.service, generation) and "True" in answers
+    """By its pods or, where those may not be looked at, by the revision's own count."""
+    counted: int = (snapshot.revision or {}).get("status", {}).get("actualReplicas", 0)
+    has_one = counted > 0 or bool(overview.running(snapshot.pods))
+    return _is_of(snapshot.service, generation) and has_one
