@@ -47,6 +47,10 @@ class SmallCluster:
         """The objects of a kind."""
         return [each for at, each in self.objects.items() if at.startswith(f"{path}/")]
 
+    def delete(self, path: str) -> Object:
+        """What is there no more."""
+        return self.objects.pop(path)
+
     def answer(self, asked: Asked) -> Reply:
         """As an API server does."""
         plural = asked.path.rpartition("/")[2]
@@ -56,10 +60,18 @@ class SmallCluster:
             items = self.below(asked.path)
             return Reply(body={"metadata": {"resourceVersion": "1"}, "items": items})
         if asked.method == "PATCH":
-            return Reply(body=self.keep(asked.path, json.loads(asked.body)))
-        take = self.objects.pop if asked.method == "DELETE" else self.objects.get
-        found = take(asked.path, None)
-        return Reply(body=found) if found else _not_found(asked)
+            return Reply(body=self._patched(asked))
+        if asked.path not in self.objects:
+            return _not_found(asked)
+        take = self.delete if asked.method == "DELETE" else self.objects.__getitem__
+        return Reply(body=take(asked.path))
+
+    def _patched(self, asked: Asked) -> Object:
+        given = json.loads(asked.body)
+        if "merge-patch" in asked.headers["content-type"]:
+            there = self.objects[asked.path]
+            given = {**there, "spec": {**there["spec"], **given["spec"]}}
+        return self.keep(asked.path, given)
 
 
 @pytest.fixture

@@ -29,13 +29,11 @@ _MOST_REQUESTS = 10_000
 
 @click.command("scale")
 @click.argument("name", required=False)
-@click.option("--min", "least", type=options.Number("n", int, 0, 10_000), help="Never fewer.")
-@click.option(
-    "--max", "most", type=options.Number("n", int, 0, 10_000), help="Never more; 0: no bound."
-)
+@click.option("--min", "least", type=options.Number("n", int, 0), help="Never fewer.")
+@click.option("--max", "most", type=options.Number("n", int, 0), help="Never more; 0: no bound.")
 @click.option(
     "--target",
-    type=options.Number("requests", float, 0.01, 10_000),
+    type=options.Number("requests", float, 0.01),
     help="Requests that one instance should have at once.",
 )
 @click.option("--revision", metavar="NAME", help="Of this one.  [default: those with requests]")
@@ -123,7 +121,7 @@ def _report(ui: Ui, states: list[State]) -> None:
 def _row(state: State) -> tuple[str, ...]:
     policy = state.policy
     numbers = (state.instances, state.wanted, policy.minimum, policy.maximum or "-")
-    target = f"{policy.target:g}"
+    target = f"{policy.target:g} of {policy.total:g}"
     return (state.revision, f"{state.percent} %", *map(str, numbers), target, state.why)
 
 
@@ -141,7 +139,8 @@ def _scale(ui: Ui, at: Addressed, wish: Wish, where: Where, revision: str | None
     ui.show(data, human=lambda: _report_scaled(ui, scaled.states, wish))
     for key, value in stays.items():
         source = FILE if is_own else "the Service's template"
-        ui.note(f"{source} still says {key} {value}: the next new revision goes by it")
+        has = f"no {key}" if value is None else f"{key} {value}"
+        ui.note(f"the next new revision has {has}: by {source}, which stays as it is")
 
 
 def _report_scaled(ui: Ui, states: list[State], wish: Wish) -> None:

@@ -20,7 +20,9 @@ Object = dict[str, Any]
 
 # What the queue-proxy beside each function asks for, unless the cluster says otherwise.
 _PROXY_CPU = 0.025
-_DRIVERS = ("nvidia.com/cuda.driver-version.full", "nvidia.com/cuda.driver.major")
+# As NVIDIA's feature discovery writes it: newer ones whole, all of them its first part.
+_DRIVER = "nvidia.com/cuda.driver-version.full"
+_DRIVER_MAJOR = "nvidia.com/cuda.driver.major"
 _SHOWN = 3
 
 
@@ -162,12 +164,15 @@ def _name(pod: Object) -> str:
 
 
 def _products(function: Function, able: Sequence[Object]) -> str:
-    """`: NVIDIA-L4, driver 550.54`, where nodes tell."""
-    label = accelerators.TABLE[function.accelerator_type].product_label
-    labels = [each["metadata"].get("labels") or {} for each in able]
-    products = sorted({each[label] for each in labels if label in each}) if label else []
-    drivers = sorted({each[d] for each in labels for d in _DRIVERS[:1] if d in each}) or sorted(
-        {each[_DRIVERS[1]] for each in labels if _DRIVERS[1] in each}
-    )
+    """` (NVIDIA-L4, driver 550.54)`, where nodes tell."""
+    label = accelerators.TABLE[function.accelerator_type].product_label or ""
+    products = _values(able, label)
+    drivers = _values(able, _DRIVER) or _values(able, _DRIVER_MAJOR)
     told = [*products, *(f"driver {each}" for each in drivers)]
     return f" ({', '.join(told)})" if told else ""
+
+
+def _values(able: Sequence[Object], label: str) -> list[str]:
+    """Those of a label, each once."""
+    labels = [each["metadata"].get("labels") or {} for each in able]
+    return sorted({each[label] for each in labels if label in each})

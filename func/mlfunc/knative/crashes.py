@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 _NOT_STARTED = ("StartError", "ContainerCannotRun")
+_FOR_GOOD = (
+    "exec format error",
+    "no such file or directory",
+    "executable file not found",
+    "permission denied",
+    "runAsNonRoot",
+)
+_BUSY = 30.0
 _LINES = 20
 _SIGNALLED = 128
 
@@ -63,11 +71,15 @@ def furthest(log: str) -> Phase:
 
 
 def not_started(message: str) -> Failure:
-    """Of a container that could not be made or run, in the words of what runs containers."""
+    """Of a container that could not be made or run, in the words of what runs containers.
+
+    A node that is busy says such things, too; then they pass.
+    """
     hint = "mlfunc build makes images that start; is this another one?"
     if "exec format error" in message:
         hint = "it is for another architecture: `build.platform` in mlfunc.yaml"
-    return Failure(f"its container cannot be started: {message}", hint)
+    patience = 0.0 if any(words in message for words in _FOR_GOOD) else _BUSY
+    return Failure(f"its container cannot be started: {message}", hint, patience=patience)
 
 
 def last_line(log: str) -> str:
@@ -87,11 +99,11 @@ def _failure(pod: Object, ended: Object, events: Sequence[Object], phase: Phase)
         message = f"it answered no liveness probe while {phase}, and was stopped"
         hint = "code that holds the interpreter for so long: `serve.isolation: process`"
         return Failure(message, hint, pod=name)
-    return Failure(
-        f"the function does not start: {_ending(ended['exitCode'])} while {phase}",
-        "mlfunc run starts it here, in the same way",
-        pod=name,
-    )
+    hint = "mlfunc run starts it here, in the same way"
+    if ended["exitCode"] == _SIGNALLED + signal.SIGKILL:
+        hint = "who kills is mostly the kernel, for want of memory: raise `resources.memory`"
+    message = f"the function does not start: {_ending(ended['exitCode'])} while {phase}"
+    return Failure(message, hint, pod=name)
 
 
 def _out_of_memory(pod: Object, phase: Phase) -> Failure:

@@ -38,7 +38,9 @@ def diagnose(snapshot: Snapshot) -> Progress:
 
 def of_instances(snapshot: Snapshot) -> Progress:
     """Where the pods of that revision are, whether or not it needs one to be ready."""
-    return _given_up(snapshot) or _of_pods(snapshot)
+    progress = _of_pods(snapshot)
+    # What a pod shows says more than that Knative has waited for it in vain.
+    return progress if progress.failure else _given_up(snapshot) or progress
 
 
 def is_ready(service: Object) -> bool:
@@ -121,9 +123,9 @@ def _of_pod(pod: Object, snapshot: Snapshot) -> Progress:
     name = pod["metadata"]["name"]
     events = [each for each in snapshot.events if each["involvedObject"].get("name") == name]
     return (
-        _evicted(pod)
+        _ended(pod)
         or scheduling.waits(pod, snapshot, events)
-        or _unmounted(pod, events)
+        or _unmounted(events)
         or _unpulled(pod)
         or _unmade(pod)
         or crashes.crashed(pod, user_container(pod), events)
@@ -131,25 +133,24 @@ def _of_pod(pod: Object, snapshot: Snapshot) -> Progress:
     )
 
 
-def _evicted(pod: Object) -> Progress | None:
+def _ended(pod: Object) -> Progress | None:
     """Another comes in its place; but not if it was for what the function itself does."""
     status = pod.get("status", {})
     if status.get("phase") != "Failed":
         return None
-    message = f"its pod was evicted: {status.get('message', '')}"
+    message = f"its pod was ended ({status.get('reason', 'Failed')}): {status.get('message', '')}"
     if "exceeds" in message:
         return _hopeless("loading", message, "a larger `sizeLimit` or `resources` in mlfunc.yaml")
     return Progress("scheduling", message)
 
 
-def _unmounted(pod: Object, events: Sequence[Object]) -> Progress | None:
-    """What is mounted comes before what is pulled: no container is there yet."""
-    if any(each.get("imageID") for each in _containers(pod)):
-        return None
+def _unmounted(events: Sequence[Object]) -> Progress | None:
+    """What is mounted comes before what is pulled."""
+    reasons = [each["reason"] for each in events]
     told = [each["message"] for each in events if each["reason"] == "FailedMount"]
-    if told and (missing := _missing(told[-1])):
-        return Progress("starting", told[-1], failure=missing)
-    return Progress("starting", told[-1]) if told else None
+    if not told or "Pulling" in reasons or "Pulled" in reasons:
+        return None
+    return Progress("starting", told[-1], failure=_missing(told[-1]))
 
 
 def _unpulled(pod: Object) -> Progress | None:

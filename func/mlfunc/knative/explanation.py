@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlfunc.knative import autoscaler, simulation, timeouts
@@ -11,8 +11,9 @@ from mlfunc.knative.instances import Serving
 if TYPE_CHECKING:
     from mlfunc.function import Function
     from mlfunc.knative.autoscaler import Policy
-    from mlfunc.knative.simulation import Moment, Outcome
+    from mlfunc.knative.simulation import Latency, Moment, Outcome
 
+_MOST = 10_000
 _STEADY_SECONDS = 120.0  # two windows: what comes of a rate is settled then
 
 
@@ -55,14 +56,16 @@ class Explanation:
 
 
 def explain(policy: Policy, serving: Serving, demand: Demand) -> Explanation:
-    """All of it."""
+    """All of it; of instances, at most ten thousand are simulated."""
+    most = min(policy.maximum or _MOST, _MOST)
+    simulated = replace(policy, minimum=min(policy.minimum, most), maximum=most)
     return Explanation(
         policy,
         serving,
         demand,
         second_at=autoscaler.enough(policy, 1),
         burst_at=autoscaler.burst(policy, 1),
-        outcome=simulation.simulate(policy, serving, demand.arrivals()),
+        outcome=simulation.simulate(simulated, serving, demand.arrivals()),
     )
 
 
@@ -83,13 +86,13 @@ def facts(found: Explanation) -> list[tuple[str, str]]:
     """What it goes by, as names and sentences."""
     policy, serving = found.policy, found.serving
     most = f"at most {policy.maximum}" if policy.maximum else "no bound above"
-    gone = f"{policy.window:g} s after the last reply, and a few to decide it"
+    gone = f"{policy.window:g} s after the last reply, and up to 4 to notice it"
     return [
         ("target", f"{policy.target:g} requests in an instance, {_share(policy)}"),
         ("room", _room(serving)),
         ("instances", f"at least {policy.minimum}, {most}"),
-        ("a second one", _second(found)),
-        ("one less", _less(policy)),
+        ("second", _second(found)),
+        ("fewer", _fewer(policy)),
         ("none", gone if policy.minimum == 0 else "never: min keeps some"),
     ]
 
@@ -107,12 +110,17 @@ HEADERS = ("seconds", "wanted", "ready", "waiting", "")
 
 def summary(found: Explanation) -> str:
     """What became of the requests."""
-    told, latency = found.outcome, found.outcome.latency
-    late = f"; {told.timed_out} failed after {found.serving.timeout:g} s" if told.timed_out else ""
-    times = f"p50 {latency.p50:.1f} s, p99 {latency.p99:.1f} s, longest {latency.longest:.1f} s"
+    told = found.outcome
+    answered = "one reply" if told.answered == 1 else f"{told.answered} replies"
+    replies = f"{answered}: {_times(told.latency)}" if told.answered else "no reply"
+    late = f"{told.timed_out} failed after {found.serving.timeout:g} s" if told.timed_out else ""
     back = f"back at {found.policy.minimum} after {told.idle:.0f} s"
-    paid = f"{told.instance_seconds:.0f} s of instances"
-    return f"{told.answered} replies: {times}{late}; {back}, {paid} in all"
+    paid = f"{told.instance_seconds:.0f} instance-seconds"
+    return "; ".join(each for each in (replies, late, f"{back}, {paid}") if each)
+
+
+def _times(latency: Latency) -> str:
+    return f"p50 {latency.p50:.1f} s, p99 {latency.p99:.1f} s, longest {latency.longest:.1f} s"
 
 
 def _share(policy: Policy) -> str:
@@ -130,16 +138,16 @@ def _second(found: Explanation) -> str:
     policy = found.policy
     if policy.maximum == 1:
         return "never: max allows one"
-    if found.second_at < 1:
-        return "at once: one request is more than the target"
-    many = f"more than {found.burst_at:g} requests at once"
-    return f"for {many}, on average of {policy.panic_seconds:g} s"
+    if found.burst_at < 1:
+        return "with the first request, which alone is more than the target"
+    averaged = f"on average of {policy.panic_seconds:g} s or of {policy.window:g} s"
+    return f"for more than {found.burst_at:g} requests at once, {averaged}"
 
 
-def _less(policy: Policy) -> str:
-    delay = f", and {policy.delay:g} s later" if policy.delay else ""
-    calm = f"{policy.window:g} s after a burst at the earliest"
-    return f"for a lower average of {policy.window:g} s{delay}; {calm}"
+def _fewer(policy: Policy) -> str:
+    delay = f" for {policy.delay:g} s" if policy.delay else ""
+    calm = f"{policy.window:g} s after the last burst at the earliest"
+    return f"once the average of {policy.window:g} s is lower{delay}; {calm}"
 
 
 def _mode(moment: Moment) -> str:

@@ -90,13 +90,15 @@ class Fleet:
 
     def hand_out(self) -> Iterator[tuple[Instance, list[Request]]]:
         """Give requests to instances while there is room; the calls that begin by that."""
+        given: dict[int, Instance] = {}
         while self.waiting and (instance := self._least_busy()):
             request = self.waiting.popleft()
             if not request.timed_out:
-                request.instance = instance
+                request.instance = given[instance.number] = instance
                 instance.load += 1
                 instance.waiting.append(request)
             self._offer(instance)
+        for instance in given.values():
             yield from self.begin(instance)
 
     def begin(self, instance: Instance) -> Iterator[tuple[Instance, list[Request]]]:

@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING
 from mlfunc.knative import names, scaling, syntax, timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from mlfunc.function import Function
     from mlfunc.knative.release import Model, Release
 
 _KNATIVE = "serving.knative.dev/"
 # Annotations that only revisions read, and those that only a Service may have.
-_OF_REVISIONS = (names.AUTOSCALING, "queue.sidecar.", "features.", names.PROGRESS_DEADLINE)
+_OF_REVISIONS = (
+    names.AUTOSCALING,
+    "queue.sidecar.serving.knative.dev/",
+    "features.knative.dev/",
+    names.PROGRESS_DEADLINE,
+)
 _OF_SERVICES = ("networking.knative.dev/", "serving.knative.dev/rollout-duration")
 _OURS = (
     names.FUNCTION_NAME,
@@ -74,26 +79,31 @@ def labels(function: Function) -> dict[str, str]:
 def problems(function: Function) -> Iterator[str]:
     """What is wrong with `deploy.labels` and `deploy.annotations`."""
     for key, value in function.deploy.labels.items():
-        at = f"deploy.labels.{key}"
-        if not (syntax.is_key(key) and syntax.is_label(value)):
-            yield f"{at}: Kubernetes takes no label {key}: {value}"
-        elif key == names.VISIBILITY:
-            yield f"{at}: write `deploy: {{visibility: cluster-local}}`"
-        elif key in _OURS or key.startswith(_KNATIVE):
-            yield f"{at}: this label is set by {_setter(key)}"
+        if problem := _label_problem(key, value):
+            yield f"deploy.labels.{key}: {problem}"
     written = scaling.of(function)
     for key in function.deploy.annotations:
-        at = f"deploy.annotations.{key}"
-        if not syntax.is_key(key.lower()):
-            yield f"{at}: Kubernetes takes no annotation of this name"
-        elif key in _OURS:
-            yield f"{at}: this annotation is set by {_setter(key)}"
-        elif _kebab(key) in written:
-            yield f"{at}: this annotation is set by `scale` and `serve`"
+        if problem := _annotation_problem(key, written):
+            yield f"deploy.annotations.{key}: {problem}"
 
 
-def _setter(key: str) -> str:
-    return "Knative" if key.startswith(_KNATIVE) else "mlfunc"
+def _label_problem(key: str, value: str) -> str | None:
+    if not (syntax.is_key(key) and syntax.is_label(value)):
+        return f"Kubernetes takes no label {key}: {value}"
+    if key == names.VISIBILITY:
+        return "write `deploy: {visibility: cluster-local}`"
+    if key.startswith(_KNATIVE):  # passes on a Service, and fails its revisions later
+        return "this label is set by Knative"
+    return "this label is set by mlfunc" if key in _OURS else None
+
+
+def _annotation_problem(key: str, written: Collection[str]) -> str | None:
+    # Unlike those of labels, their prefixes may be in capitals.
+    if not syntax.is_key(key.lower()):
+        return "Kubernetes takes no annotation of this name"
+    if _kebab(key) in written:
+        return "this annotation is set by `scale` and `serve`"
+    return "this annotation is set by mlfunc" if key in _OURS else None
 
 
 def _kebab(key: str) -> str:

@@ -31,7 +31,9 @@ def problems(function: Function) -> Iterator[str]:
     """What Kubernetes would not take of `placement`."""
     for key, value in capacity.selector(function).items():
         if not (syntax.is_key(key) and syntax.is_label(value)):
-            yield f"placement.nodeSelector.{key}: Kubernetes has no label {key}: {value}"
+            own = key in function.placement.node_selector
+            at = f"placement.nodeSelector.{key}" if own else "accelerator.product"
+            yield f"{at}: no node can have the label {key}: {value}"
     for number, each in enumerate(function.placement.tolerations):
         if problem := _problem(each):
             yield f"placement.tolerations[{number}]: {problem}"

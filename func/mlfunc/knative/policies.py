@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from mlfunc.function import Function
 
+_AT_ONCE = "requests at once"
+_RATE = 200  # a second, in one instance
 _CLASS = "kpa.autoscaling.knative.dev"
 _PARTS = re.compile(r"([\d.]+)(ms|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -25,12 +27,11 @@ _CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 # Where an annotation has another name than the setting that it takes the place of.
 _SETTINGS = {
     "target": "container-concurrency-target-default",
-    "target-utilization-percentage": "container-concurrency-target-percentage",
     "window": "stable-window",
 }
+_PERCENTAGE = 70
 _DEFAULTS = {
     "target": "100",
-    "target-utilization-percentage": "70",
     "window": "60s",
     "min-scale": "0",
     "max-scale": "0",
@@ -55,9 +56,15 @@ def of_function(function: Function) -> Policy:
 
 
 def told_of(function: Function) -> dict[str, str]:
-    """What a deployment tells of scaling, without the prefix of all its keys."""
-    told = scaling.of(function)
-    return {key.removeprefix(names.AUTOSCALING): value for key, value in told.items()}
+    """What a deployment tells of scaling, in the end, without the prefix of all its keys."""
+    told = {**function.deploy.annotations, **scaling.of(function)}
+    own = {
+        key.removeprefix(names.AUTOSCALING): value
+        for key, value in told.items()
+        if key.startswith(names.AUTOSCALING)
+    }
+    # With `rollout: recreate` a revision is made with none, and gets its own at the swap.
+    return {**own, "min-scale": str(function.scale.min)}
 
 
 def of(
@@ -67,17 +74,11 @@ def of(
     *,
     reachable: bool = True,
 ) -> Policy:
-    """Of annotations without their prefix, and the revision's containerConcurrency (0: no bound).
-
-    Raises:
-        MlfuncError: another autoscaler decides, or by another metric.
-
-    """
-    _check(told)
+    """Of annotations without their prefix, and of containerConcurrency (0: no bound)."""
     given = _merged(told, settings or {})
     return Policy(
         total=_total(told, given, concurrency),
-        utilization=_share(given["target-utilization-percentage"]),
+        utilization=_utilization(told, settings or {}),
         window=seconds(given["window"]),
         panic_window=float(given["panic-window-percentage"]) / 100,
         panic_threshold=float(given["panic-threshold-percentage"]) / 100,
@@ -97,6 +98,26 @@ def of(
     )
 
 
+def measure(told: Mapping[str, str]) -> str:
+    """What is counted: `requests at once`, as long as nobody has said otherwise."""
+    metric = told.get("metric", "concurrency")
+    if told.get("class", _CLASS) != _CLASS:
+        return f"{metric}, which {told['class']} counts"
+    return {"concurrency": _AT_ONCE, "rps": "requests a second"}.get(metric, metric)
+
+
+def check(told: Mapping[str, str]) -> None:
+    """Whether the decisions that are told here are those of a revision.
+
+    Raises:
+        MlfuncError: another autoscaler decides, or by another measure.
+
+    """
+    if (counted := measure(told)) != _AT_ONCE:
+        message = f"it is scaled by {counted}: here, only requests at once can be explained"
+        raise MlfuncError(message, f"take away the annotations {names.AUTOSCALING}class and metric")
+
+
 def seconds(duration: str) -> float:
     """Of a duration as Go writes it: 1m30s."""
     return sum(float(number) * _SECONDS[unit] for number, unit in _PARTS.findall(duration))
@@ -105,16 +126,6 @@ def seconds(duration: str) -> float:
 def kebab(told: Mapping[str, str]) -> dict[str, str]:
     """The same annotations by their present names: minScale is an old one of min-scale."""
     return {_CAPITAL.sub(r"-\1", key).lower(): value for key, value in told.items()}
-
-
-def _check(told: Mapping[str, str]) -> None:
-    kind, metric = told.get("class", _CLASS), told.get("metric", "concurrency")
-    if kind != _CLASS:
-        message = f"it is scaled by {kind}: here, only Knative's own autoscaler is known"
-        raise MlfuncError(message, "kubectl get hpa")
-    if metric != "concurrency":
-        message = f"it is scaled by {metric}: here, only requests at once are known"
-        raise MlfuncError(message, f"take the annotation {names.AUTOSCALING}metric away")
 
 
 def _merged(told: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
@@ -127,12 +138,15 @@ def _merged(told: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, s
 
 
 def _total(told: Mapping[str, str], given: Mapping[str, str], concurrency: int) -> float:
-    if not concurrency:
+    if measure(told) == "requests a second":
+        return float(told.get("target", _RATE))
+    if not concurrency or measure(told) != _AT_ONCE:
         return float(given["target"])
     return min(float(told["target"]), concurrency) if "target" in told else float(concurrency)
 
 
-def _share(percentage: str) -> float:
-    """The setting may be a fraction, too: 0.7 is 70 %."""
-    value = float(percentage)
-    return value if value <= 1 else value / 100
+def _utilization(told: Mapping[str, str], settings: Mapping[str, str]) -> float:
+    """Of the cluster, it may be a fraction as well as a percentage."""
+    own = kebab(told).get("target-utilization-percentage")
+    common = float(settings.get("container-concurrency-target-percentage", _PERCENTAGE))
+    return float(own) / 100 if own else common if common <= 1 else common / 100

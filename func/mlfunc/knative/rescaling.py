@@ -38,7 +38,7 @@ class Wish:
     @property
     def annotations(self) -> dict[str, str]:
         """As Knative has it, with its prefix."""
-        target = None if self.target is None else f"{self.target:g}"
+        target = None if self.target is None else f"{self.target:.15g}"
         given = {"min-scale": self.min, "max-scale": self.max, "target": target}
         return {
             names.AUTOSCALING + key: str(value) for key, value in given.items() if value is not None
@@ -52,7 +52,7 @@ class Wish:
 
         """
         merged = {**policies.kebab(told), **_bare(self.annotations)}
-        _scale(int(merged.get("min-scale", 0)), int(merged.get("max-scale", 0)))
+        _check(int(merged.get("min-scale", 0)), int(merged.get("max-scale", 0)))
         return merged
 
     def replacing(self, scale: Scale) -> Scale:
@@ -65,14 +65,14 @@ class Wish:
         least = scale.min if self.min is None else self.min
         most = scale.max if self.max is None else self.max
         target = scale.target if self.target is None else self.target
-        _scale(least, most)
+        _check(least, most)
         return msgspec.structs.replace(scale, min=least, max=most, target=target)
 
 
-def _scale(least: int, most: int) -> Scale:
-    """Bounds, checked as those of mlfunc.yaml are."""
+def _check(least: int, most: int) -> None:
+    """Bounds, as those of mlfunc.yaml are checked."""
     try:
-        return Scale(min=least, max=most)
+        Scale(min=least, max=most)
     except ValueError as error:
         hint = "give both --min and --max; --max 0 sets no bound"
         raise UsageError(f"scale: {error}", hint) from error
@@ -110,11 +110,14 @@ def has_taken(autoscaler: Object, wish: Wish) -> bool:
     return all(told.get(key) == value for key, value in wish.annotations.items())
 
 
-def differing(wish: Wish, template: Mapping[str, str]) -> dict[str, str]:
-    """What a wish set otherwise than a template, by whose annotations the next revision goes."""
+def differing(wish: Wish, template: Mapping[str, str]) -> dict[str, str | None]:
+    """What a wish set otherwise than a template, by whose annotations the next revision goes.
+
+    By the keys of `scale` in mlfunc.yaml.
+    """
     told = policies.kebab(template)
     return {
-        key: told.get(key, "nothing")
+        key.removesuffix("-scale"): told.get(key)
         for key, value in _bare(wish.annotations).items()
         if told.get(key) != value
     }
@@ -157,7 +160,7 @@ def state(
         instances=told.get("actualScale", 0),
         wanted=wanted,
         policy=policy,
-        why=_why(autoscaler or {}, policy, wanted),
+        why=_why(autoscaler or {}, policy, wanted, policies.measure(overview.scaling(revision))),
     )
 
 
@@ -176,23 +179,25 @@ def policy_of(
     )
 
 
-def _why(autoscaler: Object, policy: Policy, wanted: int) -> str:
+def _why(autoscaler: Object, policy: Policy, wanted: int, measure: str) -> str:
     active = diagnosis.condition(autoscaler, "Active")
     if not autoscaler:
         return "its PodAutoscaler is not there yet"
+    if not policy.reachable:
+        return "no requests are routed to it"
     if active.get("status") == "Unknown":
         return "an instance starts; requests wait for it"
-    if policy.reachable and wanted == policy.minimum > 0:
+    if wanted == policy.minimum > 0:
         return "min keeps them"
     if wanted <= 0:
         return f"no requests since {active.get('lastTransitionTime', 'it is there')}"
     if wanted == policy.maximum:
-        return "max allows no more" + ("" if wanted > 1 else ", however many requests come")
-    return _by_load(policy, wanted)
+        return "max allows no more"
+    return _by_load(policy, wanted, measure)
 
 
-def _by_load(policy: Policy, wanted: int) -> str:
+def _by_load(policy: Policy, wanted: int, measure: str) -> str:
     """What a number of instances says of the load, by the formula that it comes from."""
     target = policy.target
-    span = f"{(wanted - 1) * target:g} to {wanted * target:g} requests at once"
+    span = f"{(wanted - 1) * target:g} to {wanted * target:g} {measure}"
     return f"{span}, on average of {policy.window:g} s or in a burst within them"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlfunc.knative import idling
 from mlfunc.knative.instances import Fleet, Request, Serving
 from mlfunc.knative.scaler import TICK_SECONDS, Scaler
 
@@ -88,7 +89,7 @@ class _Run:
         self.timeline: list[Moment] = []
         self.requests = [Request(at) for at in sorted(arrivals)]
         self.instance_seconds = 0.0
-        self._least = policy.minimum if policy.to_zero else max(1, policy.minimum)
+        self._least = max(idling.bounded(policy, 0), 0 if policy.to_zero else 1)
         self._fleet = Fleet(serving)
         self._scaler = Scaler(policy, self._least, begins=-math.inf)
         self._meter = _Meter()

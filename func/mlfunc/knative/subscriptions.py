@@ -78,7 +78,7 @@ def read(trigger: Object, brokers: Collection[str]) -> Subscribed:
 
 
 def of_function(found: Iterable[Object], function: str) -> list[Object]:
-    """The Triggers that send to a function, whoever made them."""
+    """The Triggers that send to a function, whoever made them, those on their way out included."""
     wanted = ("Service", function)
     return [each for each in found if _subscriber(each) == wanted]
 

@@ -51,11 +51,13 @@ def place(trigger: Object, live: Sequence[Object]) -> Object:
 
 
 def _takes_the_same(there: Object, wanted: Object) -> bool:
-    return triggers.is_ours(there) and triggers.key_of(there) == triggers.key_of(wanted)
+    same = triggers.key_of(there) == triggers.key_of(wanted)
+    return same and triggers.is_ours(there) and not triggers.is_going(there)
 
 
 def _can_become(there: Object, wanted: Object) -> bool:
-    return triggers.is_of_file(there) and there["spec"]["broker"] == wanted["spec"]["broker"]
+    same = there["spec"]["broker"] == wanted["spec"]["broker"]
+    return same and triggers.is_of_file(there) and not triggers.is_going(there)
 
 
 def _as(there: Object, wanted: Object) -> Object:

@@ -22,6 +22,7 @@ ORIGIN = "mlfunc.dev/origin"  # a label of what `mlfunc subscribe` made: deploy 
 # An annotation: what the function answers with, for those who see only the cluster.
 REPLY_TYPE = "mlfunc.dev/reply-type"
 _LONGEST_NAME = 63
+_NO_TYPE = "dev.mlfunc.none"  # no event has it
 
 
 def check(function: Function) -> list[str]:
@@ -120,8 +121,18 @@ def prune(wanted: Sequence[Object], live: Sequence[Object]) -> list[str]:
     return [
         each["metadata"]["name"]
         for each in live
-        if each["metadata"]["name"] not in kept and is_of_file(each)
+        if each["metadata"]["name"] not in kept and is_of_file(each) and not is_going(each)
     ]
+
+
+def closed() -> Object:
+    """What changes a Trigger to one that no event passes."""
+    return {"spec": {"filter": {"attributes": {"type": _NO_TYPE}}, "filters": None}}
+
+
+def is_going(trigger: Object) -> bool:
+    """Whether it is being deleted."""
+    return "deletionTimestamp" in trigger["metadata"]
 
 
 def is_ours(trigger: Object) -> bool:

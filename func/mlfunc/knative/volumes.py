@@ -63,21 +63,17 @@ def mounts(release: Release) -> list[Object]:
 
 def problems(function: Function) -> Iterator[str]:
     """What is wrong with `volumes`."""
-    seen: dict[str, int] = {}
-    models = {f"/volumes/{name}": name for name in function.models}
+    taken = dict.fromkeys(_TAKEN, "an image or the kernel")
+    taken |= {f"/volumes/{name}": f"the model {name}" for name in function.models}
     for number, volume in enumerate(function.volumes):
-        at, path = f"volumes[{number}]", _path(volume)
-        if path in _TAKEN:
-            yield f"{at}.path: {path} is taken: mount it elsewhere, such as at /data"
+        at, path, what = f"volumes[{number}]", _path(volume), _kind_and_name(volume)[1]
+        if path in taken:
+            yield f"{at}.path: {path} is the place of {taken[path]}: mount it at another"
         if ":" in path:
-            yield f"{at}.path: a path with a colon cannot be mounted at"
-        if path in models:
-            yield f"{at}.path: {path} is where the model {models[path]} is mounted"
-        if (first := seen.setdefault(path, number)) != number:
-            yield f"{at}.path: volumes[{first}] is mounted at {path}"
-        name = _kind_and_name(volume)[1]
-        if volume.empty_dir is None and not syntax.is_name(name):
-            yield f"{at}: nothing in Kubernetes can be called {name}"
+            yield f"{at}.path: nothing can be mounted at a path with a colon"
+        if volume.empty_dir is None and not syntax.is_name(what):
+            yield f"{at}: nothing in Kubernetes can be called {what}"
+        taken.setdefault(path, at)
 
 
 def _all(release: Release) -> Iterator[_Mounted]:

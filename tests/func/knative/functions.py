@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from hypothesis import strategies as st
@@ -13,6 +13,8 @@ from mlfunc.knative.release import Model, Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mlfunc.models.delivery import Way
 
 IMAGE = f"registry.example.com/team/f@sha256:{'0' * 64}"
 GIGABYTE = 10**9
@@ -100,7 +102,8 @@ _keys = {
     ),
     "deploy": _some(
         visibility=st.sampled_from(["public", "cluster-local"]),
-        service_account=_words,
+        # One that is not there is refused as well, but by the cluster.
+        service_account=st.sampled_from(["default", "Not one"]),
         pull_secret=_words,
         labels=st.dictionaries(_words | st.sampled_from(_prefixed), _words, max_size=2),
         annotations=st.dictionaries(
@@ -108,6 +111,7 @@ _keys = {
         ),
     ),
 }
+_DELIVERIES: list[Way] = ["baked", "stream", "volume", "pvc"]
 _names = st.sampled_from(["f", "similarity-2", "a" * 63])
 _models = st.sampled_from(["default", "Big_one-2", "m" * 90])
 
@@ -133,15 +137,9 @@ def releases(draw: st.DrawFn, *, features: bool = True) -> Release:
     return Release(function, "here", IMAGE, draw(st.integers(0, 10**11)), models)
 
 
-_Way = Literal["baked", "stream", "volume", "pvc"]
-
-
 @st.composite
 def _model(draw: st.DrawFn, name: str, *, features: bool) -> Model:
-    ways: tuple[_Way, ...] = (
-        ("baked", "stream", "volume", "pvc") if features else ("baked", "stream")
-    )
-    delivery: _Way = draw(st.sampled_from(ways))
+    delivery = draw(st.sampled_from(_DELIVERIES if features else _DELIVERIES[:2]))
     uri = f"pvc://{draw(st.sampled_from(['shared', 'b.b']))}/x" if delivery == "pvc" else "hf://a/b"
     image = IMAGE if delivery == "volume" else None
     return Model(name, uri, delivery, draw(st.integers(0, 10**11)), image)

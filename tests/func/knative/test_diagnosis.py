@@ -261,6 +261,44 @@ def test_a_pod_that_is_evicted_for_its_own_files_is_not_waited_for() -> None:
     assert diagnosis.diagnose(seen).failure is None
 
 
+def test_what_a_pod_shows_says_more_than_that_knative_has_given_it_up() -> None:
+    seen = snapshot("load-raises")
+    told = {"type": "Ready", "status": "False", "reason": "ProgressDeadlineExceeded"}
+
+    failure = failed(replace(seen, revision={"status": {"conditions": [told]}}))
+
+    assert "no such weights" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("message", "waits"),
+    [
+        ('exec: "/cnb/process/web": exec format error', False),
+        ('exec: "/no": stat /no: no such file or directory', False),
+        ("container has runAsNonRoot and image will run as root", False),
+        ("failed to sync secret cache: timed out waiting for the condition", True),
+        ("context deadline exceeded", True),
+    ],
+)
+def test_what_a_busy_node_says_has_to_last_before_it_is_a_failure(
+    message: str, waits: bool
+) -> None:
+    seen = snapshot("secret-absent")
+    container(seen)["state"]["waiting"]["message"] = message
+
+    assert bool(failed(seen).patience) is waits
+
+
+def test_a_mount_that_failed_before_the_image_was_pulled_is_no_failure_any_more() -> None:
+    seen = snapshot("volume-absent")
+    image = seen.pods[0]["spec"]["containers"][0]["image"]
+    pulling = {"reason": "Pulling", "message": f'Pulling image "{image}"', **_about(seen)}
+
+    progress = diagnosis.diagnose(replace(seen, events=[*seen.events, pulling]))
+
+    assert (progress.phase, progress.failure) == ("pulling", None)
+
+
 @pytest.mark.parametrize(
     ("words", "phase"),
     [

@@ -59,7 +59,13 @@ def test_a_toleration_that_kubernetes_does_not_take_is_refused(toleration: dict[
     assert found.startswith("placement.tolerations[0]: ")
 
 
-def test_a_label_that_no_node_has_is_refused() -> None:
-    (found,) = placement.problems(release(placement={"nodeSelector": {"a": "b c"}}).function)
+def test_a_label_that_no_node_can_have_is_refused_by_its_key() -> None:
+    product = {"type": "nvidia", "product": "NVIDIA L4"}
+    given = release(accelerator=product, placement={"nodeSelector": {"a": "b c"}})
 
-    assert found.startswith("placement.nodeSelector.a: ")
+    found = list(placement.problems(given.function))
+
+    assert [each.partition(": ")[0] for each in found] == [
+        "accelerator.product",
+        "placement.nodeSelector.a",
+    ]

@@ -95,7 +95,6 @@ def test_a_namespace_that_is_missing_is_refused_with_the_command_that_makes_it()
         ({}, (model("pvc", "pvc://c/x"),), ["podspec-persistent-volume-claim"]),
         ({"models": {"weights": "pvc://c/x"}}, (), ["podspec-persistent-volume-claim"]),
         ({}, (model("baked"), model("stream")), []),
-        ({"models": {"w": {"uri": "./w", "delivery": "volume"}}}, (), ["podspec-volumes-image"]),
         ({"placement": {"nodeSelector": {"a": "b"}}}, (), ["podspec-nodeselector"]),
         ({"placement": {"tolerations": [{"key": "a"}]}}, (), ["podspec-tolerations"]),
         ({"accelerator": {"type": "nvidia", "product": "L4"}}, (), ["podspec-nodeselector"]),

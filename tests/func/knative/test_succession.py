@@ -82,3 +82,13 @@ def test_what_the_command_subscribed_to_becomes_the_files_and_is_never_changed_i
 
     assert named(succession.settle([same], [by_command])[0]) == named(by_command)
     assert named(succession.settle([other], [by_command])[0]) == named(other)
+
+
+def test_a_trigger_on_its_way_out_is_neither_kept_nor_changed_nor_pruned_again() -> None:
+    (wanted,) = made([Subscription(filter={"type": "a"})])
+    going = {**wanted, "metadata": {**wanted["metadata"], "deletionTimestamp": "now"}}
+
+    (settled,) = succession.settle([wanted], [going])
+
+    assert named(settled) == f"{named(wanted)}-2"
+    assert triggers.prune([settled], [going]) == []

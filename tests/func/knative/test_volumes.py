@@ -115,5 +115,5 @@ def test_two_volumes_at_one_path_are_refused() -> None:
     given = release(volumes=[{"path": "/a", **EMPTY}, {"path": "/a/", "secret": "hub"}])
 
     assert list(volumes.problems(given.function)) == [
-        "volumes[1].path: volumes[0] is mounted at /a"
+        "volumes[1].path: /a is the place of volumes[0]: mount it at another"
     ]

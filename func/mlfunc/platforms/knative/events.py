@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mlfunc.cluster import kinds, watching
+from mlfunc.cluster import failures, kinds, watching
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import NotFound, UsageError
 from mlfunc.knative import loops, subscriptions, succession, triggers
@@ -18,7 +18,7 @@ from mlfunc.knative import loops, subscriptions, succession, triggers
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from mlfunc.cluster.client import Object
+    from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Subscription
     from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.addressing import Addressed
@@ -132,8 +132,20 @@ def unsubscribe(at: Addressed, chosen: Callable[[Subscribed], bool]) -> list[Sub
     if not gone:
         raise NotFound(f"{at.name} has no such subscription", f"mlfunc events {at.name}")
     for each in gone:
-        at.cluster.delete(kinds.TRIGGER, each.trigger)
+        take_away(at.cluster, each.trigger, at.cluster.namespace)
     return gone
+
+
+def take_away(cluster: Cluster, trigger: str, namespace: str) -> None:
+    """Delete a Trigger, from which no event comes any more.
+
+    A channel delivers to it until what Knative made of it is gone, and fails all who send to the
+    broker if there is no Trigger: so it is closed at once, and goes last.
+    """
+    cluster.patch(kinds.TRIGGER, trigger, triggers.closed(), namespace=namespace)
+    path = kinds.TRIGGER.path(namespace, trigger)
+    reply = cluster.request("DELETE", path, query={"propagationPolicy": "Foreground"})
+    failures.check(reply, cluster.access)
 
 
 def _service(at: Addressed) -> Object:
@@ -147,7 +159,8 @@ def _service(at: Addressed) -> Object:
 def _overview(
     at: Addressed, service: Object, found: Iterable[Object], brokers: Iterable[Object]
 ) -> Overview:
-    own = subscriptions.of_function(found, at.name)
+    to_it = subscriptions.of_function(found, at.name)
+    own = [each for each in to_it if not triggers.is_going(each)]
     there = _names(brokers)
     return Overview(
         name=at.name,
@@ -179,7 +192,8 @@ def _action(before: Object | None, after: Object) -> Literal["created", "changed
 def _alike(found: Iterable[Object], wanted: Object) -> Object | None:
     """What takes the same, whoever made it: two would deliver each event twice."""
     key = triggers.key_of(wanted)
-    return next((each for each in found if triggers.key_of(each) == key), None)
+    stays = (each for each in found if not triggers.is_going(each))
+    return next((each for each in stays if triggers.key_of(each) == key), None)
 
 
 def _refuse_foreign(each: Subscribed, namespace: str) -> None:

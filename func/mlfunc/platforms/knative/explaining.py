@@ -47,15 +47,17 @@ class Explained:
 
 
 def explain(question: Question) -> Explained:
-    """Without a name, the project is explained, and no cluster is asked.
+    """Where nothing of a cluster is named, the project is explained, and none is asked.
 
     Raises:
         NotFound: there is no such function or revision.
         UsageError: bounds would contradict each other.
 
     """
-    own = project(question.where)
-    if own and not question.name and not question.revision:
+    where = question.where
+    named = question.name or question.revision or where.context or where.namespace
+    own = None if named else project(where)
+    if own:
         return _of_project(question, own)
     return _of_cluster(question, addressing.find(question.name, question.where))
 
@@ -67,6 +69,7 @@ def project(where: Where) -> Function | None:
 
 
 def _of_project(question: Question, own: Function) -> Explained:
+    policies.check(policies.told_of(own))
     own = msgspec.structs.replace(own, scale=question.wish.replacing(own.scale))
     serving = explanation.serving(own, question.prediction, question.cold_start or _COLD_START)
     found = explanation.explain(policies.of_function(own), serving, question.demand)
@@ -76,6 +79,7 @@ def _of_project(question: Question, own: Function) -> Explained:
 def _of_cluster(question: Question, at: Addressed) -> Explained:
     service = reading.service(at)
     found = reading.revision(at, question.revision or overview.serving(service))
+    policies.check(overview.scaling(found))
     policy = rescaling.policy_of(found, scaling.settings(at.cluster), wish=question.wish)
     serving = Serving(
         question.prediction,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msgspec.structs import replace
+
 from mlfunc import abreast
 from mlfunc.cluster import kinds
 from mlfunc.cluster.failures import Absent, Forbidden
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mlfunc.cluster.client import Cluster, Object
-    from mlfunc.function import Function
+    from mlfunc.function import Function, Platform
     from mlfunc.knative.facts import Finding
     from mlfunc.knative.references import Reference
     from mlfunc.knative.release import Model
@@ -44,14 +46,23 @@ _VERSION = "app.kubernetes.io/version"
 
 
 def check(
-    cluster: Cluster, function: Function, models: Sequence[Model] = (), *, registry: str = ""
+    cluster: Cluster,
+    function: Function,
+    models: Sequence[Model] = (),
+    *,
+    registry: str = "",
+    platform: Platform | None = None,
 ) -> tuple[Finding, ...]:
-    """The notes on a function in a cluster that can run it; `registry`: that of its image.
+    """The notes on a function in a cluster that can run it.
+
+    `registry` is that of its image, `platform` what that is for, if not as mlfunc.yaml says.
 
     Raises:
         ClusterFailed: it cannot, for the reasons that stand in the message.
 
     """
+    if platform is not None:
+        function = replace(function, build=replace(function.build, platform=platform))
     facts = inquire(cluster, function, models)
     found = preflight.examine(function, models, facts, registry)
     refusals = [each for each in found if each.severity == "refusal"]

@@ -142,7 +142,7 @@ def _about(events: tuple[Object, ...], revision: Object | None) -> list[Object]:
     if revision is None:
         return []
     start = f"{revision['metadata']['name']}-deployment"
-    since = revision["metadata"]["creationTimestamp"]
+    since = _second(revision["metadata"]["creationTimestamp"])
     found = [
         each
         for each in events
@@ -152,5 +152,10 @@ def _about(events: tuple[Object, ...], revision: Object | None) -> list[Object]:
 
 
 def _when(event: Object) -> str:
-    told = event.get("series", {}).get("lastObservedTime") or event.get("lastTimestamp")
-    return str(told or event.get("eventTime") or "")
+    """To the second: some events have fractions of one, what they are compared with has none."""
+    last = (event.get("series") or {}).get("lastObservedTime") or event.get("lastTimestamp")
+    return _second(str(last or event.get("eventTime") or ""))
+
+
+def _second(time: str) -> str:
+    return time[: len("2026-01-01T00:00:00")]

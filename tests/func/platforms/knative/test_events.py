@@ -177,3 +177,20 @@ def test_what_is_followed_comes_again_only_when_it_changes(
         first, second = itertools.islice(shown, 2)
 
     assert [len(each.subscriptions) for each in (first, second)] == [1, 0]
+
+
+def test_what_goes_is_closed_before_it_is_deleted_and_not_shown_any_more(
+    shop: SmallCluster, echo: Addressed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A channel delivers to it as long as there is a Subscription of it."""
+    monkeypatch.setattr(shop, "delete", lambda path: shop.objects[path])
+    made = events.subscribe(echo, _ORDERS).subscribed.trigger
+
+    events.unsubscribe(echo, lambda _: True)
+
+    left = shop.objects[f"{_TRIGGERS}/{made}"]
+    assert left["spec"]["filter"] == {"attributes": {"type": "dev.mlfunc.none"}}
+    left["metadata"]["deletionTimestamp"] = "now"
+    assert events.overview(echo).subscriptions == []
+    again = events.subscribe(echo, _ORDERS)
+    assert (again.action, again.subscribed.trigger != made) == ("created", True)

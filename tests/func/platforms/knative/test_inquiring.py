@@ -142,6 +142,18 @@ def test_one_refusal_is_a_sentence_and_its_fix(has: dict[str, Any], cluster: Clu
     assert refused.value.hint == "kubectl create namespace team"
 
 
+def test_the_platform_of_the_image_counts(has: dict[str, Any], cluster: Cluster) -> None:
+    has["*"] = FORBIDDEN
+    arm = {**NODE, "status": {**NODE["status"], "nodeInfo": {"architecture": "arm64"}}}
+    has["/api/v1/nodes"] = {"items": [arm]}
+    has[AUTOSCALER] = apiserver.status(404, "NotFound", "no", name="x")
+    has["/apis/karpenter.sh"] = has[AUTOSCALER]
+
+    assert inquiring.check(cluster, GREETER, platform="linux/arm64") == ()
+    with pytest.raises(ClusterFailed, match="the image is for amd64, and no node is: they are arm"):
+        inquiring.check(cluster, GREETER)
+
+
 def test_of_several_refusals_each_has_its_fix(has: dict[str, Any], cluster: Cluster) -> None:
     with pytest.raises(ClusterFailed) as refused:
         inquiring.check(cluster, GREETER)
