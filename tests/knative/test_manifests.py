@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from mlfunc.cluster import client, kinds
 from mlfunc.errors import MlfuncError, UsageError
 from mlfunc.knative import features, service
@@ -162,9 +162,7 @@ def test_an_image_volume_is_refused_just_where_its_feature_is_off(
     assert bool(refusal(api, given_)) == bool(missing)
 
 
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=80, deadline=None)
 @given(given_=releases(features=False))
 def test_what_mlfunc_does_not_refuse_the_webhook_takes(api: Client, given_: Release) -> None:
     try:
