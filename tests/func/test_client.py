@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlfunc import client
+from mlfunc import client, load
 from mlfunc.client import Connection, Request, ServerSentEvent
 from mlfunc.errors import FunctionFailed, NotFound, UsageError
 
@@ -30,6 +30,19 @@ def test_a_request_arrives_as_it_was_and_its_reply_comes_back(server: Server) ->
     assert (path, headers["x-tag"], body) == ("/deep?x=1", "ü", b"hello")
     assert (reply.status, reply.body, reply.media_type) == (201, b"[1]", "application/json")
     assert reply.ok
+
+
+def test_an_ingress_is_told_whom_a_request_is_for(server: Server) -> None:
+    server.answers["POST"] = lambda h: h.reply(200)
+    with Connection(server.url, 5, host="greeter.team.example.com") as connection:
+        connection.send(Request())
+        assert connection.url == f"greeter.team.example.com by {server.url}"
+    load.run(server.url, lambda _: Request(), number=1, concurrency=1, timeout=5, host="other")
+
+    assert [headers["host"] for _, headers, _ in server.requests] == [
+        "greeter.team.example.com",
+        "other",
+    ]
 
 
 def test_a_connection_is_kept_from_one_request_to_the_next(server: Server) -> None:

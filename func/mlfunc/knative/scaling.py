@@ -18,8 +18,9 @@ _HOUR = 3600
 _LEAST_TARGET = 0.01
 _MOST = 2**31 - 1
 _METRIC = names.AUTOSCALING + "metric"
-# Of its target that the autoscaler lets an instance have before it starts the next.
-_UTILIZATION = 70
+# Percent of its target that an instance has before the next is started. With 70 % of one request,
+# a single one would start two.
+_HEADROOM, _ONE_BY_ONE = 70, 100
 
 
 def target(function: Function) -> float:
@@ -36,7 +37,7 @@ def of(function: Function) -> dict[str, str]:
         "min-scale": str(scale.min),
         "max-scale": str(scale.max),
         "target": _number(target(function)),
-        "target-utilization-percentage": str(_UTILIZATION),
+        "target-utilization-percentage": str(_utilization(function)),
         # Without the activator, requests queue at one pod while others idle.
         "target-burst-capacity": "-1",
         "window": _whole(scale.window),
@@ -63,6 +64,10 @@ def problems(function: Function) -> Iterator[str]:
         yield f"scale.target: it is {scale.target}, and must be at least {_LEAST_TARGET}"
     if scale.target is None and not _counts_requests(function):
         yield f"deploy.annotations.{_METRIC}: it needs a scale.target of its own unit"
+
+
+def _utilization(function: Function) -> int:
+    return _ONE_BY_ONE if target(function) <= 1 and _counts_requests(function) else _HEADROOM
 
 
 def _counts_requests(function: Function) -> bool:

@@ -80,7 +80,7 @@ def test_what_starts_is_told_by_its_phase() -> None:
 
 
 def test_revisions_are_told_the_newest_first_with_what_they_get() -> None:
-    split = [
+    split: list[dict[str, Any]] = [
         {"revisionName": "greeter-00001", "percent": 90, "tag": "old"},
         {"revisionName": "greeter-00001", "tag": "older"},
         {"revisionName": "greeter-00010", "percent": 10, "latestRevision": True},

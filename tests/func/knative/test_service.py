@@ -61,7 +61,7 @@ def test_the_smallest_function_has_all_that_it_needs() -> None:
                         "autoscaling.knative.dev/min-scale": "0",
                         "autoscaling.knative.dev/max-scale": "10",
                         "autoscaling.knative.dev/target": "1",
-                        "autoscaling.knative.dev/target-utilization-percentage": "70",
+                        "autoscaling.knative.dev/target-utilization-percentage": "100",
                         "autoscaling.knative.dev/target-burst-capacity": "-1",
                         "autoscaling.knative.dev/window": "60s",
                         "autoscaling.knative.dev/scale-down-delay": "0s",

@@ -75,12 +75,14 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     namespace = request.where.namespace or loaded.namespace
     cluster = client.connect(request.where.context, namespace)
     workshop.watcher.phase("asking the cluster")
-    registry = _registry(request.build, loaded)
-    notes = inquiring.check(cluster, loaded, registry=registry)
+    registry, platform = _registry(request.build, loaded), request.build.platform
+    notes = inquiring.check(cluster, loaded, registry=registry, platform=platform)
     release, built = _release(request, loaded, cluster.namespace, workshop)
     workshop.watcher.phase("planning")
     if release.models:
-        notes = inquiring.check(cluster, loaded, release.models, registry=registry)
+        notes = inquiring.check(
+            cluster, loaded, release.models, registry=registry, platform=platform
+        )
     planned = planning.plan_release(cluster, release, request.wish)
     service = (
         None

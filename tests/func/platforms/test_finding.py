@@ -1,0 +1,108 @@
+"""Which function a name, a URL or a folder means: one that runs here, or one in a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+from mlfunc import running
+from mlfunc.errors import ClusterFailed, NotFound, UsageError
+from mlfunc.platforms import finding
+from mlfunc.platforms.finding import Asked
+
+from tests.func.knative.objects import pod, service
+from tests.rig import apiserver
+from tests.rig.apiserver import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def asked(target: str | None, folder: Path | None = None, **cluster: str) -> Asked:
+    told = {"context": None, "namespace": None, "tag": None, "ingress": None, **cluster}
+    return Asked(target, folder, **told)
+
+
+@pytest.fixture
+def in_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A cluster with the function greeter, which this machine knows by name."""
+    found = service()
+    found["status"]["url"] = "http://localhost:8080"
+    listed = {"pods": [pod(2)], "services": [found]}
+
+    def answer(request: apiserver.Asked) -> Reply:
+        last = request.path.rpartition("/")[2]
+        if last in listed:
+            return Reply(body={"metadata": {}, "items": listed[last]})
+        if last == "greeter":
+            return Reply(body=found)
+        return apiserver.status(404, "NotFound", "not found", name=last)
+
+    with apiserver.serving(answer) as server:
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "kubeconfig")))
+        monkeypatch.delenv("MLFUNC_INGRESS", raising=False)
+        yield
+
+
+@contextlib.contextmanager
+def running_here(name: str, folder: Path, *, serves: bool = True) -> Iterator[None]:
+    publication = running.Publication()
+    publication.tell(name, folder, "http://127.0.0.1:1", serves=serves)
+    with contextlib.closing(publication):
+        yield
+
+
+@pytest.mark.usefixtures("in_cluster")
+def test_what_runs_here_comes_first(tmp_path: Path) -> None:
+    with running_here("greeter", tmp_path):
+        assert finding.find(asked("greeter")).url == "http://127.0.0.1:1"
+        assert finding.find(asked("greeter", namespace="team")).url == "http://localhost:8080"
+    assert finding.find(asked("greeter")).url == "http://localhost:8080"
+
+
+@pytest.mark.usefixtures("in_cluster")
+def test_what_is_broken_here_is_not_taken_for_the_one_in_the_cluster(tmp_path: Path) -> None:
+    with (
+        running_here("greeter", tmp_path, serves=False),
+        pytest.raises(NotFound, match="greeter does not serve now"),
+    ):
+        finding.find(asked("greeter"))
+
+
+@pytest.mark.usefixtures("in_cluster")
+def test_the_function_of_a_folder_is_looked_for_in_the_cluster(project: Path) -> None:
+    assert finding.find(asked(None, project)).url == "http://localhost:8080"
+
+
+@pytest.mark.usefixtures("in_cluster")
+def test_what_is_nowhere_is_told_of_both() -> None:
+    with pytest.raises(NotFound, match="gretter does not run here, and there is no function") as no:
+        finding.find(asked("gretter"))
+    assert no.value.hint == "did you mean greeter?"
+
+
+def test_without_a_cluster_there_is_only_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotFound, match=r"^greeter does not run here$"):
+        finding.find(asked("greeter"))
+    with pytest.raises(NotFound, match="no function runs here"):
+        finding.find(asked(None))
+
+
+def test_a_cluster_that_does_not_answer_is_told_beside_what_is_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = apiserver.ApiServer("http://127.0.0.1:1", lambda _: Reply())
+    monkeypatch.setenv("KUBECONFIG", str(gone.kubeconfig(tmp_path / "kubeconfig")))
+    with pytest.raises(ClusterFailed, match="greeter does not run here, and the cluster at"):
+        finding.find(asked("greeter"))
+
+
+def test_a_url_is_looked_for_in_no_cluster() -> None:
+    assert finding.find(asked("localhost:8080")).url == "http://localhost:8080"
+    with pytest.raises(UsageError, match="is a URL"):
+        finding.find(asked("http://localhost", tag="canary"))
