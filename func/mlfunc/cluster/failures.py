@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlfunc.cluster import refusals
 from mlfunc.cluster.refusals import Asked
 from mlfunc.errors import ClusterFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import urllib3
 
     from mlfunc.cluster.access import Access
+
+T = TypeVar("T")
 
 _BAD = 400
 # urllib3 puts before the reason which object of its own failed.
@@ -70,6 +74,14 @@ def told(status: dict[str, Any], access: Access, *, path: str = "") -> ClusterFa
     if code in _MAY_PASS and (code != 500 or "reason" in status):
         return Unavailable(message, hint)
     return _CLASSES.get(code, ClusterFailed)(message, hint, evidence=details)
+
+
+def permitted(ask: Callable[[], T]) -> T | None:
+    """What is answered; None where this user may not ask, or the kind is not known there."""
+    try:
+        return ask()
+    except (Forbidden, Absent):
+        return None
 
 
 def is_missing(response: urllib3.BaseHTTPResponse) -> bool:

@@ -34,6 +34,7 @@ _OURS = (
     names.BOSON,
     names.MANAGED_BY,
     names.MODELS,
+    names.REPLY_TYPE,
     names.ACCELERATOR,
 )
 
@@ -46,6 +47,7 @@ def of_service(function: Function) -> dict[str, dict[str, str]]:
         "annotations": {
             **_without(function.deploy.annotations, _OF_REVISIONS),
             names.FUNCTION_DEPLOYER: "knative",
+            names.REPLY_TYPE: function.reply_type,
         },
     }
 

@@ -11,6 +11,8 @@ BOSON = "boson.dev/function"
 
 # Ours, on all that belongs to a function: Triggers, claims.
 OWNER = "mlfunc.dev/function"
+# An annotation of both: what the function answers with, for those who see only the cluster.
+REPLY_TYPE = "mlfunc.dev/reply-type"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 
 # On the revision's template.

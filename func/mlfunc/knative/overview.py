@@ -75,11 +75,15 @@ class _Trouble:
     sentence: str
 
 
-def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> Summary:
-    """A function in a line; of `revisions` and `pods` those that are its own count."""
+def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object] | None) -> Summary:
+    """A function in a line; of `revisions` and `pods` those that are its own count.
+
+    Without `pods`, which not everybody may look at, revisions tell how many there are.
+    """
     meta, status, spec = service["metadata"], service.get("status", {}), template(service)
-    own = [each for each in pods if _is_of(each, service)]
-    trouble = _trouble(service, [each for each in revisions if _is_of(each, service)], own)
+    own = None if pods is None else [each for each in pods if _is_of(each, service)]
+    made = [each for each in revisions if _is_of(each, service)]
+    trouble = _trouble(service, made, own or ())
     return Summary(
         name=meta["name"],
         namespace=meta["namespace"],
@@ -90,7 +94,7 @@ def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]
         reason=trouble.word,
         message=trouble.sentence,
         revision=serving(service),
-        instances=len(running(own)),
+        instances=_counted(made) if own is None else len(running(own)),
         models=models(spec),
         accelerator=accelerator(spec),
         concurrency=spec["spec"].get("containerConcurrency") or 0,
@@ -164,9 +168,9 @@ def scaling(revision: Object) -> dict[str, str]:
 
 
 def revisions(
-    service: Object, found: Sequence[Object], pods: Sequence[Object]
+    service: Object, found: Sequence[Object], pods: Sequence[Object] | None
 ) -> list[RevisionState]:
-    """The revisions, the newest first."""
+    """The revisions, the newest first; `pods` as above."""
     shares = traffic.shares(service)
     ordered = sorted(found, key=traffic.age, reverse=True)
     return [_revision(each, shares, pods) for each in ordered]
@@ -182,7 +186,14 @@ def conditions(service: Object) -> list[tuple[str, str]]:
     ]
 
 
-def _revision(found: Object, shares: Sequence[Share], pods: Sequence[Object]) -> RevisionState:
+def _counted(revisions: Sequence[Object]) -> int:
+    """Their instances, as they count them."""
+    return sum(each.get("status", {}).get("actualReplicas") or 0 for each in revisions)
+
+
+def _revision(
+    found: Object, shares: Sequence[Share], pods: Sequence[Object] | None
+) -> RevisionState:
     name, told = found["metadata"]["name"], diagnosis.condition(found, "Ready")
     own = [each for each in shares if each.revision == name]
     return RevisionState(
@@ -191,7 +202,7 @@ def _revision(found: Object, shares: Sequence[Share], pods: Sequence[Object]) ->
         ready=told.get("status", "Unknown"),
         reason=told.get("reason", ""),
         message=sentence(told.get("message", "")),
-        instances=len(running(pods, name)),
+        instances=_counted([found]) if pods is None else len(running(pods, name)),
         percent=sum(each.percent for each in own),
         tags=tuple(each.tag for each in own if each.tag),
         image=found["spec"]["containers"][0]["image"],

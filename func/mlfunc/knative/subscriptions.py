@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlfunc.knative import filters, sinks, triggers
+from mlfunc.knative import filters, names, sinks, triggers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -86,7 +86,7 @@ def of_function(found: Iterable[Object], function: str) -> list[Object]:
 def reply_type(service: Object, its_triggers: Iterable[Object]) -> str:
     """What a function answers with: as deploy noted it, else as it is if nothing else is said."""
     for each in (service, *its_triggers):
-        noted = each["metadata"].get("annotations", {}).get(triggers.REPLY_TYPE)
+        noted = each["metadata"].get("annotations", {}).get(names.REPLY_TYPE)
         if noted:
             return str(noted)
     return f"dev.mlfunc.{service['metadata']['name']}.result"

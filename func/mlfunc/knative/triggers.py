@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 ORIGIN = "mlfunc.dev/origin"  # a label of what `mlfunc subscribe` made: deploy lets it be
-# An annotation: what the function answers with, for those who see only the cluster.
-REPLY_TYPE = "mlfunc.dev/reply-type"
 _LONGEST_NAME = 63
 _NO_TYPE = "dev.mlfunc.none"  # no event has it
 
@@ -70,7 +68,7 @@ def manifest(
             "name": _name(function, subscription),
             "namespace": namespace,
             "labels": {names.OWNER: function, names.MANAGED_BY: "mlfunc"},
-            "annotations": {REPLY_TYPE: reply_type},
+            "annotations": {names.REPLY_TYPE: reply_type},
         },
         "spec": {
             "broker": subscription.broker,

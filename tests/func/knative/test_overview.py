@@ -152,3 +152,12 @@ def test_a_start_that_is_not_over_is_none() -> None:
     pending = pod(2)
     del pending["status"]["containerStatuses"]
     assert coldstart.of(pending, [json.dumps({"phase": "ready", "startup": {}})]) is None
+
+
+def test_who_may_not_look_at_pods_still_sees_how_many_there_are() -> None:
+    counted = {**revision(1), "status": {**revision(1).get("status", {}), "actualReplicas": 3}}
+
+    told = overview.summary(service(), [counted], None)
+
+    assert told.instances == 3
+    assert [each.instances for each in overview.revisions(service(), [counted], None)] == [3]

@@ -48,7 +48,10 @@ def test_the_smallest_function_has_all_that_it_needs() -> None:
             "name": "f",
             "namespace": "here",
             "labels": labels,
-            "annotations": {"function.knative.dev/deployer": "knative"},
+            "annotations": {
+                "function.knative.dev/deployer": "knative",
+                "mlfunc.dev/reply-type": "dev.mlfunc.f.result",
+            },
         },
         "spec": {
             "template": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mlfunc.knative import subscriptions, triggers
+from mlfunc.knative import names, subscriptions, triggers
 
 _READY = {"type": "Ready", "status": "True"}
 
@@ -141,7 +141,7 @@ def test_all_that_send_to_the_function_count_whoever_made_them() -> None:
 
 def test_the_reply_type_is_what_deploy_noted_else_what_it_is_by_default() -> None:
     service: dict[str, Any] = {"metadata": {"name": "echo"}}
-    noted = {"metadata": {"annotations": {triggers.REPLY_TYPE: "echoed"}}}
+    noted = {"metadata": {"annotations": {names.REPLY_TYPE: "echoed"}}}
 
     assert subscriptions.reply_type(service, []) == "dev.mlfunc.echo.result"
     assert subscriptions.reply_type(service, [trigger(), noted]) == "echoed"

@@ -95,6 +95,6 @@ def _of_cluster(question: Question, at: Addressed) -> Explained:
 
 def _last_start(at: Addressed, revision: Object) -> float:
     """Seconds that an instance of it took, if one is there that tells; else a guess."""
-    pods = overview.running(reading.pods(at), revision["metadata"]["name"])
+    pods = overview.running(reading.pods(at) or (), revision["metadata"]["name"])
     start = reading.start(at.cluster, pods[-1] if pods else None)
     return max(start.total, 1.0) if start else _COLD_START

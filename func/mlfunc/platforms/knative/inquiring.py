@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from mlfunc import abreast
 from mlfunc.cluster import kinds
-from mlfunc.cluster.failures import Absent, Forbidden
+from mlfunc.cluster.failures import Absent, Forbidden, permitted
 from mlfunc.cluster.kinds import Kind
 from mlfunc.errors import ClusterFailed
 from mlfunc.knative import capacity, preflight, references
@@ -107,19 +107,19 @@ def _of_cluster(cluster: Cluster) -> dict[str, Callable[[], Any]]:
         "features": lambda: _settings(cluster, "config-features"),
         "defaults": lambda: _settings(cluster, "config-defaults"),
         "autoscaler": lambda: _settings(cluster, "config-autoscaler"),
-        "quotas": lambda: _permitted(lambda: cluster.list(kinds.QUOTA)),
-        "limits": lambda: _permitted(lambda: cluster.list(_LIMIT_RANGE)),
+        "quotas": lambda: permitted(lambda: cluster.list(kinds.QUOTA)),
+        "limits": lambda: permitted(lambda: cluster.list(_LIMIT_RANGE)),
     }
 
 
 def _of_capacity(cluster: Cluster, function: Function) -> dict[str, Callable[[], Any]]:
     """Those on nodes; all pods are looked at only for an accelerator, of which few are free."""
     found: dict[str, Callable[[], Any]] = {
-        "nodes": lambda: _permitted(lambda: cluster.list(kinds.NODE)),
+        "nodes": lambda: permitted(lambda: cluster.list(kinds.NODE)),
         "adds_nodes": lambda: adds_nodes(cluster),
     }
     if capacity.devices(function):
-        found["pods"] = lambda: _permitted(lambda: cluster.list(kinds.POD, everywhere=True))
+        found["pods"] = lambda: permitted(lambda: cluster.list(kinds.POD, everywhere=True))
     return found
 
 
@@ -139,13 +139,13 @@ def _installed(cluster: Cluster, kind: Kind, namespace: str, name: str) -> Insta
     there = _is_there(cluster, f"/apis/{kind.group}/{kind.version}")
     if there is None:
         return None
-    controller = _permitted(lambda: cluster.get(kinds.DEPLOYMENT, name, namespace=namespace))
+    controller = permitted(lambda: cluster.get(kinds.DEPLOYMENT, name, namespace=namespace))
     labels: Mapping[str, str] = (controller or {}).get("metadata", {}).get("labels") or {}
     return Installed(there, labels.get(_VERSION, ""))
 
 
 def _settings(cluster: Cluster, name: str) -> dict[str, str] | None:
-    found = _permitted(lambda: cluster.get(kinds.CONFIG_MAP, name, namespace=_SERVING))
+    found = permitted(lambda: cluster.get(kinds.CONFIG_MAP, name, namespace=_SERVING))
     return None if found is None else found.get("data") or {}
 
 
@@ -164,13 +164,6 @@ def _keys_of(cluster: Cluster, reference: Reference) -> Callable[[], frozenset[s
 
 def _keys(found: Object) -> frozenset[str]:
     return frozenset({**(found.get("data") or {}), **(found.get("binaryData") or {})})
-
-
-def _permitted(ask: Callable[[], T]) -> T | None:
-    try:
-        return ask()
-    except (Forbidden, Absent):
-        return None
 
 
 def _refused(function: Function, refusals: Sequence[Finding]) -> ClusterFailed:

@@ -84,8 +84,9 @@ def reach(
     service = reading.service(addressed)
     revision, own = _revision_and_url(service, tag)
     url, host = _way(addressed.cluster, own, ingress or environ.get(INGRESS))
-    pods = overview.running(reading.pods(addressed), revision)
-    return Reached(addressed, revision, url, host, bool(pods))
+    pods = reading.pods(addressed)
+    has_instance = pods is None or bool(overview.running(pods, revision))
+    return Reached(addressed, revision, url, host, has_instance)
 
 
 def _revision_and_url(service: Object, tag: str | None) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlfunc.cluster import kinds
-from mlfunc.cluster.failures import Absent
+from mlfunc.cluster.failures import permitted
 from mlfunc.errors import NotFound
 from mlfunc.knative import coldstart, diagnosis, names, overview, subscriptions
 from mlfunc.suggest import did_you_mean
@@ -27,7 +27,7 @@ class Belongings:
 
     service: Object
     revisions: list[Object]
-    pods: list[Object]
+    pods: list[Object] | None  # None: this user may not look at them
     subscriptions: list[Subscribed]
     start: ColdStart | None  # of the newest pod that is ready
 
@@ -38,7 +38,7 @@ def functions(cluster: Cluster, *, everywhere: bool = False) -> list[Summary]:
     if not services:
         return []
     made = cluster.list(kinds.REVISION, everywhere=everywhere)
-    pods = cluster.list(kinds.POD, labels=names.SERVICE, everywhere=everywhere)
+    pods = permitted(lambda: cluster.list(kinds.POD, labels=names.SERVICE, everywhere=everywhere))
     return [overview.summary(each, made, pods) for each in services]
 
 
@@ -79,9 +79,10 @@ def revision(addressed: Addressed, name: str) -> Object:
     return known[name]
 
 
-def pods(addressed: Addressed) -> list[Object]:
-    """Those of a function that are there now."""
-    return addressed.cluster.list(kinds.POD, labels=f"{names.SERVICE}={addressed.name}")
+def pods(addressed: Addressed) -> list[Object] | None:
+    """Those of a function that are there now; None, where this user may not look at them."""
+    labels = f"{names.SERVICE}={addressed.name}"
+    return permitted(lambda: addressed.cluster.list(kinds.POD, labels=labels))
 
 
 def belongings(addressed: Addressed) -> Belongings:
@@ -98,23 +99,23 @@ def belongings(addressed: Addressed) -> Belongings:
         revisions(addressed),
         own,
         _subscribed(addressed.cluster, addressed.name),
-        start(addressed.cluster, diagnosis.newest(overview.running(own))),
+        start(addressed.cluster, diagnosis.newest(overview.running(own or ()))),
     )
 
 
 def triggers(cluster: Cluster, name: str) -> list[Object]:
-    """Those that have events sent to a Service; none in a cluster without Knative Eventing."""
-    try:
-        found = cluster.list(kinds.TRIGGER)
-    except Absent:
-        return []
-    return subscriptions.of_function(found, name)
+    """Those that have events sent to a Service; none without Knative Eventing, or the right."""
+    found = permitted(lambda: cluster.list(kinds.TRIGGER))
+    return subscriptions.of_function(found or (), name)
 
 
 def _subscribed(cluster: Cluster, name: str) -> list[Subscribed]:
     found = triggers(cluster, name)
-    brokers = {each["metadata"]["name"] for each in cluster.list(kinds.BROKER)} if found else set()
-    return [subscriptions.read(each, brokers) for each in found]
+    brokers = permitted(lambda: cluster.list(kinds.BROKER)) if found else []
+    if brokers is None:  # then they are taken to be there
+        return [subscriptions.read(each, {each["spec"]["broker"]}) for each in found]
+    there = {each["metadata"]["name"] for each in brokers}
+    return [subscriptions.read(each, there) for each in found]
 
 
 def start(cluster: Cluster, pod: Object | None) -> ColdStart | None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlfunc.cluster import kinds, watching
+from mlfunc.cluster.failures import permitted
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import ClusterFailed
 from mlfunc.knative import names
 from mlfunc.platforms.knative import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.platforms.knative.addressing import Addressed
@@ -46,12 +47,13 @@ def plan(addressed: Addressed, *, models: bool) -> Removal:
     """
     service = reading.service(addressed)
     found = reading.triggers(addressed.cluster, addressed.name)
-    claims = _names(addressed.cluster.list(kinds.CLAIM, labels=f"{names.OWNER}={addressed.name}"))
+    labels = f"{names.OWNER}={addressed.name}"
+    claims = _names(permitted(lambda: addressed.cluster.list(kinds.CLAIM, labels=labels)) or ())
     return Removal(
         name=addressed.name,
         service=service,
         revisions=_names(reading.revisions(addressed)),
-        pods=_names(reading.pods(addressed)),
+        pods=_names(reading.pods(addressed) or ()),
         triggers=_names([each for each in found if _goes_with(each, service)]),
         claims=claims if models else (),
         kept=() if models else claims,
@@ -78,7 +80,7 @@ def wait(cluster: Cluster, removal: Removal, told: Callable[[str], None]) -> Non
     name = removal.name
     topics = (
         Topic(kinds.SERVICE, fields=f"metadata.name={name}"),
-        Topic(kinds.POD, labels=f"{names.SERVICE}={name}"),
+        Topic(kinds.POD, labels=f"{names.SERVICE}={name}", optional=True),
         Topic(kinds.CLAIM, labels=f"{names.OWNER}={name}"),
     )
     # A claim that is kept is none to wait for.
@@ -119,5 +121,5 @@ def _goes_with(trigger: Object, service: Object) -> bool:
     return ours or service["metadata"]["uid"] in owners
 
 
-def _names(found: list[Object] | tuple[Object, ...]) -> tuple[str, ...]:
+def _names(found: Sequence[Object]) -> tuple[str, ...]:
     return tuple(each["metadata"]["name"] for each in found)
