@@ -43,7 +43,7 @@ def command(
 
 
 def _as_data(found: Belongings) -> dict[str, Any]:
-    """The keys that `func describe -o json` has, with the same values, and ours after them."""
+    """What `func describe -o json` has as well is called as it is there."""
     from mlfunc.knative import overview, traffic, writers
 
     service = found.service
@@ -51,7 +51,7 @@ def _as_data(found: Belongings) -> dict[str, Any]:
     spec = overview.template(service)["spec"]
     shares = traffic.shares(service)
     return {
-        "route": summary.url,
+        "url": summary.url,
         "routes": list(dict.fromkeys([summary.url, *(each.url for each in shares if each.url)])),
         "name": summary.name,
         "image": spec["containers"][0]["image"],

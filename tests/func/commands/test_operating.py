@@ -152,7 +152,7 @@ def test_a_function_is_described_for_people_and_programs(
     told = json.loads(said(capsys, "describe", "greeter", "-o", "json")[0])
     shown, _ = said(capsys, "describe", "greeter")
 
-    assert told["route"] == told["routes"][0] == "http://greeter.team.example.com"
+    assert told["url"] == told["routes"][0] == "http://greeter.team.example.com"
     assert [each["instances"] for each in told["revisions"]] == [1, 0]
     assert told["start"] is None
     assert "greeter in namespace team, not made by mlfunc" in shown

@@ -21,7 +21,7 @@ from mlfunc.knative import names
 from mlfunc.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.cluster.connection import Lines
@@ -98,6 +98,7 @@ def follow(addressed: Addressed, selection: Selection) -> Iterator[Line]:
     """
     happened: Happened = SimpleQueue()
     listeners: dict[Source, _Listener] = {}
+    query = _query(selection)  # for the pods that are there; of those that come later, all is meant
     with watching.follow(addressed.cluster, topic(addressed.name, selection)) as changes:
         _start(lambda: _pass_on(changes, happened))
         try:
@@ -106,27 +107,19 @@ def follow(addressed: Addressed, selection: Selection) -> Iterator[Line]:
                     case Line() as line:
                         yield line
                     case Seen(objects=pods):
-                        _listen(addressed.cluster, pods, selection, listeners, happened)
+                        for each in _fresh(pods, selection, listeners):
+                            listeners[each] = _Listener(addressed.cluster, each, query, happened)
+                            _start(listeners[each].listen)
+                        query = _query(replace(selection, tail=None, since=None))
                     case BaseException() as error:
                         raise error
         finally:
-            for each in listeners.values():
-                each.stop()
+            for listener in listeners.values():
+                listener.stop()
 
 
-def _listen(
-    cluster: Cluster,
-    pods: Sequence[Object],
-    selection: Selection,
-    listeners: dict[Source, _Listener],
-    happened: Happened,
-) -> None:
-    """Listen to the containers that nobody listens to; of those that come later, all is meant."""
-    wanted = replace(selection, tail=None, since=None) if listeners else selection
-    for each in sources(pods, selection):
-        if each not in listeners:
-            listeners[each] = _Listener(cluster, each, _query(wanted), happened)
-            _start(listeners[each].listen)
+def _fresh(pods: Sequence[Object], selection: Selection, known: Collection[Source]) -> list[Source]:
+    return [each for each in sources(pods, selection) if each not in known]
 
 
 class _Listener:
