@@ -11,6 +11,7 @@ from mlfunc import function
 from mlfunc.builder import building, naming
 from mlfunc.cluster import client, kinds
 from mlfunc.errors import ClusterFailed, MlfuncError, UsageError
+from mlfunc.knative import triggers
 from mlfunc.oci import pull, reference
 from mlfunc.oci.transport import Access
 from mlfunc.platforms.knative import inquiring, planning, recreating, releasing, waiting
@@ -72,6 +73,7 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     began = time.monotonic()
     loaded = function.load(request.build.folder)
     _check(request, loaded)
+    of_events = triggers.check(loaded)
     namespace = request.where.namespace or loaded.namespace
     cluster = client.connect(request.where.context, namespace)
     workshop.watcher.phase("asking the cluster")
@@ -89,8 +91,8 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
         if request.dry_run
         else _apply_and_wait(cluster, release, planned, request, workshop.watcher)
     )
-    seconds, told = time.monotonic() - began, tuple(each.message for each in notes)
-    return Deployed(release, planned, built, service, seconds, told)
+    told = (*of_events, *(each.message for each in notes))
+    return Deployed(release, planned, built, service, time.monotonic() - began, told)
 
 
 def _registry(wanted: Build, loaded: Function) -> str:
@@ -127,7 +129,7 @@ def _apply_and_wait(
         service = _apply(cluster, planned)
         if request.wait:
             _wait(cluster, release, service, request.timeout, watcher)
-    planning.apply_triggers(cluster, release, planned, service)
+    planning.apply_triggers(cluster, planned, service)
     return _seen(cluster, release.name)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc import plan
 from mlfunc.cluster import kinds
-from mlfunc.cluster.failures import Conflict
-from mlfunc.knative import names, rollout, service, triggers
+from mlfunc.cluster.failures import Conflict, permitted
+from mlfunc.knative import names, rollout, service, succession, triggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,15 +59,13 @@ def plan_release(cluster: Cluster, release: Release, wish: Wish) -> Planned:
     return Planned(plan.Plan(changes), live, forced)
 
 
-def apply_triggers(cluster: Cluster, release: Release, planned: Planned, owner: Object) -> None:
+def apply_triggers(cluster: Cluster, planned: Planned, owner: Object) -> None:
     """What a plan says of Triggers, made to go with the Service that owns them."""
-    wanted = triggers.manifests(release.function, release.namespace, owner)
-    manifests = {each["metadata"]["name"]: each for each in wanted}
     for change in planned.plan.changes:
         if change.kind == "Trigger" and change.action == "delete":
-            cluster.delete(kinds.TRIGGER, change.name, namespace=release.namespace)
-        elif change.kind == "Trigger" and change.action != "keep":
-            cluster.apply(manifests[change.name], force=True)
+            cluster.delete(kinds.TRIGGER, change.name, namespace=owner["metadata"]["namespace"])
+        elif change.kind == "Trigger" and change.manifest and change.action != "keep":
+            cluster.apply(triggers.owned(change.manifest, owner), force=True)
 
 
 def _service(
@@ -88,17 +86,25 @@ def _service(
 def _triggers(
     cluster: Cluster, release: Release, live: Object | None, wish: Wish
 ) -> Iterator[Change]:
-    wanted = triggers.manifests(release.function, release.namespace, live)
-    there = {
-        each["metadata"]["name"]: each
-        for each in cluster.list(
-            kinds.TRIGGER, labels=f"{names.OWNER}={release.name}", namespace=release.namespace
-        )
-    }
+    there = {each["metadata"]["name"]: each for each in _triggers_of(cluster, release)}
+    made = triggers.manifests(release.function, release.namespace, live)
+    wanted = succession.settle(made, list(there.values()))
     for manifest in wanted:
         yield _planned(cluster, manifest, there.get(manifest["metadata"]["name"]), wish)[0]
     for name in triggers.prune(wanted, list(there.values())):
         yield plan.removal(there[name])
+
+
+def _triggers_of(cluster: Cluster, release: Release) -> list[Object]:
+    """Those that mlfunc made. A cluster without events, or a user without a right to them, is no
+    obstacle to a function without subscriptions.
+    """
+
+    def ask() -> list[Object]:
+        labels = f"{names.OWNER}={release.name}"
+        return cluster.list(kinds.TRIGGER, labels=labels, namespace=release.namespace)
+
+    return ask() if release.function.events.subscriptions else permitted(ask) or []
 
 
 def _planned(
