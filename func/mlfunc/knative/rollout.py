@@ -20,20 +20,18 @@ def traffic(
     `live` is what the Service's status has: each target with the name of its revision. A new one
     gets all without `percent`; else those before share what is left as they did. Tags stay.
 
-    `newest` names one that is there already: without `percent`, it keeps what it has.
+    `newest` names one that is there already: it keeps what is not asked for otherwise.
     """
+    own = [each for each in live if each["revisionName"] == newest]
     if newest is not None and percent is None:
-        percent = sum(each.get("percent") or 0 for each in live if _is(each, newest))
+        percent = sum(each.get("percent") or 0 for each in own)
+    tag = tag or next((each["tag"] for each in own if each.get("tag")), None)
     tags = [each for each in live if each.get("tag") and each.get("tag") != tag]
-    live = [each for each in live if not _is(each, newest)]
+    live = [each for each in live if each not in own]
     share = _ALL if percent is None or not any(each.get("percent") for each in live) else percent
     latest: Target = {"latestRevision": True, "percent": share, **({"tag": tag} if tag else {})}
     others = _shared([each for each in live if each.get("percent")], _ALL - share)
     return [latest, *others, *map(_tagged, tags)]
-
-
-def _is(target: Target, revision: str | None) -> bool:
-    return revision is not None and target["revisionName"] == revision
 
 
 def _shared(live: Sequence[Target], left: int) -> list[Target]:

@@ -81,7 +81,7 @@ class View:
             revision,
             current,
             [each for each in pods if _label(each, names.REVISION) != newest],
-            _about(self._of(self._events), revision),
+            _about(self._of(self._events), revision, current),
             self._words(current),
             *self._capacity(current),
             self._size,
@@ -137,8 +137,10 @@ def _label(found: Object, name: str) -> str:
     return str((found["metadata"].get("labels") or {}).get(name, ""))
 
 
-def _about(events: tuple[Object, ...], revision: Object | None) -> list[Object]:
-    """Of the objects of a revision, whose names begin with its own; the latest last."""
+def _about(events: tuple[Object, ...], revision: Object | None, pods: list[Object]) -> list[Object]:
+    """Of the objects of a revision, the latest last. Their names begin with its own, save where
+    that is so long that Knative puts a digest for its end: then those of its pods are known.
+    """
     if revision is None:
         return []
     start = f"{revision['metadata']['name']}-deployment"

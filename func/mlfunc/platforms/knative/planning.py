@@ -9,6 +9,7 @@ from mlfunc import plan
 from mlfunc.cluster import kinds
 from mlfunc.cluster.failures import Conflict, permitted
 from mlfunc.knative import names, rollout, service, succession, triggers
+from mlfunc.platforms.knative import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +64,7 @@ def apply_triggers(cluster: Cluster, planned: Planned, owner: Object) -> None:
     """What a plan says of Triggers, made to go with the Service that owns them."""
     for change in planned.plan.changes:
         if change.kind == "Trigger" and change.action == "delete":
-            cluster.delete(kinds.TRIGGER, change.name, namespace=owner["metadata"]["namespace"])
+            events.take_away(cluster, change.name, owner["metadata"]["namespace"])
         elif change.kind == "Trigger" and change.manifest and change.action != "keep":
             cluster.apply(triggers.owned(change.manifest, owner), force=True)
 
