@@ -11,6 +11,7 @@ from mlfunc import function
 from mlfunc.builder import building, naming
 from mlfunc.cluster import client, kinds
 from mlfunc.errors import ClusterFailed, MlfuncError, UsageError
+from mlfunc.knative import service as manifests
 from mlfunc.oci import pull, reference
 from mlfunc.oci.transport import Access
 from mlfunc.platforms.knative import inquiring, planning, recreating, releasing, waiting
@@ -71,6 +72,7 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     """
     began = time.monotonic()
     loaded = function.load(request.build.folder)
+    manifests.check(loaded)
     _check(request, loaded)
     namespace = request.where.namespace or loaded.namespace
     cluster = client.connect(request.where.context, namespace)
@@ -84,13 +86,13 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
             cluster, loaded, release.models, registry=registry, platform=platform
         )
     planned = planning.plan_release(cluster, release, request.wish)
-    service = (
+    applied = (
         None
         if request.dry_run
         else _apply_and_wait(cluster, release, planned, request, workshop.watcher)
     )
     seconds, told = time.monotonic() - began, tuple(each.message for each in notes)
-    return Deployed(release, planned, built, service, seconds, told)
+    return Deployed(release, planned, built, applied, seconds, told)
 
 
 def _registry(wanted: Build, loaded: Function) -> str:
