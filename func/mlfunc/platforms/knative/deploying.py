@@ -12,6 +12,7 @@ from mlfunc.builder import building, naming
 from mlfunc.cluster import client, kinds
 from mlfunc.errors import ClusterFailed, MlfuncError, UsageError
 from mlfunc.knative import service as manifests
+from mlfunc.knative import triggers
 from mlfunc.oci import pull, reference
 from mlfunc.oci.transport import Access
 from mlfunc.platforms.knative import inquiring, planning, recreating, releasing, waiting
@@ -73,6 +74,7 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     began = time.monotonic()
     loaded = function.load(request.build.folder)
     manifests.check(loaded)
+    of_events = triggers.check(loaded)
     _check(request, loaded)
     namespace = request.where.namespace or loaded.namespace
     cluster = client.connect(request.where.context, namespace)
@@ -91,8 +93,8 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
         if request.dry_run
         else _apply_and_wait(cluster, release, planned, request, workshop.watcher)
     )
-    seconds, told = time.monotonic() - began, tuple(each.message for each in notes)
-    return Deployed(release, planned, built, applied, seconds, told)
+    told = (*of_events, *(each.message for each in notes))
+    return Deployed(release, planned, built, applied, time.monotonic() - began, told)
 
 
 def _registry(wanted: Build, loaded: Function) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc import plan
 from mlfunc.cluster import kinds
-from mlfunc.cluster.failures import Conflict
-from mlfunc.knative import names, rollout, service, triggers
+from mlfunc.cluster.failures import Absent, Conflict
+from mlfunc.knative import names, rollout, service, succession, triggers
+from mlfunc.platforms.knative import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,13 +62,11 @@ def plan_release(cluster: Cluster, release: Release, wish: Wish) -> Planned:
 
 def apply_triggers(cluster: Cluster, release: Release, planned: Planned, owner: Object) -> None:
     """What a plan says of Triggers, made to go with the Service that owns them."""
-    wanted = triggers.manifests(release.function, release.namespace, owner)
-    manifests = {each["metadata"]["name"]: each for each in wanted}
     for change in planned.plan.changes:
         if change.kind == "Trigger" and change.action == "delete":
-            cluster.delete(kinds.TRIGGER, change.name, namespace=release.namespace)
-        elif change.kind == "Trigger" and change.action != "keep":
-            cluster.apply(manifests[change.name], force=True)
+            events.take_away(cluster, change.name, release.namespace)
+        elif change.kind == "Trigger" and change.manifest and change.action != "keep":
+            cluster.apply(triggers.owned(change.manifest, owner), force=True)
 
 
 def _service(
@@ -88,17 +87,24 @@ def _service(
 def _triggers(
     cluster: Cluster, release: Release, live: Object | None, wish: Wish
 ) -> Iterator[Change]:
-    wanted = triggers.manifests(release.function, release.namespace, live)
-    there = {
-        each["metadata"]["name"]: each
-        for each in cluster.list(
-            kinds.TRIGGER, labels=f"{names.OWNER}={release.name}", namespace=release.namespace
-        )
-    }
+    there = {each["metadata"]["name"]: each for each in _triggers_of(cluster, release)}
+    made = triggers.manifests(release.function, release.namespace, live)
+    wanted = succession.settle(made, list(there.values()))
     for manifest in wanted:
         yield _planned(cluster, manifest, there.get(manifest["metadata"]["name"]), wish)[0]
     for name in triggers.prune(wanted, list(there.values())):
         yield plan.removal(there[name])
+
+
+def _triggers_of(cluster: Cluster, release: Release) -> list[Object]:
+    """Without Knative Eventing there are none, and none is needed by most."""
+    labels = f"{names.OWNER}={release.name}"
+    try:
+        return cluster.list(kinds.TRIGGER, labels=labels, namespace=release.namespace)
+    except Absent:
+        if release.function.events.subscriptions:
+            raise
+        return []
 
 
 def _planned(
