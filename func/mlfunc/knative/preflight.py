@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mlfunc.knative import capacity, features, quotas, references, timeouts
+from mlfunc.knative import capacity, features, quotas, references, rescaling, timeouts, versions
 from mlfunc.knative.facts import Finding
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlfunc.knative.references import Reference
     from mlfunc.knative.release import Model
 
-_OLDEST = (1, 19)
+OLDEST = (1, 19)
 _INSTALL = "https://knative.dev/docs/install"
 # What Knative takes where its settings say nothing.
 _LONGEST = 600
@@ -56,7 +56,7 @@ def _knative(function: Function, facts: Facts) -> Iterator[Finding]:
     if facts.serving and not facts.serving.there:
         message = f"the cluster of context {facts.context} has no Knative Serving"
         yield Finding("refusal", message, f"install it: {_INSTALL}")
-    if facts.serving and _is_old(facts.serving.version):
+    if facts.serving and versions.is_before(facts.serving.version, OLDEST):
         message = (
             f"Knative Serving is {facts.serving.version}: mlfunc is tested with 1.19 and later"
         )
@@ -64,12 +64,6 @@ def _knative(function: Function, facts: Facts) -> Iterator[Finding]:
     if function.events.subscriptions and facts.eventing and not facts.eventing.there:
         message = "`events.subscriptions` need Knative Eventing, which the cluster has not"
         yield Finding("refusal", message, f"install it: {_INSTALL}")
-
-
-def _is_old(version: str) -> bool:
-    """Of those that tell: a build of one's own is called devel."""
-    told = re.match(r"v?(\d+)\.(\d+)", version)
-    return told is not None and (int(told[1]), int(told[2])) < _OLDEST
 
 
 def _namespace(facts: Facts) -> Iterator[Finding]:
@@ -108,7 +102,15 @@ def _limits(function: Function, facts: Facts) -> Iterator[Finding]:
     if bound and not 0 < function.scale.max <= bound:
         message = f"`scale.max` is {function.scale.max}, and the cluster's limit {bound}"
         yield Finding("refusal", message, f"set it to {bound} at most")
-    if function.deploy.rollout == "recreate" and not _starts_at_zero(facts):
+    if function.deploy.rollout == "recreate":
+        yield from _recreation(facts)
+
+
+def _recreation(facts: Facts) -> Iterator[Finding]:
+    if facts.serving and versions.is_before(facts.serving.version, rescaling.SINCE):
+        message = f"`rollout: recreate` needs Knative 1.21, and this is {facts.serving.version}"
+        yield Finding("refusal", message, "upgrade it, or deploy with `rollout: rolling`")
+    if not _starts_at_zero(facts):
         message = "`rollout: recreate` needs revisions that start without an instance"
         fix = features.patch("config-autoscaler", {"allow-zero-initial-scale": "true"})
         yield Finding("refusal", message, fix)

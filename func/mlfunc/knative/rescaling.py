@@ -6,7 +6,6 @@ new revision, which loads its model anew, is scaled otherwise.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import msgspec
 
 from mlfunc.errors import ClusterFailed, UsageError
 from mlfunc.function import Scale
-from mlfunc.knative import diagnosis, names, overview, policies
+from mlfunc.knative import diagnosis, names, overview, policies, versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-_SINCE = (1, 21)
+SINCE = (1, 21)
 _IN_YAML = "write it under `scale` in mlfunc.yaml and deploy: that makes a new revision"
 
 
@@ -89,8 +88,7 @@ def check_version(version: str) -> None:
         ClusterFailed: it does not.
 
     """
-    told = re.match(r"v?(\d+)\.(\d+)", version)
-    if told and (int(told[1]), int(told[2])) < _SINCE:
+    if versions.is_before(version, SINCE):
         message = f"Knative {version} scales a revision as it was made; since 1.21 it can change"
         raise ClusterFailed(message, _IN_YAML)
 

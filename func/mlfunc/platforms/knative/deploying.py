@@ -131,7 +131,7 @@ def _apply_and_wait(
         service = _apply(cluster, planned)
         if request.wait:
             _wait(cluster, release, service, request.timeout, watcher)
-    planning.apply_triggers(cluster, release, planned, service)
+    planning.apply_triggers(cluster, planned, service)
     return _seen(cluster, release.name)
 
 

@@ -5,16 +5,15 @@ A machine without a cluster is a good one: functions run and are built there all
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from mlfunc import accelerators
 from mlfunc.checkup import Check
 from mlfunc.cluster import access, client, kinds
-from mlfunc.cluster.failures import Absent, Forbidden
+from mlfunc.cluster.failures import Forbidden
 from mlfunc.errors import ClusterFailed, UsageError
 from mlfunc.function import Function
-from mlfunc.knative import nodes, preflight
+from mlfunc.knative import nodes, preflight, versions
 from mlfunc.platforms.knative import inquiring
 
 if TYPE_CHECKING:
@@ -27,10 +26,8 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 _BY = "deploy"
-_OLDEST = (1, 19)
 _INSTALL = "https://knative.dev/docs/install"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-_SERVING = "knative-serving"
 _CLUSTER_DOMAIN = "svc.cluster.local"
 
 
@@ -99,15 +96,10 @@ def _part(name: str, found: Installed | None, *, needed: bool = True) -> Check:
         return Check(row, "warn", "not installed", _BY, f"install it: {_INSTALL}")
     if not found.there:
         return Check(row, "ok", "not installed; only events need it", _BY)
-    if _is_old(found.version):
+    if versions.is_before(found.version, preflight.OLDEST):
         detail = f"{found.version}: mlfunc is tested with 1.19 and later"
         return Check(row, "warn", detail, _BY, f"upgrade it: {_INSTALL}")
     return Check(row, "ok", found.version or "installed; its version is not known", _BY)
-
-
-def _is_old(version: str) -> bool:
-    told = re.match(r"v?(\d+)\.(\d+)", version)  # a build of one's own is called devel
-    return told is not None and (int(told[1]), int(told[2])) < _OLDEST
 
 
 def _broker(cluster: Cluster, *, needed: bool) -> Check:
@@ -131,7 +123,9 @@ def _broker(cluster: Cluster, *, needed: bool) -> Check:
 
 def _ingress(cluster: Cluster) -> Check:
     """Under which domain functions are called, and by what they are reached."""
-    names, network = _settings(cluster, "config-domain"), _settings(cluster, "config-network")
+    names, network = (
+        inquiring.settings(cluster, f"config-{each}") for each in ("domain", "network")
+    )
     if names is None or network is None:
         return Check("ingress", "ok", "not known: you may not look", _BY)
     domains = [each for each in names if not each.startswith("_")]
@@ -180,15 +174,6 @@ def _function(loaded: Function, facts: Facts) -> Iterator[Check]:
     for each in found:
         verdict: Verdict = "warn" if each.severity == "refusal" else "ok"
         yield Check("function", verdict, each.message, _BY, each.fix)
-
-
-def _settings(cluster: Cluster, name: str) -> dict[str, str] | None:
-    """Those of Knative Serving; None: one may not look."""
-    try:
-        found = cluster.get(kinds.CONFIG_MAP, name, namespace=_SERVING)
-    except (Forbidden, Absent):
-        return None
-    return (found or {}).get("data") or {}
 
 
 def _pods(cluster: Cluster) -> list[Object]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlfunc import function
-from mlfunc.knative import explanation, overview, policies, rescaling
+from mlfunc.knative import diagnosis, explanation, overview, policies, rescaling
 from mlfunc.knative.instances import Serving
 from mlfunc.platforms.knative import addressing, reading, scaling
 
@@ -96,5 +96,5 @@ def _of_cluster(question: Question, at: Addressed) -> Explained:
 def _last_start(at: Addressed, revision: Object) -> float:
     """Seconds that an instance of it took, if one is there that tells; else a guess."""
     pods = overview.running(reading.pods(at) or (), revision["metadata"]["name"])
-    start = reading.start(at.cluster, pods[-1] if pods else None)
+    start = reading.start(at.cluster, diagnosis.newest(pods))
     return max(start.total, 1.0) if start else _COLD_START

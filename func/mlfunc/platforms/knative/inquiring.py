@@ -104,9 +104,9 @@ def _of_cluster(cluster: Cluster) -> dict[str, Callable[[], Any]]:
         "has_namespace": lambda: _is_there(cluster, kinds.NAMESPACE.path(None, cluster.namespace)),
         "serving": lambda: _installed(cluster, kinds.SERVICE, _SERVING, "controller"),
         "eventing": lambda: _installed(cluster, kinds.TRIGGER, _EVENTING, "eventing-controller"),
-        "features": lambda: _settings(cluster, "config-features"),
-        "defaults": lambda: _settings(cluster, "config-defaults"),
-        "autoscaler": lambda: _settings(cluster, "config-autoscaler"),
+        "features": lambda: settings(cluster, "config-features"),
+        "defaults": lambda: settings(cluster, "config-defaults"),
+        "autoscaler": lambda: settings(cluster, "config-autoscaler"),
         "quotas": lambda: permitted(lambda: cluster.list(kinds.QUOTA)),
         "limits": lambda: permitted(lambda: cluster.list(_LIMIT_RANGE)),
     }
@@ -139,12 +139,18 @@ def _installed(cluster: Cluster, kind: Kind, namespace: str, name: str) -> Insta
     there = _is_there(cluster, f"/apis/{kind.group}/{kind.version}")
     if there is None:
         return None
-    controller = permitted(lambda: cluster.get(kinds.DEPLOYMENT, name, namespace=namespace))
-    labels: Mapping[str, str] = (controller or {}).get("metadata", {}).get("labels") or {}
-    return Installed(there, labels.get(_VERSION, ""))
+    return Installed(there, version(cluster, namespace, name))
 
 
-def _settings(cluster: Cluster, name: str) -> dict[str, str] | None:
+def version(cluster: Cluster, namespace: str = _SERVING, name: str = "controller") -> str:
+    """Of a part of Knative, as the label of its controller has it; empty: it does not tell."""
+    found = permitted(lambda: cluster.get(kinds.DEPLOYMENT, name, namespace=namespace))
+    labels: Mapping[str, str] = (found or {}).get("metadata", {}).get("labels") or {}
+    return labels.get(_VERSION, "")
+
+
+def settings(cluster: Cluster, name: str) -> dict[str, str] | None:
+    """The data of a ConfigMap of Knative Serving; None, where this user may not look at it."""
     found = permitted(lambda: cluster.get(kinds.CONFIG_MAP, name, namespace=_SERVING))
     return None if found is None else found.get("data") or {}
 

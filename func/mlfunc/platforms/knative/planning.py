@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc import plan
 from mlfunc.cluster import kinds
-from mlfunc.cluster.failures import Absent, Conflict
+from mlfunc.cluster.failures import Conflict, permitted
 from mlfunc.knative import names, rollout, service, succession, triggers
 from mlfunc.platforms.knative import events
 
@@ -60,11 +60,11 @@ def plan_release(cluster: Cluster, release: Release, wish: Wish) -> Planned:
     return Planned(plan.Plan(changes), live, forced)
 
 
-def apply_triggers(cluster: Cluster, release: Release, planned: Planned, owner: Object) -> None:
+def apply_triggers(cluster: Cluster, planned: Planned, owner: Object) -> None:
     """What a plan says of Triggers, made to go with the Service that owns them."""
     for change in planned.plan.changes:
         if change.kind == "Trigger" and change.action == "delete":
-            events.take_away(cluster, change.name, release.namespace)
+            events.take_away(cluster, change.name, owner["metadata"]["namespace"])
         elif change.kind == "Trigger" and change.manifest and change.action != "keep":
             cluster.apply(triggers.owned(change.manifest, owner), force=True)
 
@@ -97,14 +97,15 @@ def _triggers(
 
 
 def _triggers_of(cluster: Cluster, release: Release) -> list[Object]:
-    """Without Knative Eventing there are none, and none is needed by most."""
-    labels = f"{names.OWNER}={release.name}"
-    try:
+    """Those that mlfunc made. A cluster without events, or a user without a right to them, is no
+    obstacle to a function without subscriptions.
+    """
+
+    def ask() -> list[Object]:
+        labels = f"{names.OWNER}={release.name}"
         return cluster.list(kinds.TRIGGER, labels=labels, namespace=release.namespace)
-    except Absent:
-        if release.function.events.subscriptions:
-            raise
-        return []
+
+    return ask() if release.function.events.subscriptions else permitted(ask) or []
 
 
 def _planned(

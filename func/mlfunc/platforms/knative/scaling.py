@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlfunc.cluster import kinds, watching
-from mlfunc.cluster.failures import Absent, Forbidden
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import NotFound
 from mlfunc.knative import overview, rescaling, traffic
-from mlfunc.platforms.knative import reading
+from mlfunc.platforms.knative import inquiring, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from mlfunc.knative.rescaling import State, Wish
     from mlfunc.platforms.knative.addressing import Addressed
 
-_NAMESPACE = "knative-serving"
-_VERSION = "app.kubernetes.io/version"
 _TAKEN_SECONDS = 15.0
 
 
@@ -58,7 +55,7 @@ def scale(addressed: Addressed, wish: Wish, revision: str | None = None) -> Scal
     """
     cluster, service = addressed.cluster, reading.service(addressed)
     chosen, known = _revisions(addressed, service, revision), settings(cluster)
-    rescaling.check_version(_version(cluster))
+    rescaling.check_version(inquiring.version(cluster))
     for each in chosen:
         rescaling.policy_of(each, known, wish=wish)
     return Scaled(
@@ -69,19 +66,14 @@ def scale(addressed: Addressed, wish: Wish, revision: str | None = None) -> Scal
 
 def settings(cluster: Cluster) -> Mapping[str, str]:
     """What the cluster's autoscaler goes by; empty, where it may not be looked at: defaults."""
-    try:
-        found = cluster.get(kinds.CONFIG_MAP, "config-autoscaler", namespace=_NAMESPACE)
-    except (Absent, Forbidden):
-        return {}
-    data: Mapping[str, str] = (found or {}).get("data") or {}
-    return data
+    return inquiring.settings(cluster, "config-autoscaler") or {}
 
 
 def _revisions(addressed: Addressed, service: Object, named: str | None) -> list[Object]:
     """The one that was named, else those that get requests, else the newest."""
     if named:
         return [reading.revision(addressed, named)]
-    routed = dict.fromkeys(each.revision for each in traffic.shares(service))
+    routed = dict.fromkeys(each.revision for each in traffic.shares(service) if each.percent)
     return [
         reading.revision(addressed, each) for each in routed or [_newest(addressed.name, service)]
     ]
@@ -121,13 +113,3 @@ def _taken(cluster: Cluster, revision: str, wish: Wish) -> Object:
                 if rescaling.has_taken(each, wish):
                     return each
     raise rescaling.not_taken(revision, _TAKEN_SECONDS)
-
-
-def _version(cluster: Cluster) -> str:
-    """Of Knative Serving, as its controller's label has it; empty: it does not tell."""
-    try:
-        found = cluster.get(kinds.DEPLOYMENT, "controller", namespace=_NAMESPACE)
-    except (Absent, Forbidden):
-        return ""
-    labels: Mapping[str, str] = (found or {}).get("metadata", {}).get("labels") or {}
-    return labels.get(_VERSION, "")
