@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rig.cluster import ask, eventually
+from tests.rig import load
+from tests.rig.cluster import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.rig.cluster import Cluster
@@ -49,24 +47,26 @@ def one_gpu(cluster: Cluster) -> Iterator[None]:
 
 
 def test_requests_wait_for_the_revision_that_takes_the_accelerator(
-    cluster: Cluster, tmp_path: Path, one_gpu: None, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, tmp_path: Path, one_gpu: None, figure: Callable[[str], None]
 ) -> None:
+    """Tagged, so that no ingress forgets the old revision before it has learnt of the new one."""
     project = cluster.project(tmp_path / "greeter", GREETER, **KEYS)
-    cluster.mlfunc("deploy", "--path", project)
+    cluster.mlfunc("deploy", "--path", project, "--tag", "old")
     assert cluster.request("greeter", {"name": "Ada"}).json() == "Hello Ada"
     cluster.project(project, GREETER.replace("Hello", "Goodbye"), **KEYS)
 
-    with Steady(cluster) as steady:
-        deployed = cluster.mlfunc("deploy", "--path", project, "-o", "json").data
-    longest = max(seconds for _, seconds in steady.answers)
+    host = cluster.host("greeter")
+    with load.client(cluster.ingress, host, lambda _: {"name": "Ada"}) as send:
+        with load.steady(send, per_second=2) as steady:
+            arguments = ("deploy", "--path", project, "--tag", "new", "-o", "json")
+            deployed = cluster.mlfunc(*arguments).data
+        last = cluster.request("greeter", {"name": "Ada"})
 
+    longest = max(each.seconds for each in steady.outcomes)
+    figure(f"recreate: {len(steady.outcomes)} requests, none failed, longest {longest:.1f} s")
     assert deployed["ready"]
-    assert [each for each in steady.answers if each[0][0] != 200] == []
-    assert steady.answers[-1][0][1] == "Goodbye Ada"
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\nrecreate: {len(steady.answers)} requests, none failed, longest {longest:.1f} s\n"
-        )
+    assert steady.failed == []
+    assert last.json() == "Goodbye Ada"
 
 
 def test_the_old_revision_gets_the_accelerator_back_where_the_new_one_fails(
@@ -85,40 +85,6 @@ def test_the_old_revision_gets_the_accelerator_back_where_the_new_one_fails(
         return cluster.request("greeter", {"name": "Ada"}, timeout=90).data
 
     assert eventually(lambda: answer() == b'"Hello Ada"', "the old revision", seconds=120)
-
-
-class Steady:
-    """Two requests a second while the block lasts: answers as ((status, result), seconds)."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._url, self._host = cluster.ingress, cluster.host("greeter")
-        self._over = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self.answers: list[tuple[tuple[int, object], float]] = []
-
-    def __enter__(self) -> Steady:
-        self._clock = threading.Thread(target=self._send)
-        self._clock.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._clock.join()
-        for each in self._threads:
-            each.join()
-
-    def _send(self) -> None:
-        while not self._over.wait(0.5):
-            each = threading.Thread(target=self._ask)
-            each.start()
-            self._threads.append(each)
-        self._ask()
-
-    def _ask(self) -> None:
-        began = time.monotonic()
-        reply = ask(self._url, self._host, {"name": "Ada"}, timeout=120)
-        told = reply.json() if reply.status == 200 else reply.data
-        self.answers.append(((reply.status, told), time.monotonic() - began))
 
 
 def _patch_node(cluster: Cluster, node: str, change: object) -> None:

@@ -11,6 +11,7 @@ from mlfunc import function
 from mlfunc.builder import building, naming
 from mlfunc.cluster import client, kinds
 from mlfunc.errors import ClusterFailed, MlfuncError, UsageError
+from mlfunc.knative import service as manifests
 from mlfunc.knative import triggers
 from mlfunc.oci import pull, reference
 from mlfunc.oci.transport import Access
@@ -72,8 +73,9 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     """
     began = time.monotonic()
     loaded = function.load(request.build.folder)
-    _check(request, loaded)
+    manifests.check(loaded)
     of_events = triggers.check(loaded)
+    _check(request, loaded)
     namespace = request.where.namespace or loaded.namespace
     cluster = client.connect(request.where.context, namespace)
     workshop.watcher.phase("asking the cluster")
@@ -86,13 +88,13 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
             cluster, loaded, release.models, registry=registry, platform=platform
         )
     planned = planning.plan_release(cluster, release, request.wish)
-    service = (
+    applied = (
         None
         if request.dry_run
         else _apply_and_wait(cluster, release, planned, request, workshop.watcher)
     )
     told = (*of_events, *(each.message for each in notes))
-    return Deployed(release, planned, built, service, time.monotonic() - began, told)
+    return Deployed(release, planned, built, applied, time.monotonic() - began, told)
 
 
 def _registry(wanted: Build, loaded: Function) -> str:

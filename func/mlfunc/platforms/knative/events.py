@@ -142,7 +142,10 @@ def take_away(cluster: Cluster, trigger: str, namespace: str) -> None:
     A channel delivers to it until what Knative made of it is gone, and fails all who send to the
     broker if there is no Trigger: so it is closed at once, and goes last.
     """
-    cluster.patch(kinds.TRIGGER, trigger, triggers.closed(), namespace=namespace)
+    try:
+        cluster.patch(kinds.TRIGGER, trigger, triggers.closed(), namespace=namespace)
+    except failures.Absent:
+        return  # somebody else has
     path = kinds.TRIGGER.path(namespace, trigger)
     reply = cluster.request("DELETE", path, query={"propagationPolicy": "Foreground"})
     failures.check(reply, cluster.access)

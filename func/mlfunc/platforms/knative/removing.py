@@ -11,7 +11,7 @@ from mlfunc.cluster.failures import permitted
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import ClusterFailed
 from mlfunc.knative import names
-from mlfunc.platforms.knative import reading
+from mlfunc.platforms.knative import events, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ def plan(addressed: Addressed, *, models: bool) -> Removal:
 def remove(cluster: Cluster, removal: Removal) -> None:
     """Delete it: Triggers first, that no event comes for what is on its way out."""
     for name in removal.triggers:
-        cluster.delete(kinds.TRIGGER, name)
+        events.take_away(cluster, name, cluster.namespace)
     cluster.delete(kinds.SERVICE, removal.name)
     for name in removal.claims:
         cluster.delete(kinds.CLAIM, name)
