@@ -145,10 +145,11 @@ def _about(events: tuple[Object, ...], revision: Object | None, pods: list[Objec
         return []
     start = f"{revision['metadata']['name']}-deployment"
     since = _second(revision["metadata"]["creationTimestamp"])
+    starts = (start, *(each["metadata"]["name"] for each in pods))
     found = [
         each
         for each in events
-        if str(each["involvedObject"].get("name", "")).startswith(start) and _when(each) >= since
+        if str(each["involvedObject"].get("name", "")).startswith(starts) and _when(each) >= since
     ]
     return sorted(found, key=_when)
 
