@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,18 +37,25 @@ def traffic(
 
 def _shared(live: Sequence[Target], left: int) -> list[Target]:
     """`left` percent among those that had some, in the old proportions; no percent is lost."""
-    if not live or not left:
-        return []
-    whole = sum(each["percent"] for each in live)
-    ends = [0, *itertools.accumulate(each["percent"] for each in live)]
+    had = _percents(live)
+    whole = sum(had.values())
+    ends = [0, *itertools.accumulate(had.values())]
     shares = [
         left * end // whole - left * begin // whole for begin, end in itertools.pairwise(ends)
     ]
     return [
-        {"revisionName": each["revisionName"], "latestRevision": False, "percent": share}
-        for each, share in zip(live, shares, strict=True)
+        {"revisionName": revision, "latestRevision": False, "percent": share}
+        for revision, share in zip(had, shares, strict=True)
         if share
     ]
+
+
+def _percents(live: Sequence[Target]) -> Counter[str]:
+    """What each revision has; once each: Knative never calls a Service ready that has one twice."""
+    had = Counter[str]()
+    for each in live:
+        had[each["revisionName"]] += each["percent"]
+    return had
 
 
 def _tagged(target: Target) -> Target:

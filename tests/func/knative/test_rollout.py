@@ -82,3 +82,14 @@ def test_a_tag_brings_no_request_to_a_revision_that_has_none() -> None:
 
 def test_the_only_revision_there_is_gets_all() -> None:
     assert rollout.traffic([target("x-1", 100)], 10, None, newest="x-1") == [NEWEST]
+
+
+def test_a_revision_that_had_shares_by_two_names_is_named_once() -> None:
+    live = [target("x-1", 50, "stable"), target("x-1", 40), target("x-0", 10)]
+
+    assert rollout.traffic(live, 10, None) == [
+        {"latestRevision": True, "percent": 10},
+        {"revisionName": "x-1", "latestRevision": False, "percent": 81},
+        {"revisionName": "x-0", "latestRevision": False, "percent": 9},
+        {"revisionName": "x-1", "latestRevision": False, "percent": 0, "tag": "stable"},
+    ]
