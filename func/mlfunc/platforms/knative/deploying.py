@@ -18,6 +18,8 @@ from mlfunc.oci.transport import Access
 from mlfunc.platforms.knative import inquiring, planning, recreating, releasing, waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from mlfunc.knative.release import Release
     from mlfunc.platforms.knative.addressing import Where
     from mlfunc.platforms.knative.planning import Planned, Wish
+    from mlfunc.platforms.knative.recreating import Held
 
 
 class Watcher(Protocol):
@@ -125,28 +128,29 @@ def _apply_and_wait(
     cluster: Cluster, release: Release, planned: Planned, request: Request, watcher: Watcher
 ) -> Object:
     """The Service first; its Triggers when it serves, for events come for the new revision."""
-    if planned.brings_revision and _recreates(release.function):
-        service = _recreate(cluster, release.function, planned, request.timeout, watcher)
-    else:
-        service = _apply(cluster, planned)
-        if request.wait:
+    recreates = planned.brings_revision and _recreates(release.function)
+    held = recreating.let_go(cluster, planned.live) if recreates and planned.live else ()
+    service = _apply_or_take_back(cluster, planned, held)
+    try:
+        if recreates:
+            function = release.function
+            recreating.start(cluster, function, service, held, request.timeout, watcher)
+        elif request.wait:
             _wait(cluster, release, service, request.timeout, watcher)
+    except waiting.Left:
+        # As if nobody had wanted to wait.
+        planning.apply_triggers(cluster, planned, service)
+        raise
     planning.apply_triggers(cluster, planned, service)
     return _seen(cluster, release.name)
 
 
-def _recreate(
-    cluster: Cluster, function: Function, planned: Planned, timeout: float | None, watcher: Watcher
-) -> Object:
-    """With the way back, should it not come to be: at once, where it is not even applied."""
-    held = recreating.let_go(cluster, planned.live) if planned.live else ()
+def _apply_or_take_back(cluster: Cluster, planned: Planned, held: Sequence[Held]) -> Object:
     try:
-        service = _apply(cluster, planned)
+        return _apply(cluster, planned)
     except MlfuncError:
         recreating.take_back(cluster, held)
         raise
-    recreating.start(cluster, function, service, held, timeout, watcher)
-    return service
 
 
 def _apply(cluster: Cluster, planned: Planned) -> Object:
