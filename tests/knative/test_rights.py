@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from tests.rig.cluster import Cluster
 
 _GROUP = "rbac.authorization.k8s.io"
+_SERVING = ["serving.knative.dev"]
+_READ = ["get", "list", "watch"]
+# As docs/deploying.md has it, and what `list`, `describe` and `delete` need.
 _RULES = [
-    {"apiGroups": ["serving.knative.dev"], "resources": ["*"], "verbs": ["*"]},
-    {"apiGroups": ["autoscaling.internal.knative.dev"], "resources": ["*"], "verbs": ["get"]},
+    {
+        "apiGroups": _SERVING,
+        "resources": ["services"],
+        "verbs": [*_READ, "create", "patch", "delete"],
+    },
+    {"apiGroups": _SERVING, "resources": ["revisions"], "verbs": _READ},
 ]
 
 
