@@ -133,7 +133,8 @@ def _report(ui: Ui, deployed: Deployed) -> None:
         ui.note("this was a dry run: nothing was pushed, nothing was changed")
         return
     ui.note(_summary(deployed, deployed.service))
-    ui.say(ui.paint(deployed.service.get("status", {}).get("url", ""), "bold"))
+    if url := deployed.service.get("status", {}).get("url"):
+        ui.say(ui.paint(url, "bold"))
 
 
 def _summary(deployed: Deployed, service: Object) -> str:

@@ -7,7 +7,6 @@ autoscaler on a Service, and those of the network on a revision.
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 from mlfunc.knative import names, scaling, syntax, timeouts
@@ -103,14 +102,9 @@ def _annotation_problem(key: str, written: Collection[str]) -> str | None:
     # Unlike those of labels, their prefixes may be in capitals.
     if not syntax.is_key(key.lower()):
         return "Kubernetes takes no annotation of this name"
-    if _kebab(key) in written:
+    if scaling.present(key) in written:
         return "this annotation is set by `scale` and `serve`"
     return "this annotation is set by mlfunc" if key in _OURS else None
-
-
-def _kebab(key: str) -> str:
-    """Knative still reads the names that it once had: minScale is min-scale."""
-    return re.sub(r"[A-Z]", lambda found: f"-{found[0].lower()}", key)
 
 
 def _without(annotations: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[str, str]:

@@ -23,7 +23,6 @@ _RATE = 200  # a second, in one instance
 _CLASS = "kpa.autoscaling.knative.dev"
 _PARTS = re.compile(r"([\d.]+)(ms|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 # Where an annotation has another name than the setting that it takes the place of.
 _SETTINGS = {
     "target": "container-concurrency-target-default",
@@ -124,8 +123,8 @@ def seconds(duration: str) -> float:
 
 
 def kebab(told: Mapping[str, str]) -> dict[str, str]:
-    """The same annotations by their present names: minScale is an old one of min-scale."""
-    return {_CAPITAL.sub(r"-\1", key).lower(): value for key, value in told.items()}
+    """The same annotations by their present names."""
+    return {scaling.present(key): value for key, value in told.items()}
 
 
 def _merged(told: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:

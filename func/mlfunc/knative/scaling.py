@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from mlfunc.function import seconds
@@ -47,6 +48,11 @@ def of(function: Function) -> dict[str, str]:
     return {
         names.AUTOSCALING + key: value for key, value in {**found, **_initial(function)}.items()
     }
+
+
+def present(key: str) -> str:
+    """The name that an annotation has now: Knative still reads minScale, too, as min-scale."""
+    return re.sub(r"(?<=[a-z])([A-Z])", r"-\1", key).lower()
 
 
 def problems(function: Function) -> Iterator[str]:

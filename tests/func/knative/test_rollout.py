@@ -55,10 +55,10 @@ def test_no_request_is_left_without_a_revision(shares: list[int], percent: int) 
 
 
 def test_a_share_for_a_revision_that_is_there_is_its_whole_share() -> None:
-    live = [target("x-2", 10), target("x-1", 90)]
+    live = [target("x-2", 10, "canary"), target("x-1", 90)]
 
     assert rollout.traffic(live, 50, None, newest="x-2") == [
-        {"latestRevision": True, "percent": 50},
+        {"latestRevision": True, "percent": 50, "tag": "canary"},
         {"revisionName": "x-1", "latestRevision": False, "percent": 50},
     ]
 
@@ -73,5 +73,23 @@ def test_a_tag_for_a_revision_that_is_there_moves_no_request() -> None:
     ]
 
 
+def test_a_tag_brings_no_request_to_a_revision_that_has_none() -> None:
+    assert rollout.traffic([target("x-1", 100)], None, "green", newest="x-2") == [
+        {"latestRevision": True, "percent": 0, "tag": "green"},
+        {"revisionName": "x-1", "latestRevision": False, "percent": 100},
+    ]
+
+
 def test_the_only_revision_there_is_gets_all() -> None:
     assert rollout.traffic([target("x-1", 100)], 10, None, newest="x-1") == [NEWEST]
+
+
+def test_a_revision_that_had_shares_by_two_names_is_named_once() -> None:
+    live = [target("x-1", 50, "stable"), target("x-1", 40), target("x-0", 10)]
+
+    assert rollout.traffic(live, 10, None) == [
+        {"latestRevision": True, "percent": 10},
+        {"revisionName": "x-1", "latestRevision": False, "percent": 81},
+        {"revisionName": "x-0", "latestRevision": False, "percent": 9},
+        {"revisionName": "x-1", "latestRevision": False, "percent": 0, "tag": "stable"},
+    ]

@@ -81,7 +81,7 @@ class View:
             revision,
             current,
             [each for each in pods if _label(each, names.REVISION) != newest],
-            _about(self._of(self._events), revision),
+            _about(self._of(self._events), revision, current),
             self._words(current),
             *self._capacity(current),
             self._size,
@@ -137,16 +137,19 @@ def _label(found: Object, name: str) -> str:
     return str((found["metadata"].get("labels") or {}).get(name, ""))
 
 
-def _about(events: tuple[Object, ...], revision: Object | None) -> list[Object]:
-    """Of the objects of a revision, whose names begin with its own; the latest last."""
+def _about(events: tuple[Object, ...], revision: Object | None, pods: list[Object]) -> list[Object]:
+    """Of the objects of a revision, the latest last. Their names begin with its own, save where
+    that is so long that Knative puts a digest for its end: then those of its pods are known.
+    """
     if revision is None:
         return []
     start = f"{revision['metadata']['name']}-deployment"
     since = _second(revision["metadata"]["creationTimestamp"])
+    starts = (start, *(each["metadata"]["name"] for each in pods))
     found = [
         each
         for each in events
-        if str(each["involvedObject"].get("name", "")).startswith(start) and _when(each) >= since
+        if str(each["involvedObject"].get("name", "")).startswith(starts) and _when(each) >= since
     ]
     return sorted(found, key=_when)
 

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from mlfunc.function import Function
     from mlfunc.platforms.knative.waiting import Watcher
 
-# The shortest window there is: an old revision that nobody reaches goes so soon.
+# The shortest window there is: an old revision that nobody reaches goes so soon. One that has a tag
+# is still reached: its least counts.
 _WINDOW = {"window": "6s", "scale-down-delay": "0s"}
-_LEAVING = {**_WINDOW, "scale-to-zero-pod-retention-period": "0s"}
+_LEAVING = {**_WINDOW, "scale-to-zero-pod-retention-period": "0s", "min-scale": "0"}
 
 
 class Waited(TypedDict):
@@ -85,7 +86,7 @@ def start(
         message = f"{error.message}; {back} gets the requests again" if back else error.message
         raise ClusterFailed(message, error.hint, evidence=error.evidence) from error
     for each in held:
-        # Its retention stays: with a longer one, Knative starts what it has stopped.
+        # With its retention and its least, Knative would start what it has stopped.
         kept = {key: value for key, value in each.scaling.items() if key in _WINDOW}
         _annotate(cluster, each.revision, kept)
     waiting.wait(cluster, name, **at)
