@@ -21,7 +21,7 @@ test: install
 
 # Against a cluster with Knative: KUBECONFIG and the other variables of CONTRIBUTING.md say which.
 test-knative: install
-	$(bin)/python -m pytest --durations=15 tests/knative $(ARGS)
+	$(bin)/python -m pytest --durations=15 --numprocesses 2 --dist loadgroup tests/knative $(ARGS)
 
 fuzz: install
 	$(bin)/python -m tests.runtime.fuzz $(or $(CASES),1000000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.rig.cluster import Cluster
+
+_FIGURE = "figure"
+_GROUPS = {"test_mounting": "features", "test_manifests": "features"}
 
 GREETER = '''
 class Greeter:
@@ -47,11 +49,27 @@ def shared(home: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def figure(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints what was measured, whether the test succeeds or not: no figure decides it."""
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Notes what was measured, for the end of the run: no figure decides a test."""
+    properties = request.node.user_properties
+    return lambda text: properties.append((_FIGURE, text))
 
-    def show(text: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n    {text}")
 
-    return show
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures of all tests, whichever process ran them."""
+    terminalreporter.section("figures")
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                for name, text in report.user_properties:
+                    if name == _FIGURE:
+                        terminalreporter.line(f"{report.nodeid.rpartition('/')[2]}: {text}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run one after the other, and so do files that need settings of the cluster to
+    be as some other changes them.
+    """
+    for item in items:
+        name = item.path.stem
+        item.add_marker(pytest.mark.xdist_group(_GROUPS.get(name, name)))

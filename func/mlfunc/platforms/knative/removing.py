@@ -77,14 +77,14 @@ def wait(cluster: Cluster, removal: Removal, told: Callable[[str], None]) -> Non
         ClusterFailed: it stays.
 
     """
-    name = removal.name
-    topics = (
+    name, ours = removal.name, f"{names.OWNER}={removal.name}"
+    awaited = [
         Topic(kinds.SERVICE, fields=f"metadata.name={name}"),
         Topic(kinds.POD, labels=f"{names.SERVICE}={name}", optional=True),
-        Topic(kinds.CLAIM, labels=f"{names.OWNER}={name}"),
-    )
-    # A claim that is kept is none to wait for.
-    awaited = topics if removal.claims else topics[:2]
+        *([Topic(kinds.TRIGGER, labels=ours)] if removal.triggers else []),
+        # A claim that is kept is none to wait for.
+        *([Topic(kinds.CLAIM, labels=ours)] if removal.claims else []),
+    ]
     left: dict[Topic, tuple[str, ...]] = dict.fromkeys(awaited, ("",))
     with watching.follow(cluster, *awaited) as changes:
         for seen in changes.until(time.monotonic() + _patience(removal.service)):
