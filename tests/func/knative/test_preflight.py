@@ -154,6 +154,11 @@ def test_the_patch_is_one_command_that_a_shell_takes_as_it_is() -> None:
             {"autoscaler": {"allow-zero-initial-scale": "true"}},
             None,
         ),
+        (
+            {"deploy": {"rollout": "recreate"}},
+            {"serving": Installed(there=True, version="1.20.2")},
+            "needs Knative 1.21, and this is 1.20.2",
+        ),
     ],
 )
 def test_what_an_administrator_bounds_is_refused_beyond_that(
