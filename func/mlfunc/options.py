@@ -24,9 +24,17 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # older clicks know no
     """A number within bounds, whose name stands in the help and whose refusal says the bounds."""
 
     def __init__(
-        self, name: str, kind: type[int | float], least: float, most: float = math.inf
+        self,
+        name: str,
+        kind: type[int | float],
+        least: float,
+        most: float = math.inf,
+        *,
+        otherwise: str = "",
     ) -> None:
+        """`otherwise`: what to say as well to who typed no number."""
         self.name = name
+        self._otherwise = f"; {otherwise}" if otherwise else ""
         self._kind = kind
         self._least = least
         self._most = most
@@ -38,7 +46,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # older clicks know no
         try:
             number = self._kind(value)
         except ValueError:
-            self.fail(f"{value} is no number", param, ctx)
+            self.fail(f"{value} is no number{self._otherwise}", param, ctx)
         if not self._least <= number <= self._most:
             self.fail(f"{value} is not {self._bounds()}", param, ctx)
         return number
@@ -131,6 +139,16 @@ def pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...])
             raise click.BadParameter(message, param=parameter)
         found[key] = text
     return found
+
+
+def label(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A name that becomes part of a host's."""
+    from mlfunc.function import NAME_PATTERN
+
+    if value is not None and not re.search(NAME_PATTERN, value):
+        message = f"{value} is not made of lower-case letters, digits and dashes, a letter first"
+        raise click.BadParameter(message, param=parameter)
+    return value
 
 
 def headers(

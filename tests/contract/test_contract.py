@@ -29,6 +29,8 @@ PAGES = [
     "docs/building.md",
     "docs/predictor.md",
     "docs/operating.md",
+    "docs/deploying.md",
+    "docs/scaling.md",
     "bench/README.md",
 ]
 

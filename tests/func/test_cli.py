@@ -74,6 +74,14 @@ def test_a_wrong_option_names_the_help_page(capsys: pytest.CaptureFixture[str]) 
         (["run", "--port", "x"], "invalid value for '--port': x is no number"),
         (["run", "--port", "99999"], "invalid value for '--port': 99999 is not from 0 to 65535"),
         (["invoke", "-n", "0"], "invalid value for '-n' / '--requests': 0 is not 1 or more"),
+        (
+            ["invoke", "-n", "team"],
+            "invalid value for '-n' / '--requests': team is no number; of a n",
+        ),
+        (
+            ["deploy", "--tag", "New_1"],
+            "invalid value for '--tag': New_1 is not made of lower-case",
+        ),
         (["run", "-e", "x"], "invalid value for '-e' / '--env': x is not of the form KEY=VALUE"),
         (
             ["run", "--port", "7", "--metrics-port", "7"],

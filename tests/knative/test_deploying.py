@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import yaml
@@ -55,9 +56,18 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(
     manifests = cluster.mlfunc("deploy", "--path", project, "--dry-run", "-o", "yaml")
 
     assert "max-scale]: 10 -> 3" in shown.err
-    assert "containers[user-container].image" in shown.err
+    assert re.search(r"containers\[user-container\].image: .*@sha256:[0-9a-f]{12} -> ", shown.err)
     assert [each["kind"] for each in yaml.safe_load_all(manifests.out)] == ["Service"]
     assert cluster.get("ksvc", "greeter")["metadata"]["resourceVersion"] == before
+
+
+def test_a_dry_run_says_that_nothing_would_change(cluster: Cluster, tmp_path: Path) -> None:
+    project = cluster.project(tmp_path / "greeter", GREETER)
+    cluster.mlfunc("deploy", "--path", project)
+
+    shown = cluster.mlfunc("deploy", "--path", project, "--dry-run")
+
+    assert "greeter would stay as it is" in shown.err
 
 
 def test_a_new_revision_gets_the_share_and_the_name_that_are_asked_for(

@@ -165,7 +165,11 @@ def test_a_pod_that_waits_for_a_device_starts_when_a_node_has_it(
             "there is no ConfigMap absent",
             "kubectl create configmap absent",
         ),
-        ({"events": {"subscriptions": [{"broker": "absent"}]}}, "no Broker absent", "kn broker"),
+        (
+            {"events": {"subscriptions": [{"broker": "absent", "filter": {"type": "asked"}}]}},
+            "no Broker absent",
+            "kn broker",
+        ),
         (
             {"serve": {"timeout": "2h"}},
             "in this cluster, and this function needs 7230",

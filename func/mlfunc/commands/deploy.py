@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlfunc.ui import Ui
 
 _SIGNS = {"create": "+", "update": "~", "delete": "-", "keep": " "}
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 
 @click.command("deploy")
@@ -55,7 +57,12 @@ _SIGNS = {"create": "+", "update": "~", "delete": "-", "keep": " "}
     type=options.Number("percent", int, 0, 100),
     help="Requests for the new revision; the others keep what is left.  [default: 100]",
 )
-@click.option("--tag", metavar="NAME", help="A name for the new revision, with a URL of its own.")
+@click.option(
+    "--tag",
+    metavar="NAME",
+    callback=options.label,
+    help="A name for the new revision, with a URL of its own.",
+)
 @click.option("--force", is_flag=True, help="Take over what others, such as kn, have changed.")
 @options.reporting("Show what is started, and tracebacks.")
 @click.pass_obj
@@ -130,11 +137,17 @@ def _report(ui: Ui, deployed: Deployed) -> None:
     for change in deployed.planned.plan.changes:
         _show(ui, change)
     if deployed.service is None:
-        ui.note("this was a dry run: nothing was pushed, nothing was changed")
+        ui.note(_foreseen(deployed))
         return
     ui.note(_summary(deployed, deployed.service))
     if url := deployed.service.get("status", {}).get("url"):
         ui.say(ui.paint(url, "bold"))
+
+
+def _foreseen(deployed: Deployed) -> str:
+    would = f"{deployed.release.name} would stay as it is; "
+    unchanged = deployed.planned.plan.changes_nothing
+    return f"{would if unchanged else ''}this was a dry run: nothing was pushed or changed"
 
 
 def _summary(deployed: Deployed, service: Object) -> str:
@@ -179,7 +192,9 @@ def _difference(each: Difference) -> str:
 
 
 def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    """On one line: of a digest, what people quote; `-o json` has it whole."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return _DIGEST.sub(r"\1", text)
 
 
 def _as_data(deployed: Deployed) -> dict[str, Any]:

@@ -108,11 +108,21 @@ def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
     for kind, message in data["not_ready"].items():
         ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
     _report_revisions(ui, found)
-    for subscribed in found.subscriptions:
-        trouble = f"  not ready: {subscribed.reason}" if subscribed.reason else ""
-        ui.say(f"{subscribed.takes} from broker {subscribed.broker}{trouble}")
-    for each in data["changed_by"]:
-        ui.say(f"{each['manager']} has changed it, at {each['time']}: {', '.join(each['fields'])}")
+    if remarks := [*_troubles(ui, found), *map(_subscribed, found.subscriptions), *_changed(data)]:
+        ui.say()
+        ui.say("\n".join(remarks))
+
+
+def _subscribed(each: Subscribed) -> str:
+    trouble = f"  not ready: {each.reason}" if each.reason else ""
+    return f"{each.takes} from broker {each.broker}{trouble}"
+
+
+def _changed(data: dict[str, Any]) -> list[str]:
+    return [
+        f"{each['manager']} has changed it, at {each['time']}: {', '.join(each['fields'])}"
+        for each in data["changed_by"]
+    ]
 
 
 def _facts(data: dict[str, Any], start: ColdStart | None) -> list[tuple[str, str]]:
@@ -153,10 +163,16 @@ def _report_revisions(ui: Ui, found: Belongings) -> None:
     states = overview.revisions(found.service, found.revisions, found.pods)
     headers = ("revision", "age", "ready", "instances", "traffic", "tags", "image")
     ui.table(headers, [_row(each) for each in states])
-    ui.say()
-    for each in states:
-        if each.ready != "True" and each.message:
-            ui.say(ui.paint(f"{each.name}: {each.message}", "yellow"))
+
+
+def _troubles(ui: Ui, found: Belongings) -> list[str]:
+    from mlfunc.knative import overview
+
+    states = overview.revisions(found.service, found.revisions, found.pods)
+    told = [
+        f"{each.name}: {each.message}" for each in states if each.ready != "True" and each.message
+    ]
+    return [ui.paint(each, "yellow") for each in told]
 
 
 def _row(each: RevisionState) -> tuple[str, ...]:

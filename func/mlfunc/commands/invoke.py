@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     "-n",
     "--requests",
     "number",
-    type=options.Number("n", int, 1),
+    type=options.Number("n", int, 1, otherwise="of a namespace, say --namespace"),
     help="Send so many, and show the figures.",
 )
 @click.option(

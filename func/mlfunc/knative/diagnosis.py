@@ -29,7 +29,7 @@ _MB = 10**6
 
 def diagnose(snapshot: Snapshot) -> Progress:
     """Where the newest revision of a Service is."""
-    if not is_observed(snapshot.service):
+    if not is_observed(snapshot.service) or _names_one_before(snapshot.service):
         return Progress("creating")
     if is_ready(snapshot.service):
         return Progress("routing", ready=True)
@@ -58,6 +58,13 @@ def is_observed(service: Object) -> bool:
     """Else what its status says is about what was asked for before."""
     seen = service.get("status", {}).get("observedGeneration")
     return seen is not None and seen == service["metadata"].get("generation")
+
+
+def _names_one_before(service: Object) -> bool:
+    """The Configuration has not made the new revision yet: the newest that is told is ready, and
+    not what is waited for.
+    """
+    return condition(service, "ConfigurationsReady").get("reason") == "OutOfDate"
 
 
 def condition(found: Object, kind: str) -> Object:

@@ -159,6 +159,7 @@ def test_a_function_is_described_for_people_and_programs(
     assert told["start"] is None
     assert "greeter in namespace team, not made by mlfunc" in shown
     assert "greeter-00001" in shown
+    assert not shown.endswith("\n\n")
 
 
 @pytest.mark.usefixtures("team")
@@ -210,7 +211,7 @@ def test_silence_is_explained(team: Team, capsys: pytest.CaptureFixture[str]) ->
         (("traffic", "greeter", "latest=100", "--promote"), 2, "name no other share"),
         (("rollback", "greeter", "--to", "greeter-3"), 5, "has no revision greeter-3"),
         (("delete", "greeter"), 2, "--yes deletes it all the same"),
-        (("describe",), 5, "mlfunc.yaml"),
+        (("describe",), 5, "mlfunc list shows those there are"),
         (("invoke", "http://localhost", "--tag", "a"), 2, "is a URL"),
         (("invoke", "greeter", "--tag", "a"), 5, "no revision with the tag a"),
     ],

@@ -77,6 +77,19 @@ def test_a_status_of_what_was_asked_for_before_counts_for_nothing() -> None:
     assert progress == Progress("creating")
 
 
+def test_a_service_whose_new_revision_is_not_made_yet_is_not_where_the_one_before_is() -> None:
+    seen = snapshot("ready")
+    conditions = [
+        {"type": "ConfigurationsReady", "status": "Unknown", "reason": "OutOfDate"},
+        {"type": "Ready", "status": "Unknown", "reason": "OutOfDate"},
+    ]
+    status = {**seen.service["status"], "conditions": conditions}
+
+    progress = diagnosis.diagnose(replace(seen, service={**seen.service, "status": status}))
+
+    assert progress == Progress("creating")
+
+
 def test_a_service_with_a_newer_revision_that_is_not_ready_is_not_ready() -> None:
     ready = snapshot("ready")
     status = {**ready.service["status"], "latestCreatedRevisionName": "fine-00002"}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlfunc import function
 from mlfunc.cluster import client
-from mlfunc.errors import UsageError
+from mlfunc.errors import NotFound
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlfunc.cluster.client import Cluster
     from mlfunc.function import Function
 
@@ -43,26 +42,25 @@ def find(name: str | None, where: Where) -> Addressed:
         UsageError: no such context, or no cluster is configured.
 
     """
-    project = _project(where.folder, needed=name is None)
+    at = where.folder or Path()
+    project = _project(at)
     own = project if project and name in (None, project.name) else None
     named = name or (own.name if own else None)
     if named is None:
-        raise UsageError("name a function", "mlfunc list")
+        message = f"no function is named, and there is no {function.FILE} in {at.absolute()}"
+        raise NotFound(
+            message, "mlfunc list shows those there are; --path names a project's folder"
+        )
     namespace = where.namespace or (own.namespace if own else None)
     return Addressed(named, client.connect(where.context, namespace))
 
 
 def cluster_of(where: Where) -> Cluster:
     """The cluster and the namespace, for what is about no function in particular."""
-    project = _project(where.folder, needed=False)
+    project = _project(where.folder or Path())
     namespace = where.namespace or (project.namespace if project else None)
     return client.connect(where.context, namespace)
 
 
-def _project(folder: Path | None, *, needed: bool) -> Function | None:
-    from pathlib import Path
-
-    at = folder or Path()
-    if not needed and not (at / function.FILE).is_file():
-        return None
-    return function.load(at)
+def _project(folder: Path) -> Function | None:
+    return function.load(folder) if (folder / function.FILE).is_file() else None
