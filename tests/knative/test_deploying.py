@@ -74,7 +74,8 @@ def test_a_new_revision_gets_the_share_and_the_name_that_are_asked_for(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     project = cluster.project(tmp_path / "greeter", GREETER)
-    cluster.mlfunc("deploy", "--path", project)
+    alone = cluster.mlfunc("deploy", "--path", project, "--traffic", "10")
+    assert "this one gets all, not 10 %" in alone.err
     cluster.project(project, GREETER.replace("Hello", "Goodbye"))
 
     cluster.mlfunc("deploy", "--path", project, "--traffic", "10", "--tag", "canary")

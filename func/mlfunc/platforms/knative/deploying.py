@@ -96,8 +96,15 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
         if request.dry_run
         else _apply_and_wait(cluster, release, planned, request, workshop.watcher)
     )
-    told = (*of_events, *(each.message for each in notes))
+    told = (*of_events, *(each.message for each in notes), *_of_share(request.wish, planned))
     return Deployed(release, planned, built, applied, time.monotonic() - began, told)
+
+
+def _of_share(wish: Wish, planned: Planned) -> tuple[str, ...]:
+    """What to say of a share that could not be had."""
+    if wish.percent in (None, 100) or planned.share != 100:
+        return ()
+    return (f"no other revision gets requests: this one gets all, not {wish.percent} %",)
 
 
 def _registry(wanted: Build, loaded: Function) -> str:

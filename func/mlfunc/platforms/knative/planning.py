@@ -37,6 +37,13 @@ class Planned:
     forced: bool  # the Service is applied so: what differs is ours, or was asked for
 
     @property
+    def share(self) -> int:
+        """Percent of the requests that the newest revision will get."""
+        change = self.plan.of("Service")
+        routed = change.manifest["spec"]["traffic"] if change and change.manifest else ()
+        return sum(each.get("percent") or 0 for each in routed if each.get("latestRevision"))
+
+    @property
     def brings_revision(self) -> bool:
         """Whether Knative will make a new revision."""
         change = self.plan.of("Service")

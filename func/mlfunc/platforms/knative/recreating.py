@@ -107,12 +107,15 @@ def _held(cluster: Cluster, revision: str, percent: int) -> Held:
 
 
 def _have_one(cluster: Cluster, revision: str, function: Function, at: Waited) -> None:
-    """An instance of it is kept until it serves, or until nobody waits any more."""
-    _annotate(cluster, revision, {"min-scale": str(max(1, function.scale.min))})
+    """An instance of it is kept until it serves, or until nobody waits any more. So many and no
+    more: for each request that waits, a cluster would add a node.
+    """
+    scale, least = function.scale, str(max(1, function.scale.min))
+    _annotate(cluster, revision, {"min-scale": least, "max-scale": least})
     try:
         waiting.wait_for_instance(cluster, function.name, **at)
     finally:
-        _annotate(cluster, revision, {"min-scale": str(function.scale.min)})
+        _annotate(cluster, revision, {"min-scale": str(scale.min), "max-scale": str(scale.max)})
 
 
 def _return(cluster: Cluster, service: Object, held: Sequence[Held]) -> str:
