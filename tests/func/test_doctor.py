@@ -208,6 +208,7 @@ def test_findings_can_be_read_by_programs_and_hold_no_secret(
 def test_where_images_go_is_asked_for_and_told(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("MLFUNC_BASE_IMAGE", raising=False)
     with registry(tmp_path / "registry") as here:
         monkeypatch.setenv("MLFUNC_REGISTRY", here.address)
         checks = {check.name: check for check in checkup.examine(project)}

@@ -65,4 +65,7 @@ def main(job: str, out: str, checked: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except OSError as error:  # such as of a disk that is full
+        sys.exit(str(error))
