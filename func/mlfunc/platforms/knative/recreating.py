@@ -82,8 +82,7 @@ def start(
     except waiting.Left:
         raise
     except ClusterFailed as error:
-        back = _return(cluster, service, held)
-        message = f"{error.message}; {back} gets the requests again" if back else error.message
+        message = error.message + _return(cluster, service, held)
         raise ClusterFailed(message, error.hint, evidence=error.evidence) from error
     for each in held:
         # With its retention and its least, Knative would start what it has stopped.
@@ -119,21 +118,35 @@ def _have_one(cluster: Cluster, revision: str, function: Function, at: Waited) -
 
 
 def _return(cluster: Cluster, service: Object, held: Sequence[Held]) -> str:
-    """The old revision gets the requests back, scaled as it was; its name, if any."""
+    """The old revision gets the requests back, and then is scaled as it was; what to say of it.
+
+    In this order: while it wants no instance it is ready, and Knative routes to what is ready. What
+    it wants before, it would wait for, as long as the failed one has the accelerator.
+    """
     if not held:
         return ""
-    take_back(cluster, held)
+    names_of = ", ".join(each.revision for each in held)
     targets = [
         {"revisionName": each.revision, "latestRevision": False, "percent": each.percent}
         for each in held
     ]
-    routing.route(cluster, service, targets)
-    failed = _newest(cluster, service["metadata"]["name"])
+    try:
+        routing.route(cluster, service, targets)
+    except ClusterFailed as error:
+        said = f"; {names_of} has not got the requests back: {error.message}"
+    else:
+        said = f"; {names_of} gets the requests again"
+    _drop(cluster, _newest(cluster, service["metadata"]["name"]), held)
+    take_back(cluster, held)
+    return said
+
+
+def _drop(cluster: Cluster, failed: str, held: Sequence[Held]) -> None:
+    """Knative keeps the pod of a revision that never was ready, and its accelerator, until the
+    deadline. Without its revision it goes; that is made anew, without a pod.
+    """
     if failed not in {each.revision for each in held}:
-        # Knative keeps the pod of one that never was ready, and its accelerator, until the
-        # deadline. It makes the revision anew, without a pod.
         cluster.delete(kinds.REVISION, failed)
-    return ", ".join(each.revision for each in held)
 
 
 def _newest(cluster: Cluster, name: str) -> str:
