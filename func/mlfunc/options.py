@@ -57,6 +57,27 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # older clicks know no
         return f"from {self._least:g} to {self._most:g}"
 
 
+class Written(click.ParamType):  # type: ignore[type-arg]  # older clicks know no argument
+    """What a key of mlfunc.yaml takes, as it is written there."""
+
+    def __init__(self, name: str, kind: Any, such_as: str) -> None:
+        self.name = name
+        self._kind = kind
+        self._such_as = such_as
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | float:
+        """What was typed, checked; click's hook."""
+        import msgspec
+
+        try:
+            found: str | float = msgspec.convert(value, self._kind)
+        except msgspec.ValidationError:
+            self.fail(f"{value} is no {self.name}: {self._such_as}", param, ctx)
+        return found
+
+
 PORT = Number("port", int, 0, 65_535)
 
 

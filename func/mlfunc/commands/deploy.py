@@ -42,7 +42,11 @@ _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 @click.option(
     "--insecure", is_flag=True, help="Take any certificate of the registry, or plain HTTP."
 )
-@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Build it, push nothing, and show what would change on the cluster.",
+)
 @click.option(
     "--wait/--no-wait", default=True, help="Until it answers.  [default: wait]", show_default=False
 )
@@ -147,7 +151,8 @@ def _report(ui: Ui, deployed: Deployed) -> None:
 def _foreseen(deployed: Deployed) -> str:
     would = f"{deployed.release.name} would stay as it is; "
     unchanged = deployed.planned.plan.changes_nothing
-    return f"{would if unchanged else ''}this was a dry run: nothing was pushed or changed"
+    was = "this was a dry run: nothing was pushed, and the cluster is as it was"
+    return f"{would if unchanged else ''}{was}"
 
 
 def _summary(deployed: Deployed, service: Object) -> str:

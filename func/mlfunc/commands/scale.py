@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlfunc import options
-from mlfunc.commands.subscribe import Written
 from mlfunc.function import Limit, seconds
 
 if TYPE_CHECKING:
@@ -48,12 +47,12 @@ _MOST_REQUESTS = 10_000
 )
 @click.option(
     "--prediction",
-    type=Written("duration", Limit, "200ms, 5s"),
+    type=options.Written("duration", Limit, "200ms, 5s"),
     help="How long one takes, for --explain.  [default: 200ms]",
 )
 @click.option(
     "--cold-start",
-    type=Written("duration", Limit, "5s, 2m"),
+    type=options.Written("duration", Limit, "5s, 2m"),
     help="How long an instance starts.  [default: as the last one did, else 5s]",
 )
 @options.cluster

@@ -28,27 +28,6 @@ _READY_SECONDS = 15.0
 _ACTIONS = {"created": "subscribed", "changed": "changed", "kept": "was subscribed already"}
 
 
-class Written(click.ParamType):  # type: ignore[type-arg]  # older clicks know no argument
-    """What a key of mlfunc.yaml takes, as it is written there."""
-
-    def __init__(self, name: str, kind: Any, such_as: str) -> None:
-        self.name = name
-        self._kind = kind
-        self._such_as = such_as
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str | float:
-        """What was typed, checked; click's hook."""
-        import msgspec
-
-        try:
-            found: str | float = msgspec.convert(value, self._kind)
-        except msgspec.ValidationError:
-            self.fail(f"{value} is no {self.name}: {self._such_as}", param, ctx)
-        return found
-
-
 @dataclass(frozen=True)
 class Taken:
     """Which events are meant. Where equality is enough, every tool can show it."""
@@ -135,18 +114,20 @@ _TAKING = (
 )
 @click.option(
     "--delay",
-    type=Written("duration", Duration, "200ms, 5s"),
+    type=options.Written("duration", Duration, "200ms, 5s"),
     default=_DEFAULT.backoff.delay,
     show_default=True,
     help="The first pause.",
 )
 @click.option(
-    "--timeout", type=Written("duration", Limit, "30s, 2m"), help="How long one try may take."
+    "--timeout",
+    type=options.Written("duration", Limit, "30s, 2m"),
+    help="How long one try may take.",
 )
 @click.option(
     "--dead-letter",
     metavar="SINK",
-    type=Written("sink", Sink, "ksvc:NAME, broker:NAME, channel:NAME, svc:NAME or a URL"),
+    type=options.Written("sink", Sink, "ksvc:NAME, broker:NAME, channel:NAME, svc:NAME or a URL"),
     help="Where events go that no try delivered: ksvc:NAME, broker:NAME, a URL.",
 )
 @click.option(
