@@ -60,10 +60,13 @@ class Clients:
     closed: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
 
-    def send_late(self, name: str, after: float) -> None:
-        """One request on a connection that was opened long before."""
+    def open(self) -> HTTPConnection:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.connect()
+        return connection
+
+    def send_late(self, connection: HTTPConnection, name: str, after: float) -> None:
+        """One request on a connection that was opened long before."""
         time.sleep(after)
         self._send_one(connection, name)
         connection.close()
@@ -97,12 +100,10 @@ class Clients:
         return self.answered if (reply.status, json.loads(said)) == (200, name) else self.odd
 
     def _listens(self) -> bool:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.connect()
+            self.open().close()
         except ConnectionError:
             return False
-        connection.close()
         return True
 
 
@@ -176,7 +177,8 @@ def under_load(child: subprocess.Popen[str], kill: Kill) -> tuple[list[dict[str,
     clients = Clients(port)
     threads = [threading.Thread(target=clients.send, args=(f"c{n}",)) for n in range(4)]
     for number in range(4):  # while it drains, and when it is about to leave
-        late = (f"late{number}", kill.after + 0.02 + number * 0.04)
+        # Opened here: a thread may not come to it before the server has left.
+        late = (clients.open(), f"late{number}", kill.after + 0.02 + number * 0.04)
         threads.append(threading.Thread(target=clients.send_late, args=late))
     reader = threading.Thread(target=lambda: lines.extend(map(json.loads, child.stderr or ())))
     for thread in (reader, *threads):
