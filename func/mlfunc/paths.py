@@ -19,3 +19,10 @@ def running() -> Path:
     if runtime and not os.environ.get("MLFUNC_HOME"):
         return Path(runtime) / "mlfunc"
     return cache() / "running"
+
+
+def state() -> Path:
+    """What cannot be made again: `$MLFUNC_HOME`, else `mlfunc` in the user's state."""
+    if home := os.environ.get("MLFUNC_HOME"):
+        return Path(home)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "mlfunc"

@@ -44,6 +44,7 @@ AUTOSCALER = Kind("autoscaling.internal.knative.dev", "v1alpha1", "podautoscaler
 
 BROKER = Kind("eventing.knative.dev", "v1", "brokers", "Broker")
 TRIGGER = Kind("eventing.knative.dev", "v1", "triggers", "Trigger")
+PING_SOURCE = Kind("sources.knative.dev", "v1", "pingsources", "PingSource")
 
 ALL = (
     NAMESPACE,
@@ -61,6 +62,7 @@ ALL = (
     AUTOSCALER,
     BROKER,
     TRIGGER,
+    PING_SOURCE,
 )
 
 
