@@ -9,11 +9,13 @@ broker    events -> requests, until they are done or a dead letter          brok
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from mlfunc.supervisor.http.messages import Reply, Request
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlfunc.supervisor.http.messages import Reply, Request
 
 Object = dict[str, Any]
 
@@ -55,7 +57,7 @@ class Blueprint:
 
 @dataclass(frozen=True)
 class Instance:
-    """A process of a revision, as it is now; `name` is that of its pod. Times: seconds since 1970."""
+    """A process of a revision as it is now; `name` is that of its pod. Times: seconds since 1970."""
 
     name: str
     revision: Key
