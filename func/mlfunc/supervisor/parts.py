@@ -57,7 +57,7 @@ class Blueprint:
 
 @dataclass(frozen=True)
 class Instance:
-    """A process of a revision as it is now; `name` is that of its pod. Times: seconds since 1970."""
+    """A process of a revision as it is now; `name` is its pod's. Times: seconds since 1970."""
 
     name: str
     revision: Key

@@ -125,11 +125,11 @@ def _succeeding(before: Object | None, wanted: Object) -> Object:
     """With what an API server adds of itself."""
     if before is None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        own = {"uid": str(uuid.uuid4()), "creationTimestamp": now, "generation": 1}
+        own: Object = {"uid": str(uuid.uuid4()), "creationTimestamp": now, "generation": 1}
     else:
         kept = before["metadata"]
         own = {name: kept[name] for name in ("uid", "creationTimestamp", "generation")}
-        own["generation"] += before.get("spec") != wanted.get("spec")
+        own["generation"] += int(before.get("spec") != wanted.get("spec"))
     return {**wanted, "metadata": {**wanted["metadata"], **own}}
 
 
