@@ -1,0 +1,1 @@
+"""The local platform: functions as processes of this machine, kept as a cluster keeps them."""
