@@ -1,1 +1,1 @@
-"""The local platform: functions as processes of this machine, kept as a cluster keeps them."""
+"""Functions on this machine, as `mlfunc.supervisor` keeps and serves them."""
