@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlfunc import options
+from mlfunc.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from mlfunc.platforms.local.status import Status
-    from mlfunc.supervisor.home import About
+    from mlfunc.supervisor.home import About, Home
     from mlfunc.ui import Ui
 
 
@@ -35,22 +36,21 @@ def command() -> None:
 @click.option("--foreground", is_flag=True, help="Stay, and log here, until Ctrl-C.")
 @options.reporting("Show tracebacks.")
 @click.pass_obj
-def start(ui: Ui, port: int | None, host: str | None, foreground: bool) -> int:
+def start(ui: Ui, port: int | None, host: str | None, foreground: bool) -> None:
     """Start it; what was deployed comes back."""
     from mlfunc.platforms.local import starting
     from mlfunc.supervisor import home as homes
 
     home = homes.home()
-    if foreground:
-        return starting.serve(home, host=host, port=port)
-    before = homes.found(home)
-    if before is not None:
-        _check_same(before, host, port)
+    if before := homes.found(home):
+        _check_same(before, host, port, foreground=foreground)
+    elif foreground:
+        _serve(ui, home, host, port)
+        return
     else:
         with ui.progress("starting the local platform"):
             starting.start(home, host=host, port=port)
     _show(ui)
-    return 0
 
 
 @command.command("stop")
@@ -81,17 +81,28 @@ def status(ui: Ui) -> None:
     _show(ui)
 
 
-def _check_same(about: About, host: str | None, port: int | None) -> None:
-    """One that runs is not moved."""
-    if port not in (None, 0, about.port) or host not in (None, about.host):
-        from mlfunc.errors import UsageError
+def _serve(ui: Ui, home: Home, host: str | None, port: int | None) -> None:
+    """Be it, until a signal comes."""
+    from mlfunc.supervisor import __main__ as program
+    from mlfunc.supervisor import sockets
+    from mlfunc.supervisor.supervisor import Wish
+    from mlfunc.supervisor.tenure import Serves
 
+    try:
+        wish = Wish(host or sockets.LOOPBACK, port)
+        program.run(home, wish, lambda about: ui.note(f"the local platform serves at {about.url}"))
+    except Serves as found:  # since it was looked for
+        _check_same(found.about, host, port, foreground=True)
+
+
+def _check_same(about: About, host: str | None, port: int | None, *, foreground: bool) -> None:
+    """One that runs is not moved."""
+    if foreground or port not in (None, 0, about.port) or host not in (None, about.host):
         message = f"the local platform runs already, at {about.url}"
-        raise UsageError(message, "mlfunc platform stop, then start it there")
+        raise UsageError(message, "mlfunc platform stop, then start it")
 
 
 def _show(ui: Ui) -> None:
-    from mlfunc.errors import NotFound
     from mlfunc.platforms.local import status
 
     found = status.status()
@@ -121,4 +132,5 @@ def _since(about: About) -> datetime:
 def _report(ui: Ui, found: Status) -> None:
     for name, value in _as_data(found).items():
         if value is not None:
-            ui.say(f"{ui.paint(f'{name.replace("_", " "):<16}', 'cyan')}{value}")
+            title = name.replace("_", " ")
+            ui.say(f"{ui.paint(f'{title:<16}', 'cyan')}{value}")
