@@ -57,7 +57,8 @@ def run(
     """
     os.umask(0o077)
     home.prepare()
-    logs.begin(home, alone=in_log_alone)
+    with home.usable():
+        logs.begin(home, alone=in_log_alone)
     with contextlib.closing(Tenure(home)) as tenure:
         asyncio.run(supervisor.serve(home, wish, tenure, told))
     _log.info("has ended")

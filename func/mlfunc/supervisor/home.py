@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import hashlib
+import ipaddress
 import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlfunc import paths
 from mlfunc.errors import MlfuncError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Of the path of a Unix socket, the kernel's bound is 108 bytes.
 _LONGEST = 100
@@ -79,11 +86,22 @@ class Home:
             MlfuncError: they cannot be had, or are somebody else's.
 
         """
-        try:
+        with self.usable():
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             _own(self.folder, follow=True)
             # It may be in a folder where all may write: a link there is not followed.
             _own(self.socket.parent, follow=self.socket.parent == self.folder)
+
+    @contextlib.contextmanager
+    def usable(self) -> Iterator[None]:
+        """What the system refuses in this block, of these files, is told in words.
+
+        Raises:
+            MlfuncError: it has refused something.
+
+        """
+        try:
+            yield
         except OSError as error:
             raise _unusable(self.folder, error) from error
 
@@ -104,6 +122,16 @@ class About:
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::", ""} else self.host  # noqa: S104
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
+    @property
+    def warning(self) -> str:
+        """What whoever starts it so should know; empty: nothing."""
+        if self.host == "localhost" or _is_loopback(self.host):
+            return ""
+        return (
+            f"the gateway listens on {self.host}: whoever reaches this machine can call its "
+            "functions and send them events, for there is no password"
+        )
+
     def write(self, path: Path) -> None:
         """Whole, or not at all: it may be read at any moment."""
         write_whole(path, json.dumps(asdict(self)))
@@ -114,14 +142,13 @@ def found(home: Home) -> About | None:
 
     What a killed one has left says nothing: the kernel has dropped its lock.
     """
-    try:
+    with home.usable():
         if not is_held(home.lock):
             return None
-        return About(**json.loads(home.about.read_text(encoding="utf-8")))
-    except FileNotFoundError:  # it does not run, starts, or ends
-        return None
-    except PermissionError as error:
-        raise _unusable(home.folder, error) from error
+        try:
+            return About(**json.loads(home.about.read_text(encoding="utf-8")))
+        except FileNotFoundError:  # it starts, or ends
+            return None
 
 
 def is_held(path: Path) -> bool:
@@ -137,11 +164,15 @@ def is_held(path: Path) -> bool:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """For this user alone, in place of what was there."""
+    """For this user alone, in place of what was there, which stays if there is no room."""
     fresh = path.with_name(f"{path.name}.new")
-    with open(fresh, "w", encoding="utf-8", opener=private) as file:
-        file.write(text)
-    fresh.replace(path)
+    try:
+        with open(fresh, "w", encoding="utf-8", opener=private) as file:
+            file.write(text)
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def private(path: str, flags: int) -> int:
@@ -172,6 +203,13 @@ def _own(folder: Path, *, follow: bool) -> None:
         folder.chmod(0o700)
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def user(uid: int) -> str:
     """As people call them."""
     import pwd
@@ -185,7 +223,12 @@ def user(uid: int) -> str:
 def _unusable(folder: Path, error: OSError) -> MlfuncError:
     reason = (error.strerror or str(error)).lower()
     at = error.filename or folder
+    ways = {
+        errno.ENOSPC: "make room there",
+        errno.EDQUOT: "make room there: this user's share of the disk is used up",
+        errno.EROFS: "set MLFUNC_HOME to a folder that can be written to",
+    }
     return MlfuncError(
         f"the local platform cannot keep its files in {folder}: {at}: {reason}",
-        "make that folder yours, or set MLFUNC_HOME to one that is",
+        ways.get(error.errno or 0, "make that folder yours, or set MLFUNC_HOME to one that is"),
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlfunc.supervisor.state.objects import Change, Objects
 
 _log = logging.getLogger(__name__)
+_DEPLOYED = (kinds.SERVICE, kinds.TRIGGER)
 
 
 class Idleness:
@@ -26,6 +27,11 @@ class Idleness:
         self._timer: asyncio.TimerHandle | None = None
         self._stop = objects.listen(self._heed)
         self._look()
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it ends if this stays so."""
+        return self._timer is not None
 
     def close(self) -> None:
         """Look no more."""
@@ -50,6 +56,3 @@ class Idleness:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-_DEPLOYED = (kinds.SERVICE, kinds.TRIGGER)

@@ -37,8 +37,12 @@ def gateway(home: Home, host: str, port: int | None) -> socket.socket:
     wanted: Sequence[int] = range(FIRST_PORT, FIRST_PORT + _PORTS)
     if port is not None or kept is not None:
         wanted = (port if port is not None else kept or 0,)
-    bound = _first(host, wanted)
-    homes.write_whole(home.port, f"{bound.getsockname()[1]}\n")
+    bound = first_free(host, wanted)
+    with contextlib.ExitStack() as unless_kept:
+        unless_kept.enter_context(bound)
+        if (now := bound.getsockname()[1]) != kept:
+            homes.write_whole(home.port, f"{now}\n")
+        unless_kept.pop_all()
     return bound
 
 
@@ -65,7 +69,13 @@ def _kept(home: Home) -> int | None:
     return None
 
 
-def _first(host: str, ports: Sequence[int]) -> socket.socket:
+def first_free(host: str, ports: Sequence[int]) -> socket.socket:
+    """Listen on the first of them that can be had.
+
+    Raises:
+        MlfuncError: none can; of a single one, it says who has it.
+
+    """
     for port in ports[:-1]:
         with contextlib.suppress(OSError):
             return _listen(host, port)

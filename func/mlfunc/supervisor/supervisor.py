@@ -56,6 +56,8 @@ async def serve(home: Home, wish: Wish, tenure: Tenure, told: Callable[[About], 
         tenure.serve(about)
         parts.callback(tenure.leave)
         _log.info("serves at %s, process %d, version %s", about.url, about.pid, about.version)
+        if warning := about.warning:
+            _log.warning(warning)
         told(about)
         await ending.wait()
         _log.info("ends: what runs is done to its end")
@@ -67,8 +69,9 @@ async def _begin(
     """All parts, one after the other."""
     objects = Objects()
     # Before anything is started that would have to be ended again.
-    listening = parts.enter_context(sockets.gateway(home, wish.host, wish.port))
-    parts.enter_context(sockets.api(home))
+    with home.usable():
+        listening = parts.enter_context(sockets.gateway(home, wish.host, wish.port))
+        parts.enter_context(sockets.api(home))
     parts.callback(Idleness(objects, wish.idle, ending.set).close)
     return listening
 

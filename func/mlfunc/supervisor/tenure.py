@@ -39,7 +39,7 @@ class Tenure:
         self._starting = ExitStack()
         self._held = ExitStack()
         home.prepare()
-        with ExitStack() as unless_taken:
+        with home.usable(), ExitStack() as unless_taken:
             unless_taken.callback(self.close)
             self._starting.enter_context(_locked(home.starting))
             if (about := homes.found(home)) is not None:
@@ -49,7 +49,8 @@ class Tenure:
 
     def serve(self, about: About) -> None:
         """From now on others find this one."""
-        about.write(self._home.about)
+        with self._home.usable():
+            about.write(self._home.about)
         self._held.callback(self.leave)
         self._starting.close()
 

@@ -17,5 +17,5 @@ if TYPE_CHECKING:
 @pytest.fixture
 def own() -> Iterator[Home]:
     """The home of the supervisor of this test, which ends with it."""
-    yield homes.home()
-    stopping.stop(timeout=10)
+    yield (home := homes.home())
+    stopping.stop(home)
