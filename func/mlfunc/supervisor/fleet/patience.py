@@ -1,4 +1,4 @@
-"""How long is waited: before what has failed starts again, before more of what is written is read."""
+"""How long is waited: before what failed starts again, before more of what is written is read."""
 
 from __future__ import annotations
 

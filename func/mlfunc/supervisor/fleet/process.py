@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlfunc import proc
@@ -15,6 +14,7 @@ from mlfunc.supervisor.fleet.patience import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 # In one turn of the loop: some milliseconds, even where there is nothing but line ends.
 _CHUNK = 32 * 1024
