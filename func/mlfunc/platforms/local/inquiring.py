@@ -1,88 +1,58 @@
-"""Whether this machine can run a function: what of it means nothing here, or is missing."""
+"""Whether this machine can run a function, and what of its mlfunc.yaml means nothing here."""
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlfunc.cluster import kinds
-from mlfunc.errors import ClusterFailed
-from mlfunc.function import EnvSource
-from mlfunc.knative import references
+from mlfunc import accelerators
 from mlfunc.knative.facts import Finding
+from mlfunc.models import places
+from mlfunc.models.schemes import scheme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from mlfunc.cluster.client import Cluster
     from mlfunc.function import Function
 
+_ONLY_IN_A_CLUSTER = {
+    "pvc": "is a volume of a cluster",
+    "oci": "is an image, which nodes of a cluster mount",
+}
 
-def check(
-    cluster: Cluster, function: Function, environ: Mapping[str, str] = os.environ
+
+def examine(
+    function: Function, is_there: Callable[[str], bool] = lambda path: Path(path).exists()
 ) -> tuple[Finding, ...]:
-    """The notes on a function that can run here.
-
-    Raises:
-        ClusterFailed: it cannot, for the reasons that stand in the message.
-
-    """
-    found = (
-        *_claims(function),
-        *_cesql(function),
-        *_variables(cluster, function, environ),
-        *_volumes(function),
-    )
-    refusals = [each for each in found if each.severity == "refusal"]
-    if refusals:
-        message = "; ".join(each.message for each in refusals)
-        fix = "; ".join(dict.fromkeys(each.fix for each in refusals))
-        raise ClusterFailed(f"{function.name} cannot run on this machine: {message}", fix)
-    return tuple(found)
+    """All that is found, refusals first."""
+    return (*_models(function), *_accelerator(function, is_there), *_unused(function))
 
 
-def _claims(function: Function) -> Iterator[Finding]:
-    for name, claim in references.claims(function).items():
-        message = f"models.{name} lies on the claim {claim}, which only a cluster has"
-        yield Finding("refusal", message, f"give models.{name} a path, or an address as hf://")
+def _models(function: Function) -> Iterator[Finding]:
+    for name, model in function.all_models.items():
+        variable = places.variable(name)
+        reason = _ONLY_IN_A_CLUSTER.get(scheme(model.uri))
+        if reason and variable not in function.plain_env:
+            message = f"model {name}: {model.uri} {reason}"
+            fix = f"name where it is on this machine, `env: {{{variable}: PATH}}`, or an address"
+            yield Finding("refusal", message, f"{fix} of hf:// or s3://")
 
 
-def _cesql(function: Function) -> Iterator[Finding]:
-    for number, subscription in enumerate(function.events.subscriptions):
-        if _has_cesql(subscription.filters):
-            message = f"events.subscriptions[{number}] filters by CESQL, which only Knative reads"
-            fix = "say it by exact, prefix, suffix, all, any and not; or deploy to a cluster"
-            yield Finding("refusal", message, fix)
+def _accelerator(function: Function, is_there: Callable[[str], bool]) -> Iterator[Finding]:
+    kind = function.accelerator_type
+    devices = accelerators.TABLE[kind].devices
+    if devices and not any(map(is_there, devices)):
+        message = f"accelerator {kind}: no {' or '.join(devices)} here"
+        fix = "install its driver, deploy where there is one, or try it with `accelerator: cpu`"
+        yield Finding("refusal", message, fix)
 
 
-def _has_cesql(found: object) -> bool:
-    """Whether a filter is one, or has one within."""
-    if isinstance(found, dict):
-        return "cesql" in found or any(map(_has_cesql, found.values()))
-    return isinstance(found, list) and any(map(_has_cesql, found))
-
-
-def _variables(
-    cluster: Cluster, function: Function, environ: Mapping[str, str]
-) -> Iterator[Finding]:
-    """What is in neither the store nor the environment of who deploys."""
-    for name, source in function.env.items():
-        if isinstance(source, EnvSource) and name not in environ and not _is_kept(cluster, source):
-            message = f"env.{name} is {source.key} of {_title(source)}, which is not kept here"
-            yield Finding("refusal", message, f"{name}=... mlfunc deploy keeps it")
-
-
-def _is_kept(cluster: Cluster, source: EnvSource) -> bool:
-    kind = kinds.SECRET if source.secret else kinds.CONFIG_MAP
-    found = cluster.get(kind, source.secret or source.config_map or "") or {}
-    return source.key in {**(found.get("data") or {}), **(found.get("stringData") or {})}
-
-
-def _title(source: EnvSource) -> str:
-    return f"secret {source.secret}" if source.secret else f"config map {source.config_map}"
-
-
-def _volumes(function: Function) -> Iterator[Finding]:
-    for number, volume in enumerate(function.volumes):
-        message = f"volumes[{number}] is not mounted: {volume.path} is this machine's own folder"
+def _unused(function: Function) -> Iterator[Finding]:
+    if function.volumes:
+        listed = ", ".join(volume.path for volume in function.volumes)
+        message = (
+            f"`volumes` are mounted in a cluster only: here, {listed} is as this machine has it"
+        )
         yield Finding("note", message)
+    if function.placement.node_selector or function.placement.tolerations:
+        yield Finding("note", "`placement` chooses among nodes of a cluster: here is one machine")
