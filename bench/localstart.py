@@ -22,7 +22,6 @@ from lib.report import Claim
 from lib.servers import REPOSITORY
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Iterator, Mapping
 
 MLFUNC = REPOSITORY / ".venv" / "bin" / "mlfunc"
