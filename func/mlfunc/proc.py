@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _log = logging.getLogger(__name__)
@@ -153,6 +154,7 @@ def start(
     return _open(argv, cwd, env, out=None, error=subprocess.PIPE, group=0)
 
 
+<<<<<<< HEAD
 def detach(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> BinaryIO:
     """Start a program that stays when this one ends: what it writes to the descriptor that its
     last argument names.
@@ -186,6 +188,35 @@ def detach(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> BinaryI
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+=======
+def tell_exit(
+    process: subprocess.Popen[bytes], loop: AbstractEventLoop, tell: Callable[[int], None]
+) -> None:
+    """Have this called on an event loop with how a process of `start` has ended; a signal is
+    negative. What it has started, and left behind, ends with it.
+    """
+
+    def collect() -> int:
+        # Before it is waited for: until then, no other group gets its number.
+        signal_group(process, signal.SIGKILL)
+        return process.wait()
+
+    def ended() -> None:
+        loop.remove_reader(handle)
+        os.close(handle)
+        tell(collect())
+
+    def wait() -> None:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        loop.call_soon_threadsafe(lambda: tell(collect()))
+
+    try:
+        handle = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # macOS, an old kernel, no descriptor left: a thread waits
+        threading.Thread(target=wait, name="exit", daemon=True).start()
+    else:
+        loop.add_reader(handle, ended)
+>>>>>>> fleet
 
 
 def signal_process(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""`mlfunc describe`: all that a cluster knows of a function."""
+"""`mlfunc describe`: all that there is to know of a function."""
 
 from __future__ import annotations
 
@@ -28,15 +28,20 @@ _SCALING = ("min-scale", "max-scale", "target", "metric", "window", "initial-sca
 @options.reporting("Show tracebacks.")
 @click.pass_obj
 def command(
-    ui: Ui, name: str | None, folder: Path | None, context: str | None, namespace: str | None
+    ui: Ui,
+    name: str | None,
+    folder: Path | None,
+    platform: str | None,
+    context: str | None,
+    namespace: str | None,
 ) -> None:
-    """Show what a cluster knows of a function: what serves, since when, and if not, why.
+    """Show what there is to know of a function: what serves, since when, and if not, why.
 
     NAME is any Knative Service.  [default: the function of this folder]
     """
     from mlfunc.platforms.knative import addressing, reading
 
-    addressed = addressing.find(name, addressing.Where(folder, context, namespace))
+    addressed = addressing.find(name, addressing.Where(folder, context, namespace, platform))
     found = reading.belongings(addressed)
     data = _as_data(found)
     ui.show(data, human=lambda: _report(ui, found, data))

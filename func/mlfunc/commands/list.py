@@ -1,4 +1,4 @@
-"""`mlfunc list`: the functions of a namespace, or of the whole cluster."""
+"""`mlfunc list`: the functions of a namespace, or of the whole platform."""
 
 from __future__ import annotations
 
@@ -26,20 +26,22 @@ _HEADERS = (
 
 
 @click.command("list")
-@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of the whole cluster.")
+@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of the whole platform.")
 @options.cluster
 @options.reporting("Show tracebacks.")
 @click.pass_obj
-def command(ui: Ui, everywhere: bool, context: str | None, namespace: str | None) -> None:
+def command(
+    ui: Ui, everywhere: bool, platform: str | None, context: str | None, namespace: str | None
+) -> None:
     """List the functions of a namespace, and whether each is ready.
 
     Services that func or kn made are listed, too, and marked.
     """
     from mlfunc.platforms.knative import addressing, reading
 
-    cluster = addressing.cluster_of(addressing.Where(None, context, namespace))
+    cluster = addressing.cluster_of(addressing.Where(None, context, namespace, platform))
     found = reading.functions(cluster, everywhere=everywhere)
-    place = "this cluster" if everywhere else f"namespace {cluster.namespace}"
+    place = cluster.access.title if everywhere else cluster.place
     ui.show([_as_data(each) for each in found], human=lambda: _report(ui, found, place))
 
 
