@@ -154,7 +154,6 @@ def start(
     return _open(argv, cwd, env, out=None, error=subprocess.PIPE, group=0)
 
 
-<<<<<<< HEAD
 def detach(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> BinaryIO:
     """Start a program that stays when this one ends: what it writes to the descriptor that its
     last argument names.
@@ -188,7 +187,8 @@ def detach(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> BinaryI
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-=======
+
+
 def tell_exit(
     process: subprocess.Popen[bytes], loop: AbstractEventLoop, tell: Callable[[int], None]
 ) -> None:
@@ -216,7 +216,6 @@ def tell_exit(
         threading.Thread(target=wait, name="exit", daemon=True).start()
     else:
         loop.add_reader(handle, ended)
->>>>>>> fleet
 
 
 def signal_process(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlfunc.cluster.client import Cluster
 from mlfunc.errors import UsageError
+from mlfunc.knative.facts import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
     from mlfunc.function import Function
-    from mlfunc.knative.facts import Finding
     from mlfunc.knative.release import Model, Release
     from mlfunc.platforms.platform import Name, Order, Platform
 
@@ -43,9 +43,12 @@ class Local:
     def connect(self, _: str | None, namespace: str | None) -> Cluster:
         """The supervisor, which is started if it does not run; it has no contexts."""
         from mlfunc.platforms.local import connecting, starting
+        from mlfunc.supervisor import home
 
-        starting.ensure_running()
-        return Cluster(replace(connecting.open_(), named=self.title, help=_HELP), namespace)
+        own = home.home()
+        starting.ensure_running(own)
+        access = replace(connecting.open_(own), named=self.title, help=_HELP)
+        return Cluster(access, namespace)
 
     def check(self, build: Build) -> None:
         """No image is made: nothing about one makes sense."""
@@ -60,18 +63,32 @@ class Local:
             raise UsageError(message, f"leave out {option}, or deploy with --platform knative")
 
     def inquire(
-        self, cluster: Cluster, function: Function, _: Build, __: Sequence[Model] = ()
+        self, _: Cluster, function: Function, build: Build, __: Sequence[Model] = ()
     ) -> tuple[Finding, ...]:
-        """What of a function has no meaning here, or does not work."""
-        from mlfunc.platforms.local import inquiring
+        """What of a function means nothing here, or does not work."""
+        from mlfunc.platforms.knative.inquiring import refuse
+        from mlfunc.platforms.local import inquiring, releasing
 
-        return inquiring.check(cluster, function)
+        found = inquiring.examine(function)
+        refuse(function, found, "here")
+        links = releasing.notes(build.folder, function)
+        return (*found, *(Finding("note", each) for each in links))
 
     def release(self, order: Order, workshop: Workshop) -> tuple[Release, Built | None]:
         """A snapshot of the project's files, and an environment for it."""
-        from mlfunc.platforms.local import releasing
+        from mlfunc.platforms.local import giving, releasing
+        from mlfunc.supervisor import home
 
-        return releasing.release(order, workshop), None
+        function, cluster = order.function, order.cluster
+        given = giving.values(function, cluster.namespace, cluster.get)
+        workshop.watcher.phase("installing")
+        source = releasing.Source(
+            order.build.folder, function, cluster.namespace, home.home(), workshop.watcher.said
+        )
+        released = releasing.release(source, dry_run=order.dry_run)
+        for each in given:
+            cluster.apply(each, dry_run=order.dry_run, force=True)
+        return released, None
 
     def way(self, _: Cluster, url: str, ingress: str | None) -> tuple[str, str | None]:
         """By the gateway's own address: not every resolver knows names under localhost."""
