@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from mlfunc import errors
 from mlfunc.errors import MlfuncError
 from mlfunc.supervisor.home import About
+
+_KINDS = {each.__name__: each for each in MlfuncError.__subclasses__()}
 
 
 def serves(about: About) -> bytes:
@@ -28,14 +29,14 @@ def heard(line: bytes) -> About:
     """Of which it is told that it serves.
 
     Raises:
-        MlfuncError: that it cannot; of the class that it is there, where that is a common one.
+        MlfuncError: that it cannot, of the class that it had there, where that is a common one.
 
     """
     said = json.loads(line)
     if "serves" in said:
         return About(**said["serves"])
     failure = said["fails"]
-    kind = getattr(errors, failure["kind"], MlfuncError)
+    kind = _KINDS.get(failure["kind"], MlfuncError)
     raise kind(failure["message"], failure["hint"], evidence=failure["evidence"])
 
 
