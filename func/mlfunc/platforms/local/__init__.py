@@ -1,0 +1,1 @@
+"""The local platform, as commands reach it."""
