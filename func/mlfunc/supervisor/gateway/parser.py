@@ -121,7 +121,10 @@ class Parser:
             fields.check_trailer(name)
         elif name in fields.OURS:
             self._know(name, value.rstrip(b" \t"))
+        elif name == b"content-type" and self._typed:
+            raise Refused(400, "content-type is there twice")
         elif b"_" not in name:  # X_A and X-A are the same to CGI, and so to whoever trusts one
+            self._typed = self._typed or name == b"content-type"
             self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -161,6 +164,7 @@ class Parser:
         self._fields: list[tuple[bytes, bytes]] = []
         self._count = self._unframed = 0
         self._began = True
+        self._typed = False
 
     def _feed(self, data: bytes | memoryview) -> None:
         rest = memoryview(data)
