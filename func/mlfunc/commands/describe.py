@@ -41,13 +41,13 @@ def command(
     """
     from mlfunc.platforms.knative import addressing, reading
 
-    addressed = addressing.find(name, addressing.Where(folder, context, namespace, platform))
-    found = reading.belongings(addressed)
-    data = _as_data(found)
+    where = addressing.Where(folder, context, namespace, platform)
+    found = reading.belongings(addressing.find(name, where))
+    data = _as_data(found, where.chosen().name)
     ui.show(data, human=lambda: _report(ui, found, data))
 
 
-def _as_data(found: Belongings) -> dict[str, Any]:
+def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
     """What `func describe -o json` has as well is called as it is there."""
     from mlfunc.knative import overview, traffic, writers
 
@@ -61,7 +61,7 @@ def _as_data(found: Belongings) -> dict[str, Any]:
         "name": summary.name,
         "image": spec["containers"][0]["image"],
         "namespace": summary.namespace,
-        "deployer": "knative",
+        "deployer": deployer,
         "subscriptions": [_subscription(each) for each in found.subscriptions],
         "labels": service["metadata"].get("labels") or {},
         "ready": summary.ready,

@@ -39,10 +39,11 @@ def command(
     """
     from mlfunc.platforms.knative import addressing, reading
 
-    cluster = addressing.cluster_of(addressing.Where(None, context, namespace, platform))
+    where = addressing.Where(None, context, namespace, platform)
+    cluster, deployer = addressing.cluster_of(where), where.chosen().name
     found = reading.functions(cluster, everywhere=everywhere)
     place = cluster.access.title if everywhere else cluster.place
-    ui.show([_as_data(each) for each in found], human=lambda: _report(ui, found, place))
+    ui.show([_as_data(each, deployer) for each in found], human=lambda: _report(ui, found, place))
 
 
 def _report(ui: Ui, found: list[Summary], place: str) -> None:
@@ -74,7 +75,7 @@ def _maker(each: Summary) -> str:
     return "func" if each.origin == "func" else "Knative"
 
 
-def _as_data(each: Summary) -> dict[str, Any]:
+def _as_data(each: Summary, deployer: str) -> dict[str, Any]:
     """The keys that `func list -o json` has, with the same values, and ours after them."""
     return {
         "name": each.name,
@@ -82,7 +83,7 @@ def _as_data(each: Summary) -> dict[str, Any]:
         "runtime": each.runtime,
         "url": each.url,
         "ready": each.ready,
-        "deployer": "knative",
+        "deployer": deployer,
         "replicas": each.instances,
         "origin": each.origin,
         "reason": each.reason or None,
