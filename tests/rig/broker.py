@@ -115,14 +115,6 @@ async def running(
 ) -> AsyncIterator[Rig]:
     """A broker of its own file, closed in the end."""
     objects, gateway = objects or Objects(), gateway or FakeGateway()
-    objects.write(
-        {
-            "apiVersion": "eventing.knative.dev/v1",
-            "kind": "Broker",
-            "metadata": {"name": "default", "namespace": "default"},
-            "spec": {},
-        }
-    )
     broker = Broker(path, objects, gateway, **given)
     await broker.start()
     try:

@@ -19,6 +19,7 @@ from mlfunc.supervisor.broker.journal import Arrival, Attempt, Delivery
 from mlfunc.supervisor.broker.lanes import TROUBLE_SECONDS, Lane
 from mlfunc.supervisor.broker.passing import Passing
 from mlfunc.supervisor.broker.sending import Sender
+from mlfunc.supervisor.broker.settling import Settling
 from mlfunc.supervisor.http.messages import Reply, json_reply
 
 if TYPE_CHECKING:
@@ -39,8 +40,17 @@ _log = logging.getLogger(__name__)
 class Broker:
     """All brokers of a supervisor; made on its event loop."""
 
-    def __init__(self, path: Path, objects: Objects, gateway: Gateway, keep: int = KEPT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        objects: Objects,
+        gateway: Gateway,
+        *,
+        address: str = "",  # of the gateway, for those who are told where a broker is
+        keep: int = KEPT,
+    ) -> None:
         self._committer = Committer(path, journal.SCHEMA)
+        self._settling = Settling(objects, address)
         self._directory = Directory(objects, self._drop)
         self._sender = Sender(gateway)
         self._passing = Passing()
@@ -59,6 +69,7 @@ class Broker:
 
     async def close(self) -> None:
         """What is not done stays on the disk."""
+        self._settling.close()
         self._directory.close()
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
         await asyncio.gather(*self._tasks)
