@@ -28,13 +28,6 @@ NO_CESQL = (
 )
 
 
-def broker(found: Object, address: str) -> Object:
-    """A Broker is ready as soon as it is there."""
-    meta = found["metadata"]
-    url = f"{address}/-/broker/{meta['namespace']}/{meta['name']}"
-    return {**_status(found, {"Addressable": ""}), "address": {"name": "http", "url": url}}
-
-
 def trigger(found: Object, has_broker: bool, resolve: Callable[[Destination], Resolved]) -> Object:
     """A Trigger is ready when its events can go where they are to."""
     spec, namespace = found["spec"], found["metadata"]["namespace"]

@@ -1,4 +1,4 @@
-"""Brokers where they are needed, and what they, Triggers and PingSources say of themselves."""
+"""Brokers that Triggers name, and what Triggers and PingSources say of themselves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import kinds
-from mlfunc.supervisor.broker import delivery, readiness
+from mlfunc.supervisor.broker import readiness
 from mlfunc.supervisor.broker.readiness import Resolved
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-_FIRST = "default"  # a namespace, and in each the broker that is meant where none is named
+_FIRST = "default"
 _LOOKED_AT = {kinds.SERVICE, kinds.BROKER, kinds.TRIGGER, kinds.PING_SOURCE}
 
 
@@ -46,17 +46,14 @@ class Settling:
         for namespace, name in sorted(self._needed()):
             if self._objects.get(kinds.BROKER, namespace, name) is None:
                 self._objects.write(_broker(namespace, name))
-        for each in self._objects.list(kinds.BROKER):
-            self._say(kinds.BROKER, each, readiness.broker(each, self._address))
         for each in self._objects.list(kinds.TRIGGER):
             self._say(kinds.TRIGGER, each, self._of_trigger(each))
         for each in self._objects.list(kinds.PING_SOURCE):
             self._say(kinds.PING_SOURCE, each, readiness.ping(each, self._resolve))
 
     def _needed(self) -> set[tuple[str, str]]:
-        """One for all in each namespace, and those that Triggers name: nobody else makes them."""
-        services = {each["metadata"]["namespace"] for each in self._objects.list(kinds.SERVICE)}
-        return {(namespace, _FIRST) for namespace in (_FIRST, *services)} | {
+        """Nobody else makes them, there being no `kn` for this platform."""
+        return {
             (each["metadata"]["namespace"], each["spec"].get("broker", _FIRST))
             for each in self._objects.list(kinds.TRIGGER)
         }
@@ -95,10 +92,6 @@ def _broker(namespace: str, name: str) -> Object:
     return {
         "apiVersion": kinds.BROKER.api_version,
         "kind": kinds.BROKER.name,
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "annotations": {"eventing.knative.dev/broker.class": "mlfunc"},
-        },
-        "spec": {"delivery": delivery.DEFAULT},
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {},
     }
