@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
-import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
+from mlfunc.errors import MlfuncError
 from mlfunc.supervisor.broker import answers, ingress, journal, passing
 from mlfunc.supervisor.broker.answers import Again, Answer, Done, GiveUp
 from mlfunc.supervisor.broker.cloudevents import Event
@@ -19,6 +19,7 @@ from mlfunc.supervisor.broker.journal import Arrival, Attempt, Delivery
 from mlfunc.supervisor.broker.lanes import TROUBLE_SECONDS, Lane
 from mlfunc.supervisor.broker.passing import Passing
 from mlfunc.supervisor.broker.sending import Sender
+from mlfunc.supervisor.broker.settling import Settling
 from mlfunc.supervisor.http.messages import Reply, json_reply
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mlfunc.supervisor.state.objects import Objects
 
 KEPT = 10_000  # events that are done, to be looked at
+_EVENTS = "/-/events"
 _TTL, _ARRIVAL = "knativebrokerttl", "knativearrivaltime"
 _PRUNED_EVERY = 500
 _log = logging.getLogger(__name__)
@@ -39,8 +41,17 @@ _log = logging.getLogger(__name__)
 class Broker:
     """All brokers of a supervisor; made on its event loop."""
 
-    def __init__(self, path: Path, objects: Objects, gateway: Gateway, keep: int = KEPT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        objects: Objects,
+        gateway: Gateway,
+        *,
+        address: str = "",  # of the gateway, for those who are told where a broker is
+        keep: int = KEPT,
+    ) -> None:
         self._committer = Committer(path, journal.SCHEMA)
+        self._settling = Settling(objects, address)
         self._directory = Directory(objects, self._drop)
         self._sender = Sender(gateway)
         self._passing = Passing()
@@ -59,18 +70,26 @@ class Broker:
 
     async def close(self) -> None:
         """What is not done stays on the disk."""
+        self._settling.close()
         self._directory.close()
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
         await asyncio.gather(*self._tasks)
         await self._sender.close()
         await self._committer.close()
 
-    async def handle(self, request: Request) -> Reply | None:
-        """A request to a broker, or for what has passed; None: it is none of these."""
+    @staticmethod
+    def owns(path: str) -> bool:
+        """Whether requests to it are the broker's."""
+        return path == _EVENTS or ingress.address(path) is not None
+
+    async def handle(self, request: Request) -> Reply:
+        """A request to a broker, or for what has passed."""
+        if request.path == _EVENTS:
+            return await self._show(request)
         at = ingress.address(request.path)
-        if at is not None:
-            return await self._receive(at, request)
-        return await self._show(request) if request.path == "/-/events" else None
+        if at is None:
+            return ingress.problem(404, "Not found", "a broker is at /-/broker/NAMESPACE/NAME")
+        return await self._receive(at, request)
 
     async def recent(self, namespace: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """The last events with what became of them, oldest first."""
@@ -105,7 +124,7 @@ class Broker:
             return ingress.problem(400, "Goes round", detail)
         try:
             await self._keep_events(arrivals)
-        except sqlite3.Error as error:
+        except MlfuncError as error:
             return ingress.not_kept(error)
         return Reply(202)
 
@@ -160,7 +179,7 @@ class Broker:
         answer = await self._send(due, subscription)
         try:
             return await self._conclude(due, subscription, answer)
-        except sqlite3.Error as error:
+        except MlfuncError as error:
             # It will come again, with the same id, than be lost.
             _log.error("event %s: what became of it cannot be kept: %s", due.event.id, error)
             return time.time() + TROUBLE_SECONDS
@@ -231,7 +250,7 @@ class Broker:
     async def _do(self, work: Any) -> None:
         try:
             await self._committer.do(work)
-        except sqlite3.Error as error:
+        except MlfuncError as error:
             _log.error("the journal of events cannot be tidied: %s", error)
 
 

@@ -1,25 +1,29 @@
 """A thread that writes to SQLite: whatever has come while it wrote goes into its next commit.
 
-A commit waits for the disk, which costs the same for one event as for a hundred.
+A commit waits for the disk (synchronous = FULL, so that what was accepted outlives a power
+failure), which takes as long for one event as for a hundred.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mlfunc.supervisor.state import database
+
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from mlfunc.supervisor.state.database import Schema
 
 T = TypeVar("T")
 
 _AT_ONCE = 500
-_BUSY_SECONDS = 30  # others write to the file, too
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,18 @@ class _Work:
 class Committer:
     """Of one file, on the event loop that makes it."""
 
-    def __init__(self, path: Path, schema: str, synchronous: str = "FULL") -> None:
+    def __init__(self, path: Path, schema: Schema) -> None:
         self._loop = asyncio.get_running_loop()
         self._works: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._connection = _open(path, schema, synchronous)
+        self._database = database.open_(path, schema)
+        self._database.rows("PRAGMA foreign_keys = ON")
         self._thread = threading.Thread(target=self._run, name="broker-commits")
         self._thread.start()
 
     def do(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         """Have this done in a transaction; it may be done again, when one beside it fails.
 
-        The future has its result once that is on the disk, else what SQLite says.
+        The future has its result once that is on the disk, else what is wrong with it.
         """
         done: asyncio.Future[T] = self._loop.create_future()
         self._works.put(_Work(work, done))
@@ -55,7 +60,7 @@ class Committer:
     def _run(self) -> None:
         while works := self._next():
             self._loop.call_soon_threadsafe(_resolve, self._commit(works))
-        self._connection.close()
+        self._database.close()
 
     def _next(self) -> list[_Work]:
         """What waits, at least one; nothing: it is the end."""
@@ -71,16 +76,12 @@ class Committer:
     def _commit(self, works: Sequence[_Work]) -> list[tuple[_Work, Any]]:
         """In one transaction; if that fails, each in one of its own, to see whose fault it is."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            results = [(work, work.do(self._connection)) for work in works]
-            self._connection.execute("COMMIT")
+            with self._database.transaction() as connection:
+                return [(work, work.do(connection)) for work in works]
         except Exception as error:  # whatever it is, it is raised where this was asked for
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
             if len(works) == 1:
                 return [(works[0], error)]
-            return [pair for work in works for pair in self._commit([work])]
-        return results
+        return [pair for work in works for pair in self._commit([work])]
 
 
 def _resolve(results: list[tuple[_Work, Any]]) -> None:
@@ -91,18 +92,3 @@ def _resolve(results: list[tuple[_Work, Any]]) -> None:
             work.done.set_exception(result)
         else:
             work.done.set_result(result)
-
-
-def _open(path: Path, schema: str, synchronous: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.executescript(schema)
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection

@@ -10,8 +10,7 @@ from mlfunc.supervisor.broker.cloudevents import BadEvent
 from mlfunc.supervisor.http.messages import Headers, Reply, json_reply
 
 if TYPE_CHECKING:
-    import sqlite3
-
+    from mlfunc.errors import MlfuncError
     from mlfunc.supervisor.broker.cloudevents import Event
     from mlfunc.supervisor.http.messages import Request
 
@@ -53,11 +52,11 @@ def passed_on(headers: Headers) -> dict[str, str]:
     return {name: value for name, value in headers if name.startswith(_PASSED_ON)}
 
 
-def not_kept(error: sqlite3.Error) -> Reply:
+def not_kept(error: MlfuncError) -> Reply:
     """Nothing of the request is: its sender has to try again."""
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+    if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_FULL":
         return problem(507, "Disk full", "the disk is full: the event is not kept; make room")
-    return problem(503, "Not kept", f"the event cannot be kept: {error}")
+    return problem(503, "Not kept", f"the event cannot be kept: {error.message}")
 
 
 def problem(status: int, title: str, detail: str) -> Reply:

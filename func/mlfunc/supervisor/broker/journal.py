@@ -14,13 +14,14 @@ import msgspec
 
 from mlfunc.supervisor.broker.cloudevents import Event
 from mlfunc.supervisor.broker.subscriptions import Way
+from mlfunc.supervisor.state.database import Schema
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Iterator
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS broker_events (
+_TABLES = """
+CREATE TABLE broker_events (
     seq INTEGER PRIMARY KEY,
     namespace TEXT NOT NULL,
     broker TEXT NOT NULL,         -- empty: of a schedule
@@ -33,9 +34,9 @@ CREATE TABLE IF NOT EXISTS broker_events (
     cause INTEGER,                -- the delivery that it is the reply to, or the dead letter of
     open INTEGER NOT NULL         -- deliveries that are not done
 );
-CREATE INDEX IF NOT EXISTS broker_events_done ON broker_events (seq) WHERE open = 0;
-CREATE INDEX IF NOT EXISTS broker_events_of ON broker_events (cause) WHERE cause IS NOT NULL;
-CREATE TABLE IF NOT EXISTS broker_deliveries (
+CREATE INDEX broker_events_done ON broker_events (seq) WHERE open = 0;
+CREATE INDEX broker_events_of ON broker_events (cause) WHERE cause IS NOT NULL;
+CREATE TABLE broker_deliveries (
     id INTEGER PRIMARY KEY,
     event INTEGER NOT NULL REFERENCES broker_events ON DELETE CASCADE,
     kind TEXT NOT NULL,           -- Trigger, PingSource
@@ -51,14 +52,15 @@ CREATE TABLE IF NOT EXISTS broker_deliveries (
     seconds REAL,                 -- of the last try
     ended REAL
 );
-CREATE INDEX IF NOT EXISTS broker_deliveries_due
+CREATE INDEX broker_deliveries_due
     ON broker_deliveries (kind, namespace, name, due) WHERE state = 'open';
-CREATE INDEX IF NOT EXISTS broker_deliveries_of ON broker_deliveries (event);
-CREATE TABLE IF NOT EXISTS broker_schedules (
+CREATE INDEX broker_deliveries_of ON broker_deliveries (event);
+CREATE TABLE broker_schedules (
     namespace TEXT NOT NULL, name TEXT NOT NULL, fired REAL NOT NULL,
     PRIMARY KEY (namespace, name)
 ) WITHOUT ROWID;
 """
+SCHEMA = Schema("broker", (_TABLES,))
 ROUNDS = 255  # brokers that an event and its replies go through at most, as in Knative
 
 State = Literal["open", "delivered", "dead", "lost", "dropped"]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from mlfunc.errors import MlfuncError
 from mlfunc.supervisor.broker import journal
 from mlfunc.supervisor.broker.journal import Page
 
@@ -114,7 +114,7 @@ class Lane:
             page = await self._committer.do(
                 lambda db: journal.due(db, self._way, held, _PAGE, _PAGE_BYTES)
             )
-        except sqlite3.Error as error:
+        except MlfuncError as error:
             _log.error(
                 "%s %s: what is due cannot be read: %s", self._way.kind, self._way.name, error
             )

@@ -79,7 +79,8 @@ class _Whole(dict[str, str]):
 def of_trigger(trigger: Object, broker: Object | None) -> Subscription:
     """As a Trigger says, and its Broker where that says nothing."""
     spec, meta = trigger["spec"], trigger["metadata"]
-    own, of_broker = spec.get("delivery"), ((broker or {}).get("spec") or {}).get("delivery") or {}
+    of_broker = ((broker or {}).get("spec") or {}).get("delivery") or delivery.DEFAULT
+    own = spec.get("delivery")
     sink = (own or {}).get("deadLetterSink") or of_broker.get("deadLetterSink")
     return Subscription(
         way=Way("Trigger", meta["namespace"], meta["name"]),
