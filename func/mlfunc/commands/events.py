@@ -1,4 +1,4 @@
-"""`mlfunc events`: what events a function gets, and what it answers with; and events as they pass."""
+"""`mlfunc events`: what events a function gets and answers with; and events as they pass."""
 
 from __future__ import annotations
 
