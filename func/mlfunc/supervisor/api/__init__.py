@@ -8,11 +8,10 @@ applying.py     server-side apply; owning.py: whose a field is
 patching.py     a merge patch
 admitting.py    what Knative's webhooks would add, and refuse
 builtin.py      what a cluster has that is not kept here: nodes, namespaces, settings
-podlogs.py      what is asked of a pod's log
+brokers.py      a broker for each namespace
 refusals.py     Status objects
 """
 
-from mlfunc.supervisor.api.podlogs import Logs, Query
-from mlfunc.supervisor.api.serving import handler
+from mlfunc.supervisor.api.serving import Logs, handler
 
-__all__ = ["Logs", "Query", "handler"]
+__all__ = ["Logs", "handler"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -14,7 +14,6 @@ from mlfunc.supervisor.api import (
     applying,
     builtin,
     patching,
-    podlogs,
     refusals,
     resources,
     selecting,
@@ -26,8 +25,9 @@ from mlfunc.supervisor.api.watches import Watch
 from mlfunc.supervisor.http.messages import Reply, json_reply
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
     from mlfunc.cluster.kinds import Kind
-    from mlfunc.supervisor.api.podlogs import Logs
     from mlfunc.supervisor.api.resources import Place
     from mlfunc.supervisor.http.messages import Handler, Request
     from mlfunc.supervisor.state.objects import Objects
@@ -51,6 +51,20 @@ _UNKNOWN_MANAGER = "unknown"
 _MODIFIED = (
     "the object has been modified; please apply your changes to the latest version and try again"
 )
+
+
+class Logs(Protocol):
+    """The text of the log of a pod."""
+
+    def __call__(self, pod: Object, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """What a query asks for, in pieces of any size; its parameters are those of Kubernetes.
+
+        Raises:
+            ValueError: the query is none.
+            LookupError: there is no such container, or it has not run before.
+
+        """
+        ...
 
 
 def handler(objects: Objects, logs: Logs, gateway: str) -> Handler:
@@ -206,7 +220,10 @@ class _Api:
         if place.kind != kinds.POD or place.part != "log" or request.method != "GET":
             raise refusals.unknown_path()
         pod = self._get(place)
-        lines = self._logs(pod, podlogs.parse(request.query))
+        try:
+            lines = self._logs(pod, request.query)
+        except (ValueError, LookupError) as error:
+            raise refusals.bad_request(str(error.args[0] if error.args else error)) from error
         return Reply(200, [("content-type", "text/plain")], lines)
 
 

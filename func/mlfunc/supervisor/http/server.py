@@ -166,6 +166,9 @@ class Connection(asyncio.Protocol):
         try:
             while await self._answer_next():
                 self._transport.resume_reading()
+        except Exception:  # a body that breaks off: the client sees that it is not whole
+            _log.exception("a reply broke off")
+            self._transport.abort()
         finally:
             self._transport.close()
 
