@@ -105,6 +105,8 @@ class Broker:
             return Reply(
                 200, [("content-type", "application/jsonl")], self._passing.lines(namespace)
             )
+        if request.query.get("waiting") == "true":
+            return json_reply(200, {"waiting": sum((await self.waiting()).values())})
         limit = request.query.get("limit", "100")
         if not limit.isdecimal():
             return ingress.problem(400, "Bad request", f"limit: {limit} is no number")
