@@ -1,1 +1,1 @@
-"""The local platform, as commands reach it."""
+"""Functions on this machine, as `mlfunc.supervisor` keeps and serves them."""
