@@ -24,6 +24,7 @@ Object = dict[str, Any]
 _TIMEOUT = 300
 _PROGRESS = "600s"
 _QUIET = 30  # of its grace, as Knative's queue-proxy keeps it for itself
+_OURS = ("MLFUNC_", "K_", "PORT")
 _THREADS = "OMP_NUM_THREADS"
 _REFERENCES = {"secretKeyRef": kinds.SECRET, "configMapKeyRef": kinds.CONFIG_MAP}
 
@@ -55,9 +56,13 @@ def digest(revision: Object) -> str:
 
 
 def blueprint(
-    revision: Object, release: Release, find: Callable[[Kind, str, str], Object | None]
+    revision: Object,
+    release: Release,
+    find: Callable[[Kind, str, str], Object | None],
+    environ: Mapping[str, str],
 ) -> Blueprint:
-    """How its instances are started now; `find` gets Secrets and ConfigMaps.
+    """How its instances are started now; `find` gets Secrets and ConfigMaps, `environ` is what
+    all processes of this user have.
 
     Raises:
         Blocked: one of those is missing.
@@ -70,7 +75,7 @@ def blueprint(
         service=meta["labels"][names.SERVICE],
         argv=(str(release.python), "-m", "mlfunc_runtime"),
         folder=str(release.folder),
-        env=_env(revision, release, find),
+        env={**_common(environ), **_env(revision, release, find)},
         concurrency=spec.get("containerConcurrency") or 0,
         timeout=timeout(revision),
         drain=max(1.0, grace - _QUIET),
@@ -115,6 +120,11 @@ def _env(
         "K_CONFIGURATION": meta["labels"].get(CONFIGURATION, meta["labels"][names.SERVICE]),
         "K_REVISION": meta["name"],
     }
+
+
+def _common(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Without what is said to this supervisor."""
+    return {name: value for name, value in environ.items() if not name.startswith(_OURS)}
 
 
 def _threads(container: Object) -> Mapping[str, str]:

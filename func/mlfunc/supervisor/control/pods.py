@@ -18,6 +18,7 @@ Object = dict[str, Any]
 
 NODE = "localhost"
 _REVISION_UID = "serving.knative.dev/revisionUID"
+_LEAVES = "deletionTimestamp"
 _SIGNALLED = 128
 _BACKOFF = "back-off restarting failed container"
 
@@ -32,9 +33,9 @@ class Blocked(Exception):
 
 def pod(found: Object, instance: Instance, now: float) -> Object:
     """The pod of an instance, as that is now; it stays of the revision that it was made for."""
-    meta = found["metadata"]
-    if instance.phase == "draining" and "deletionTimestamp" not in meta:
-        meta = {**meta, "deletionTimestamp": timestamp(instance.since)}
+    meta = {key: value for key, value in found["metadata"].items() if key != _LEAVES}
+    if instance.phase == "draining":
+        meta[_LEAVES] = timestamp(instance.since)
     return {**found, "metadata": meta, "status": _status(found, instance, now)}
 
 

@@ -55,8 +55,8 @@ class Fleet:
         self.blueprints[blueprint.revision] = blueprint
         there = [each for each in self.instances(blueprint.revision) if each.phase != "draining"]
         for each in reversed(there[instances:]):
-            self._told.append(f"end {each.name}")
             self.becomes(each.name, "draining")
+            self._told.append(f"end {each.name}")
         for _ in range(instances - len(there)):
             self._made += 1
             name = f"{blueprint.revision.name}-deployment-{self._made}"
@@ -129,12 +129,23 @@ class Gateway:
         raise NotImplementedError
 
 
+class Kept(Objects):
+    """There may be no room on the disk."""
+
+    full = False
+
+    def write(self, wanted: Object) -> Object:
+        if self.full and wanted["kind"] != "Service":
+            raise MlfuncError("there is no room on the disk")
+        return super().write(wanted)
+
+
 class Rig:
     """To be made while a loop runs."""
 
-    def __init__(self, objects: Objects | None = None) -> None:
+    def __init__(self, objects: Kept | None = None, port: int = PORT) -> None:
         self.told: list[str] = []
-        self.objects = objects or Objects()
+        self.objects = objects or Kept()
         self.fleet = Fleet(self.told)
         self.gateway = Gateway(self.told)
         self.time = 1000.0
@@ -144,7 +155,7 @@ class Rig:
             self.fleet,
             self.gateway,
             self._release,
-            PORT,
+            port,
             now=lambda: self.time,
             clock=lambda: self.time,
         )
