@@ -1,0 +1,162 @@
+"""An instance: a process, after its end the next one, until it is told to go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from mlfunc.supervisor.fleet import output
+from mlfunc.supervisor.fleet.patience import Backoff
+from mlfunc.supervisor.fleet.process import Ears, Process
+from mlfunc.supervisor.parts import Instance, InstancePhase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlfunc.supervisor.fleet.journal import Journal
+    from mlfunc.supervisor.fleet.logs import Logs
+    from mlfunc.supervisor.parts import Blueprint
+
+_log = logging.getLogger(__name__)
+# Those that the runtime tells of itself.
+_TOLD = {*get_args(InstancePhase)} - {"starting", "backoff", "ended"}
+# Reached from this machine alone, on a port that is told.
+_ENV = {
+    "PORT": "0",
+    "MLFUNC_HOST": "127.0.0.1",
+    "MLFUNC_METRICS_PORT": "0",
+    "PYTHONUNBUFFERED": "1",
+}
+# Beyond what it may take to drain.
+_GRACE = 5.0
+
+
+class Member:
+    """One of a revision's. `tell` is called with each change; the last one is `ended`."""
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        name: str,
+        logs: Logs,
+        tell: Callable[[Instance], None],
+        pause: Callable[[Backoff], float] = lambda backoff: backoff.pause,
+    ) -> None:
+        now = time.time()
+        self.blueprint = blueprint
+        self.leaves = False
+        place = logs.place(blueprint.revision, name)
+        self.instance = Instance(
+            name, blueprint.revision, "starting", now, now, log=str(place.newer)
+        )
+        self._loop = asyncio.get_running_loop()
+        self._logs = logs
+        self._tell = tell
+        self._pause = pause
+        self._backoff = Backoff()
+        self._process: Process | None = None
+        self._journal: Journal | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure = ""
+        self._ready_at: float | None = None
+
+    def start(self) -> None:
+        """The next process."""
+        self._failure = ""
+        self._ready_at = None
+        self._journal = self._logs.begin(self.blueprint.revision, self.instance.name)
+        try:
+            self._process = self._started()
+        except OSError as error:  # its folder is gone, there are too many processes
+            self._failure = f"it cannot be started: {(error.strerror or str(error)).lower()}"
+            self._ended(None)
+            return
+        self._after(self.blueprint.progress, self._give_up)
+        self._become("starting", pid=self._process.pid, port=None, metrics_port=None, startup={})
+
+    def leave(self) -> None:
+        """Do what it has, and be no more."""
+        if self.leaves:
+            return
+        self.leaves = True
+        if self._process is None:
+            self._go()
+            return
+        self._process.ask_to_end()
+        self._after(self.blueprint.drain + _GRACE, self._process.kill)
+        self._become("draining")
+
+    def _started(self) -> Process:
+        blueprint = self.blueprint
+        ears = Ears(self._hear, self._ended)
+        return Process(blueprint.argv, Path(blueprint.folder), {**blueprint.env, **_ENV}, ears)
+
+    def _hear(self, lines: Sequence[bytes]) -> None:
+        if self._journal is not None:
+            self._journal.write(lines)
+        for told in filter(None, map(output.phase, lines)):
+            self._told(told)
+
+    def _told(self, told: Mapping[str, Any]) -> None:
+        phase = told["phase"]
+        if phase == "failed":
+            said = (str(told.get(key) or "") for key in ("error", "traceback", "hint"))
+            self._failure = "\n".join(part.rstrip() for part in said if part)
+        elif phase in _TOLD and not (self.leaves and phase != "draining"):
+            self._reach(cast("InstancePhase", phase), told)
+
+    def _reach(self, phase: InstancePhase, told: Mapping[str, Any]) -> None:
+        changed: dict[str, Any] = {}
+        if phase == "listening":
+            changed = {"port": told.get("port"), "metrics_port": told.get("metrics_port") or None}
+        if phase == "ready":
+            self._ready_at = self._loop.time()
+            self._after(None)
+            changed = {"startup": told.get("startup") or {}}
+        self._become(phase, **changed)
+
+    def _give_up(self) -> None:
+        waited = f"{self.blueprint.progress:g} s"
+        self._failure = f"it was not ready after {waited}, and ended: it was {self.instance.phase}"
+        _log.warning("%s: %s", self.instance.name, self._failure)
+        if self._process is not None:
+            self._process.kill()
+
+    def _ended(self, code: int | None) -> None:
+        self._process = None
+        if self._journal is not None:
+            self._journal.close()
+        ended = {"pid": None, "port": None, "exit_code": code, "failure": self._failure}
+        if self.leaves:
+            self._go(**ended)
+            return
+        served = 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
+        self._backoff = self._backoff.after(served)
+        self._after(self._pause(self._backoff), self._again)
+        self._become("backoff", metrics_port=None, **ended)
+
+    def _again(self) -> None:
+        self.instance = replace(self.instance, restarts=self.instance.restarts + 1)
+        self.start()
+
+    def _go(self, **ended: Any) -> None:
+        self._after(None)
+        self._logs.end(self.blueprint.revision, self.instance.name)
+        self._become("ended", **ended)
+
+    def _after(self, seconds: float | None, work: Callable[[], None] | None = None) -> None:
+        """The one thing that is to come, if nothing else happens first."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, work) if seconds is not None and work else None
+
+    def _become(self, phase: InstancePhase, **changed: Any) -> None:
+        since = self.instance.since if phase == self.instance.phase else time.time()
+        before = self.instance
+        self.instance = replace(before, phase=phase, since=since, **changed)
+        if self.instance != before or phase == "starting":
+            self._tell(self.instance)
