@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import kinds
 from mlfunc.knative import names, policies, quantities
@@ -15,54 +15,25 @@ from mlfunc.supervisor.parts import Blueprint, Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from mlfunc.cluster.kinds import Kind
+    from mlfunc.supervisor.releases import Release
 
 Object = dict[str, Any]
 
 _TIMEOUT = 300
 _PROGRESS = "600s"
 _QUIET = 30  # of its grace, as Knative's queue-proxy keeps it for itself
-_OURS = ("MLFUNC_", "K_", "PORT")
 _THREADS = "OMP_NUM_THREADS"
 _REFERENCES = {"secretKeyRef": kinds.SECRET, "configMapKeyRef": kinds.CONFIG_MAP}
-
-
-class Release(Protocol):
-    """What an image stands for here."""
-
-    @property
-    def python(self) -> str | Path:
-        """The interpreter of its environment."""
-        ...
-
-    @property
-    def folder(self) -> str | Path:
-        """Its files."""
-        ...
-
-    @property
-    def env(self) -> Mapping[str, str]:
-        """Where its models are, and the like."""
-        ...
-
-
-def digest(revision: Object) -> str:
-    """Of its release, as its image names it; empty: it is none of ours."""
-    image: str = revision["spec"]["containers"][0].get("image", "")
-    name, _, digest = image.partition("@sha256:")
-    return digest if name.startswith("local/") else ""
 
 
 def blueprint(
     revision: Object,
     release: Release,
     find: Callable[[Kind, str, str], Object | None],
-    environ: Mapping[str, str],
 ) -> Blueprint:
-    """How its instances are started now; `find` gets Secrets and ConfigMaps, `environ` is what
-    all processes of this user have.
+    """How its instances are started now; `find` gets Secrets and ConfigMaps.
 
     Raises:
         Blocked: one of those is missing.
@@ -73,9 +44,9 @@ def blueprint(
     return Blueprint(
         revision=Key(meta["namespace"], meta["name"]),
         service=meta["labels"][names.SERVICE],
-        argv=(str(release.python), "-m", "mlfunc_runtime"),
-        folder=str(release.folder),
-        env={**_common(environ), **_env(revision, release, find)},
+        argv=(release.python, "-m", "mlfunc_runtime"),
+        folder=release.folder,
+        env=_env(revision, release, find),
         concurrency=spec.get("containerConcurrency") or 0,
         timeout=timeout(revision),
         drain=max(1.0, grace - _QUIET),
@@ -113,18 +84,13 @@ def _env(
     variables = container.get("env") or ()
     given = (_value(each, meta["namespace"], find) for each in variables)
     return {
-        **_threads(container),
         **release.env,
+        **_threads(container),
         **dict(pair for pair in given if pair is not None),
         "K_SERVICE": meta["labels"][names.SERVICE],
         "K_CONFIGURATION": meta["labels"].get(CONFIGURATION, meta["labels"][names.SERVICE]),
         "K_REVISION": meta["name"],
     }
-
-
-def _common(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Without what is said to this supervisor."""
-    return {name: value for name, value in environ.items() if not name.startswith(_OURS)}
 
 
 def _threads(container: Object) -> Mapping[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
 from mlfunc.knative import names, traffic
+from mlfunc.supervisor import releases
 from mlfunc.supervisor.control import (
     autoscalers,
     blueprints,
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mlfunc.cluster.kinds import Kind
-    from mlfunc.supervisor.control.blueprints import Release
     from mlfunc.supervisor.control.configurations import Newest
     from mlfunc.supervisor.control.revisions import Reachability
     from mlfunc.supervisor.control.scaling import Scale
     from mlfunc.supervisor.parts import Blueprint, Fleet, Gateway, Instance, Route
+    from mlfunc.supervisor.releases import Release
     from mlfunc.supervisor.state.objects import Change, Objects
 
 Object = dict[str, Any]
@@ -245,13 +245,14 @@ class Control:
 
     def _blueprint(self, revision: Object) -> Blueprint:
         try:
-            release = self._loaded(blueprints.digest(revision))
+            release = self._loaded(revision["spec"]["containers"][0].get("image", ""))
         except MlfuncError as error:
             raise blueprints.missing_release(revision) from error
-        return blueprints.blueprint(revision, release, self._objects.get, os.environ)
+        return blueprints.blueprint(revision, release, self._objects.get)
 
-    def _loaded(self, digest: str) -> Release:
+    def _loaded(self, image: str) -> Release:
         """They never change."""
+        digest = releases.digest_of(image) or ""
         if digest not in self._releases:
             self._releases[digest] = self._release(digest)
         return self._releases[digest]

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +15,7 @@ from mlfunc.errors import MlfuncError
 from mlfunc.function import Function
 from mlfunc.knative import service as services
 from mlfunc.knative.release import Release
+from mlfunc.supervisor import releases
 from mlfunc.supervisor.control.control import Control
 from mlfunc.supervisor.parts import Blueprint, Instance, Key, Load, Route
 from mlfunc.supervisor.state.objects import Objects
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 DIGEST = "0" * 64
 PORT = 8088
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What is started."""
-
-    python: str = "/env/bin/python"
-    folder: str = "/release"
-    env: Mapping[str, str] = field(default_factory=dict)
 
 
 class Fleet:
@@ -161,10 +153,10 @@ class Rig:
         )
         self.control.start()
 
-    def _release(self, digest: str) -> Loaded:
+    def _release(self, digest: str) -> releases.Release:
         if self.missing:
             raise MlfuncError(f"there is no release {digest}")
-        return Loaded()
+        return releases.Release(digest, "/env/bin/python", "/release", {"PATH": "/bin"})
 
     def close(self) -> None:
         self.control.close()
