@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-NODE = "localhost"
+
 _REVISION_UID = "serving.knative.dev/revisionUID"
 _LEAVES = "deletionTimestamp"
 _SIGNALLED = 128
@@ -94,7 +95,7 @@ def made(revision: Object, name: str) -> Object:
             "annotations": meta.get("annotations") or {},
         },
         "spec": {
-            "nodeName": NODE,
+            "nodeName": platform.node(),
             "containers": revision["spec"]["containers"],
             "terminationGracePeriodSeconds": revision["spec"].get("timeoutSeconds", 300),
         },
