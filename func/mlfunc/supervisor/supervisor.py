@@ -17,10 +17,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import mlfunc
+from mlfunc.cluster import kinds
 from mlfunc.supervisor import api, releases, sockets
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.control.control import Control
-from mlfunc.supervisor.fitting import either, pod_logs
+from mlfunc.supervisor.dashboard.dashboard import PREFIX, Dashboard, Platform, Sources
+from mlfunc.supervisor.fitting import Counts, Journals, Passages, events_or, pod_logs
 from mlfunc.supervisor.fleet.logs import Logs
 from mlfunc.supervisor.fleet.processes import Processes
 from mlfunc.supervisor.gateway.gateway import Gateway
@@ -28,6 +30,7 @@ from mlfunc.supervisor.home import About
 from mlfunc.supervisor.http.messages import Reply
 from mlfunc.supervisor.http.server import Server
 from mlfunc.supervisor.idling import Idle, Idleness
+from mlfunc.supervisor.parts import Key
 from mlfunc.supervisor.state.keeping import Kept
 from mlfunc.supervisor.state.objects import Objects
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from mlfunc.supervisor.home import Home
     from mlfunc.supervisor.http.messages import Handler, Request
+    from mlfunc.supervisor.state.objects import Object
     from mlfunc.supervisor.tenure import Tenure
 
 _log = logging.getLogger(__name__)
@@ -80,24 +84,35 @@ async def _begin(
     home: Home, about: About, listening: socket.socket, parts: AsyncExitStack, idle: Idle
 ) -> None:
     """All parts, one after the other: nobody comes to the gateway before all are there."""
+    objects = Objects(parts.enter_context(closing(Kept(home.state))))
     logs = Logs(home.logs)
-    kept = parts.enter_context(closing(Kept(home.state)))
-    objects = Objects(kept)
+    logs.forget({_key(each) for each in objects.list(kinds.REVISION)})
     fleet = Processes(logs)
     parts.push_async_callback(fleet.close)
     gateway = Gateway()
     control = Control(objects, fleet, gateway, partial(releases.load, home), about.port)
     parts.callback(control.close)
-    broker = Broker(home.state, objects, gateway)
+    broker = Broker(home.state, objects, gateway, address=about.url)
     parts.push_async_callback(broker.close)
-    answers = either(broker, api.handler(objects, pod_logs(logs), about.url))
+    shown = Sources(objects, fleet, Counts(gateway), Passages(broker, objects), Journals(logs))
+    dashboard = Dashboard(shown, Platform(about.url, about.version, about.pid, about.began))
+    parts.push_async_callback(dashboard.close)
+    answers = events_or(broker, api.handler(objects, pod_logs(logs), about.url))
     await _open_api(home, answers, parts)
-    gateway.own("/-/broker/", either(broker, _nothing))
+    _own_pages(gateway, broker, dashboard)
     control.start()
     await broker.start()
     parts.callback(Idleness(objects, idle).close)
     await gateway.take(listening, about.host)
     parts.push_async_callback(gateway.close, _ANSWER_SECONDS)
+
+
+def _own_pages(gateway: Gateway, broker: Broker, dashboard: Dashboard) -> None:
+    """Nothing of it changes what there is: that is for the API, which its user alone reaches."""
+    gateway.own("/", dashboard.handle)
+    gateway.own(PREFIX, dashboard.handle)
+    gateway.own("/-/broker/", broker.handle)
+    gateway.own("/-/health", _health)
 
 
 async def _open_api(home: Home, handler: Handler, parts: AsyncExitStack) -> None:
@@ -108,8 +123,12 @@ async def _open_api(home: Home, handler: Handler, parts: AsyncExitStack) -> None
     parts.push_async_callback(server.close)
 
 
-async def _nothing(_: Request) -> Reply:
-    return Reply(404)
+async def _health(_: Request) -> Reply:
+    return Reply(200, [("content-type", "text/plain")], b"serves\n")
+
+
+def _key(found: Object) -> Key:
+    return Key(found["metadata"]["namespace"], found["metadata"]["name"])
 
 
 def _say_that_it_serves(about: About) -> None:
