@@ -77,6 +77,7 @@ class Control:
         self._due: dict[Key, None] = {}
         self._news: dict[str, Instance] = {}
         self._handle: asyncio.Handle | None = None
+        self._closed = False
         self._retries: list[Callable[[], None]] = []
         self._later: asyncio.TimerHandle | None = None
         self._routes: list[Route] | None = None
@@ -93,7 +94,8 @@ class Control:
         self._route()
 
     def close(self) -> None:
-        """Change nothing any more."""
+        """Change nothing any more, whatever is heard."""
+        self._closed = True
         self._stop_listening()
         self._stop_listening = lambda: None
         self.scaling.close()
@@ -148,7 +150,7 @@ class Control:
         self._hurry()
 
     def _hurry(self) -> None:
-        if self._handle is None:
+        if self._handle is None and not self._closed:
             self._handle = self._loop.call_soon(self._settle)
 
     def _settle(self) -> None:

@@ -74,12 +74,12 @@ def _reason(code: int | None) -> str:
 
 
 def last_words(instance: Instance) -> str:
-    """What it said when it failed, as a line of its log."""
+    """What it said when it failed, as the last line of its log."""
     if not instance.failure:
         return ""
     error, _, traceback = instance.failure.partition("\n")
     told = {"message": error, "phase": "failed", "error": error, "traceback": traceback}
-    return json.dumps({key: value for key, value in told.items() if value})
+    return json.dumps({key: value for key, value in told.items() if value}) + "\n"
 
 
 def made(revision: Object, name: str) -> Object:
