@@ -74,6 +74,10 @@ class Logs:
             raise NoLog(f'previous terminated container of pod "{pod}" not found')
         return reading.read(journal, query)
 
+    def revisions(self) -> set[Key]:
+        """Those that have an instance."""
+        return {pod.revision for pod in self._pods.values()}
+
     def forget(self, revisions: Collection[Key]) -> None:
         """All that is there of revisions other than these."""
         for folder in self._folder.glob("*/*"):
