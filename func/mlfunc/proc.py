@@ -1,4 +1,4 @@
-"""The only place that starts processes. None of them outlives this program."""
+"""The only place that starts processes. None outlives this program, save one that is detached."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _TAIL_LINES = 20
 _TETHERED = Path(__file__).with_name("tethered.py")
+_DETACHED = Path(__file__).with_name("detached.py")
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,41 @@ def start(
     if both:
         return _open(argv, cwd, env, out=subprocess.PIPE, error=subprocess.STDOUT, group=0)
     return _open(argv, cwd, env, out=None, error=subprocess.PIPE, group=0)
+
+
+def detach(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> BinaryIO:
+    """Start a program that stays when this one ends: what it writes to the descriptor that its
+    last argument names.
+
+    It has a session of its own, no terminal, no folder of ours, and its other output in `log`.
+    Its end, too, is the end of what is read here, unless it has handed the descriptor on.
+    """
+    _log.debug("$ %s &", shlex.join(argv))
+    reading, writing = os.pipe()
+    with open(log, "ab", opener=_private) as output:
+        try:
+            subprocess.run(  # noqa: S603 - argv is ours, and no shell reads it
+                [sys.executable, "-I", "-S", str(_DETACHED), *argv, str(writing)],
+                cwd="/",
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=(writing,),
+                umask=0o077,
+                check=True,
+            )
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+    return os.fdopen(reading, "rb")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def tell_exit(

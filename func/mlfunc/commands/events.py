@@ -28,6 +28,7 @@ def command(
     ui: Ui,
     name: str | None,
     watch: bool,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
     folder: Path | None,
@@ -38,7 +39,7 @@ def command(
     """
     from mlfunc.platforms.knative import addressing, events
 
-    at = addressing.find(name, addressing.Where(folder, context, namespace))
+    at = addressing.find(name, addressing.Where(folder, context, namespace, platform))
     for found in events.follow(at) if watch else [events.overview(at)]:
         _show(ui, found)
 

@@ -25,7 +25,12 @@ def examine(
     function: Function, is_there: Callable[[str], bool] = lambda path: Path(path).exists()
 ) -> tuple[Finding, ...]:
     """All that is found, refusals first."""
-    return (*_models(function), *_accelerator(function, is_there), *_unused(function))
+    return (
+        *_models(function),
+        *_accelerator(function, is_there),
+        *_cesql(function),
+        *_unused(function),
+    )
 
 
 def _models(function: Function) -> Iterator[Finding]:
@@ -45,6 +50,21 @@ def _accelerator(function: Function, is_there: Callable[[str], bool]) -> Iterato
         message = f"accelerator {kind}: no {' or '.join(devices)} here"
         fix = "install its driver, deploy where there is one, or try it with `accelerator: cpu`"
         yield Finding("refusal", message, fix)
+
+
+def _cesql(function: Function) -> Iterator[Finding]:
+    for number, subscription in enumerate(function.events.subscriptions):
+        if _has_cesql(subscription.filters):
+            message = f"events.subscriptions[{number}] filters by CESQL, which only Knative reads"
+            fix = "say it by exact, prefix, suffix, all, any and not; or deploy to a cluster"
+            yield Finding("refusal", message, fix)
+
+
+def _has_cesql(found: object) -> bool:
+    """Whether a filter is one, or has one within."""
+    if isinstance(found, dict):
+        return "cesql" in found or any(map(_has_cesql, found.values()))
+    return isinstance(found, list) and any(map(_has_cesql, found))
 
 
 def _unused(function: Function) -> Iterator[Finding]:
