@@ -28,6 +28,7 @@ from mlfunc.supervisor.home import About
 from mlfunc.supervisor.http.messages import Reply
 from mlfunc.supervisor.http.server import Server
 from mlfunc.supervisor.idling import Idle, Idleness
+from mlfunc.supervisor.pruning import Pruning
 from mlfunc.supervisor.state.keeping import Kept
 from mlfunc.supervisor.state.objects import Objects
 
@@ -95,6 +96,9 @@ async def _begin(
     gateway.own("/-/broker/", either(broker, _nothing))
     control.start()
     await broker.start()
+    pruning = Pruning(home, objects, fleet, logs)
+    parts.push_async_callback(pruning.close)
+    pruning.start()
     parts.callback(Idleness(objects, idle).close)
     await gateway.take(listening, about.host)
     parts.push_async_callback(gateway.close, _ANSWER_SECONDS)
