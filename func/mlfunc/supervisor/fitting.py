@@ -42,8 +42,8 @@ def either(broker: Broker, other: Handler) -> Handler:
     """Events, and what became of them, from the broker; all else from another."""
 
     async def handle(request: Request) -> Reply:
-        reply = await broker.handle(request)
-        return await other(request) if reply is None else reply
+        answer = broker.handle if broker.owns(request.path) else other
+        return await answer(request)
 
     return handle
 

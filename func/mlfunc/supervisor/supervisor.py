@@ -25,7 +25,6 @@ from mlfunc.supervisor.fleet.logs import Logs
 from mlfunc.supervisor.fleet.processes import Processes
 from mlfunc.supervisor.gateway.gateway import Gateway
 from mlfunc.supervisor.home import About
-from mlfunc.supervisor.http.messages import Reply
 from mlfunc.supervisor.http.server import Server
 from mlfunc.supervisor.idling import Idle, Idleness
 from mlfunc.supervisor.pruning import Pruning
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlfunc.supervisor.home import Home
-    from mlfunc.supervisor.http.messages import Handler, Request
+    from mlfunc.supervisor.http.messages import Handler
     from mlfunc.supervisor.tenure import Tenure
 
 _log = logging.getLogger(__name__)
@@ -93,7 +92,7 @@ async def _begin(
     parts.push_async_callback(broker.close)
     answers = either(broker, api.handler(objects, pod_logs(logs), about.url))
     await _open_api(home, answers, parts)
-    gateway.own("/-/broker/", either(broker, _nothing))
+    gateway.own("/-/broker/", broker.handle)
     control.start()
     await broker.start()
     pruning = Pruning(home, objects, fleet, logs)
@@ -110,10 +109,6 @@ async def _open_api(home: Home, handler: Handler, parts: AsyncExitStack) -> None
     server = Server(handler)
     await server.listen(bound)
     parts.push_async_callback(server.close)
-
-
-async def _nothing(_: Request) -> Reply:
-    return Reply(404)
 
 
 def _say_that_it_serves(about: About) -> None:
