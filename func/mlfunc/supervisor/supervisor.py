@@ -20,11 +20,13 @@ import mlfunc
 from mlfunc.supervisor import api, releases, sockets
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.control.control import Control
-from mlfunc.supervisor.fitting import either, pod_logs
+from mlfunc.supervisor.dashboard.dashboard import PREFIX, Dashboard, Platform, Sources
+from mlfunc.supervisor.fitting import Counts, Journals, Passages, events_or, pod_logs
 from mlfunc.supervisor.fleet.logs import Logs
 from mlfunc.supervisor.fleet.processes import Processes
 from mlfunc.supervisor.gateway.gateway import Gateway
 from mlfunc.supervisor.home import About
+from mlfunc.supervisor.http.messages import Reply
 from mlfunc.supervisor.http.server import Server
 from mlfunc.supervisor.idling import Idle, Idleness
 from mlfunc.supervisor.pruning import Pruning
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlfunc.supervisor.home import Home
-    from mlfunc.supervisor.http.messages import Handler
+    from mlfunc.supervisor.http.messages import Handler, Request
     from mlfunc.supervisor.tenure import Tenure
 
 _log = logging.getLogger(__name__)
@@ -80,19 +82,21 @@ async def _begin(
     home: Home, about: About, listening: socket.socket, parts: AsyncExitStack, idle: Idle
 ) -> None:
     """All parts, one after the other: nobody comes to the gateway before all are there."""
+    objects = Objects(parts.enter_context(closing(Kept(home.state))))
     logs = Logs(home.logs)
-    kept = parts.enter_context(closing(Kept(home.state)))
-    objects = Objects(kept)
     fleet = Processes(logs)
     parts.push_async_callback(fleet.close)
     gateway = Gateway()
     control = Control(objects, fleet, gateway, partial(releases.load, home), about.port)
     parts.callback(control.close)
-    broker = Broker(home.state, objects, gateway)
+    broker = Broker(home.state, objects, gateway, address=about.url)
     parts.push_async_callback(broker.close)
-    answers = either(broker, api.handler(objects, pod_logs(logs), about.url))
+    shown = Sources(objects, fleet, Counts(gateway), Passages(broker, objects), Journals(logs))
+    dashboard = Dashboard(shown, Platform(about.url, about.version, about.pid, about.began))
+    parts.push_async_callback(dashboard.close)
+    answers = events_or(broker, api.handler(objects, pod_logs(logs), about.url))
     await _open_api(home, answers, parts)
-    gateway.own("/-/broker/", broker.handle)
+    _own_pages(gateway, broker, dashboard)
     control.start()
     await broker.start()
     pruning = Pruning(home, objects, fleet, logs)
@@ -103,12 +107,24 @@ async def _begin(
     parts.push_async_callback(gateway.close, _ANSWER_SECONDS)
 
 
+def _own_pages(gateway: Gateway, broker: Broker, dashboard: Dashboard) -> None:
+    """Nothing of it changes what there is: that is for the API, which its user alone reaches."""
+    gateway.own("/", dashboard.handle)
+    gateway.own(PREFIX, dashboard.handle)
+    gateway.own("/-/broker/", broker.handle)
+    gateway.own("/-/health", _health)
+
+
 async def _open_api(home: Home, handler: Handler, parts: AsyncExitStack) -> None:
     with home.usable():
         bound = parts.enter_context(sockets.api(home))
     server = Server(handler)
     await server.listen(bound)
     parts.push_async_callback(server.close)
+
+
+async def _health(_: Request) -> Reply:
+    return Reply(200, [("content-type", "text/plain")], b"serves\n")
 
 
 def _say_that_it_serves(about: About) -> None:

@@ -21,7 +21,7 @@ _KEPT_BYTES = 50_000_000
 _KEPT_FILES = 40
 
 
-class NoLog(Exception):
+class NoLog(LookupError):
     """There is none of that pod, or of what ran before in it; the message says so."""
 
 
