@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import kinds
 from mlfunc.supervisor.dashboard.sources import Counted, Delivery, Latencies, Passage
+from mlfunc.supervisor.fleet.logs import NoLog
 from mlfunc.supervisor.fleet.reading import Query
 from mlfunc.supervisor.gateway.meter import BOUNDS
 
