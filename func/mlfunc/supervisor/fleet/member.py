@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from mlfunc import ports
 from mlfunc.runner import PORT_TAKEN
-from mlfunc.supervisor.fleet import output
+from mlfunc.supervisor.fleet import liveness, output
 from mlfunc.supervisor.fleet.patience import Backoff
 from mlfunc.supervisor.fleet.process import Ears, Process
 from mlfunc.supervisor.parts import Instance, InstancePhase
@@ -57,6 +57,7 @@ class Member:
         self._process: Process | None = None
         self._journal: Journal | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._hangs: asyncio.Task[None] | None = None
         self._failure = ""
         self._ready_at: float | None = None
 
@@ -79,6 +80,7 @@ class Member:
         if self.leaves:
             return
         self.leaves = True
+        self._watch(None)
         if self._process is None:
             self._go()
             return
@@ -110,21 +112,37 @@ class Member:
         changed: dict[str, Any] = {}
         if phase == "listening":
             changed = {"port": told.get("port"), "metrics_port": told.get("metrics_port") or None}
+            self._watch(told.get("port"))
         if phase == "ready":
             self._ready_at = self._loop.time()
             self._after(None)
             changed = {"startup": told.get("startup") or {}}
         self._become(phase, **changed)
 
+    def _watch(self, port: int | None) -> None:
+        """Whether it hangs; None: that is nothing to it any more."""
+        if self._hangs is not None:
+            self._hangs.cancel()
+        self._hangs = None if port is None else self._loop.create_task(self._ended_if_lost(port))
+
+    async def _ended_if_lost(self, port: int) -> None:
+        patience = max(liveness.PATIENCE, self.blueprint.timeout)
+        await liveness.lost(port, patience)
+        self._end(f"it did not answer for {patience:g} s, and was ended")
+
     def _give_up(self) -> None:
-        waited = f"{self.blueprint.progress:g} s"
-        self._failure = f"it was not ready after {waited}, and ended: it was {self.instance.phase}"
-        _log.warning("%s: %s", self.instance.name, self._failure)
+        waited, phase = f"{self.blueprint.progress:g} s", self.instance.phase
+        self._end(f"it was not ready after {waited}, and was ended: it was {phase}")
+
+    def _end(self, failure: str) -> None:
+        self._failure = failure
+        _log.warning("%s: %s", self.instance.name, failure)
         if self._process is not None:
             self._process.kill()
 
     def _ended(self, code: int | None) -> None:
         self._process = None
+        self._watch(None)
         if self._journal is not None:
             self._journal.close()
         ended = {"pid": None, "port": None, "exit_code": code, "failure": self._failure}

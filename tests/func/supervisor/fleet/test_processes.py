@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlfunc.supervisor.fleet import journal
+from mlfunc.supervisor.fleet import journal, liveness
 from mlfunc.supervisor.fleet.logs import Logs
 from mlfunc.supervisor.fleet.processes import Processes
 from mlfunc.supervisor.fleet.reading import Query
@@ -223,8 +223,26 @@ async def test_a_start_that_takes_too_long_is_ended_and_told(project: Path) -> N
         it.fleet.scale(replace(blueprint(project, "-c", slow), progress=0.2), 1)
         failed = await it.witness.phase("backoff")
 
-    assert failed.failure == "it was not ready after 0.2 s, and ended: it was starting"
+    assert failed.failure == "it was not ready after 0.2 s, and was ended: it was starting"
     assert failed.exit_code == -9
+
+
+@on_a_loop
+async def test_one_that_hangs_is_ended_and_started_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"PATIENCE": 0.3, "_PERIOD": 0.1, "_TIMEOUT": 0.2}.items():
+        monkeypatch.setattr(liveness, name, seconds)
+    real = blueprint(project, "-m", "mlfunc_runtime", MLFUNC_FUNCTION=str(project / "mlfunc.yaml"))
+    async with scene(project) as it:
+        it.fleet.scale(replace(real, timeout=0.1), 1)
+        ready = await it.witness.phase("ready")
+        os.kill(ready.pid or 0, signal.SIGSTOP)
+        failed = await it.witness.phase("backoff")
+        again = await it.witness.phase("ready", 2)
+
+    assert (failed.exit_code, failed.failure) == (-9, "it did not answer for 0.3 s, and was ended")
+    assert again.restarts == 1
 
 
 @on_a_loop
