@@ -105,6 +105,8 @@ class Broker:
             return Reply(
                 200, [("content-type", "application/jsonl")], self._passing.lines(namespace)
             )
+        if request.query.get("waiting") == "true":
+            return json_reply(200, {"waiting": sum((await self.waiting()).values())})
         limit = request.query.get("limit", "100")
         if not limit.isdecimal():
             return ingress.problem(400, "Bad request", f"limit: {limit} is no number")
@@ -159,12 +161,16 @@ class Broker:
     def _have_come(self, arrivals: Sequence[Arrival], due: Iterable[Delivery]) -> None:
         if self._passing.is_watched:
             for each in arrivals:
-                self._passing.tell(passing.accepted(each))
+                self._passing.tell(passing.accepted(each, self._targets(each)))
         for delivery in due:
             self._lane(delivery.way).offer(delivery)
         before, self._accepted = self._accepted, self._accepted + len(arrivals)
         if before // _PRUNED_EVERY != self._accepted // _PRUNED_EVERY:
             self._background(lambda db: journal.prune(db, self._keep))
+
+    def _targets(self, arrival: Arrival) -> list[str]:
+        found = (self._directory.get(way) for way in arrival.ways)
+        return [str(each.destination) for each in found if each]
 
     def _lane(self, way: Way) -> Lane:
         if way not in self._lanes:
