@@ -9,7 +9,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -59,7 +58,7 @@ class Platform:
 
     def instances(self) -> dict[str, int]:
         """The process of each function that has one."""
-        found = {}
+        found: dict[str, int] = {}
         for stat in processes.tree(self.pid):
             if stat.pid != self.pid and (name := _service(stat.pid)):
                 found.setdefault(name, stat.pid)
@@ -215,4 +214,4 @@ def _service(pid: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(report.main(main))
+    report.main(main)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlfunc.cluster import kinds
 
@@ -17,13 +17,20 @@ _log = logging.getLogger(__name__)
 _DEPLOYED = (kinds.SERVICE, kinds.TRIGGER)
 
 
+class Idle(NamedTuple):
+    """After so many seconds, what is done; 0: never."""
+
+    seconds: float
+    end: Callable[[], None]
+
+
 class Idleness:
     """Whether there is a Service or a Trigger: a timer runs while there is none."""
 
-    def __init__(self, objects: Objects, seconds: float, end: Callable[[], None]) -> None:
+    def __init__(self, objects: Objects, idle: Idle) -> None:
         self._objects = objects
-        self._seconds = seconds
-        self._end = end
+        self._seconds = idle.seconds
+        self._end = idle.end
         self._timer: asyncio.TimerHandle | None = None
         self._stop = objects.listen(self._heed)
         self._look()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from mlfunc.cluster import kinds
-from mlfunc.supervisor.idling import Idleness
+from mlfunc.supervisor.idling import Idle, Idleness
 from mlfunc.supervisor.state.objects import Objects
 
 SERVICE = ("serving.knative.dev/v1", "Service", kinds.SERVICE)
@@ -23,7 +23,7 @@ def timers(objects: Objects, seconds: float, *steps: Any) -> list[bool]:
     """Whether it would end, from the beginning and after each step."""
 
     async def watched() -> list[bool]:
-        with closing(Idleness(objects, seconds, lambda: None)) as idleness:
+        with closing(Idleness(objects, Idle(seconds, lambda: None))) as idleness:
             found = [idleness.is_timed]
             for step in steps:
                 step()
@@ -58,7 +58,7 @@ def test_one_that_somebody_has_started_on_purpose_stays() -> None:
 def test_at_the_end_of_its_time_it_is_told_to_end() -> None:
     async def ended() -> None:
         ending = asyncio.Event()
-        with closing(Idleness(Objects(), 0.001, ending.set)):
+        with closing(Idleness(Objects(), Idle(0.001, ending.set))):
             await ending.wait()
 
     asyncio.run(ended())

@@ -78,6 +78,7 @@ def start(
 
     """
     home.prepare()
+    said_before = home.log.stat().st_size if home.log.exists() else 0
     asked = {"--host": host, "--port": port, "--idle": idle or None}
     options = [f"{name}={value}" for name, value in asked.items() if value is not None]
     # Not from the current folder, nor from what PYTHONPATH names.
@@ -88,7 +89,7 @@ def start(
         raise MlfuncError(
             "the local platform ended before it served",
             f"its log is {home.log}",
-            evidence=_tail(home.log),
+            evidence=_tail(home.log, said_before),
         )
     return saying.heard(line)
 
@@ -118,9 +119,9 @@ def _line(telling: BinaryIO, log: Path) -> bytes:
     return line
 
 
-def _tail(log: Path) -> str:
+def _tail(log: Path, begin: int) -> str:
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        file.seek(max(begin, log.stat().st_size - _TAIL_BYTES))
         return file.read().decode(errors="replace")
 
 
