@@ -108,7 +108,8 @@ def write(
     """
     unfinished = home.releases / f"{_UNFINISHED}{secrets.token_hex(8)}"
     try:
-        unfinished.mkdir(mode=0o700, parents=True)
+        home.releases.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished.mkdir(mode=0o700)
         _fill(unfinished, files, _Record(str(environment.folder), dict(env), files.size))
         _put(unfinished, _folder(home, digest))
     except OSError as error:

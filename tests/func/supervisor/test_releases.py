@@ -53,6 +53,7 @@ def test_a_release_says_how_it_is_started(at: Home, files: Tree) -> None:
 def test_its_files_are_copies_for_its_user_alone(at: Home, files: Tree, project: Path) -> None:
     app = written(at, files) / "app"
 
+    assert at.releases.stat().st_mode & 0o777 == 0o700
     modes = {path.name: path.lstat().st_mode & 0o777 for path in (app.parent, *app.iterdir())}
     assert modes == {
         DIGEST: 0o700,

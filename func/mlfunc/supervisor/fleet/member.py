@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+from mlfunc import ports
+from mlfunc.runner import PORT_TAKEN
 from mlfunc.supervisor.fleet import output
 from mlfunc.supervisor.fleet.patience import Backoff
 from mlfunc.supervisor.fleet.process import Ears, Process
@@ -24,13 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # Those that the runtime tells of itself.
 _TOLD = {*get_args(InstancePhase)} - {"starting", "backoff", "ended"}
-# Reached from this machine alone, on a port that is told.
-_ENV = {
-    "PORT": "0",
-    "MLFUNC_HOST": "127.0.0.1",
-    "MLFUNC_METRICS_PORT": "0",
-    "PYTHONUNBUFFERED": "1",
-}
+_HOST = "127.0.0.1"
 # Beyond what it may take to drain.
 _GRACE = 5.0
 
@@ -93,7 +89,8 @@ class Member:
     def _started(self) -> Process:
         blueprint = self.blueprint
         ears = Ears(self._hear, self._ended)
-        return Process(blueprint.argv, Path(blueprint.folder), {**blueprint.env, **_ENV}, ears)
+        env = {**blueprint.env, **_contract()}
+        return Process(blueprint.argv, Path(blueprint.folder), env, ears)
 
     def _hear(self, lines: Sequence[bytes]) -> None:
         if self._journal is not None:
@@ -135,8 +132,10 @@ class Member:
             self._go(**ended)
             return
         served = 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
-        self._backoff = self._backoff.after(served)
-        self._after(self._pause(self._backoff), self._again)
+        # Somebody was faster to listen where its metrics should be: it is not to blame.
+        unlucky = code == PORT_TAKEN != self.instance.exit_code
+        self._backoff = self._backoff if unlucky else self._backoff.after(served)
+        self._after(0.0 if unlucky else self._pause(self._backoff), self._again)
         self._become("backoff", metrics_port=None, **ended)
 
     def _again(self) -> None:
@@ -160,3 +159,13 @@ class Member:
         self.instance = replace(before, phase=phase, since=since, **changed)
         if self.instance != before or phase == "starting":
             self._tell(self.instance)
+
+
+def _contract() -> dict[str, str]:
+    """It is reached from this machine alone. Its own port it chooses, and tells."""
+    return {
+        "PORT": "0",
+        "MLFUNC_HOST": _HOST,
+        "MLFUNC_METRICS_PORT": str(ports.free(_HOST)),  # there, 0 stands for none
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -145,12 +145,14 @@ async def test_the_runtime_itself_answers_on_the_port_it_told(project: Path) -> 
         it.fleet.scale(replace(real, env={**real.env, "PORT": "1", "MLFUNC_HOST": "0.0.0.0"}), 1)
         ready = await it.witness.phase("ready")
         answer = await asyncio.to_thread(ask, f"http://127.0.0.1:{ready.port}", b'{"name": "Bob"}')
+        metrics = await asyncio.to_thread(ask, f"http://127.0.0.1:{ready.metrics_port}/metrics")
 
     assert answer == b'"Hello Bob"'
+    assert b"mlfunc_requests_total" in metrics
     assert it.witness.seen[-1].exit_code == 0
 
 
-def ask(url: str, body: bytes) -> bytes:
+def ask(url: str, body: bytes | None = None) -> bytes:
     request = urllib.request.Request(url, body, {"content-type": "application/json"})
     with urllib.request.urlopen(request) as reply:
         return bytes(reply.read())
@@ -237,6 +239,24 @@ async def test_one_that_does_not_drain_is_killed_with_all_that_it_started(
 
     assert it.witness.seen[-1].phase == "ended"
     assert it.witness.seen[-1].exit_code == -9
+
+
+async def phases_of(project: Path, fake: str) -> Witness:
+    """Of one that is never ready, until it waits to be started again."""
+    logs, witness = Logs(project / "logs"), Witness()
+    fleet = Processes(logs, pause=lambda _: 1000.0)
+    fleet.listen(witness)
+    fleet.scale(blueprint(project, FAKE=fake), 1)
+    await witness.until(lambda each: each.phase == "backoff" and each.restarts == 1)
+    await fleet.close()
+    return witness
+
+
+@on_a_loop
+async def test_where_a_port_was_taken_it_is_started_again_at_once_but_once(project: Path) -> None:
+    witness = await phases_of(project, "port-taken")
+
+    assert witness.phases() == ["starting", "backoff", "starting", "backoff", "ended"]
 
 
 CHILD = """
