@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import struct
@@ -11,7 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.func.supervisor.gateway.instances import echo, read_head, scripted
-from tests.func.supervisor.gateway.rig import CLOSE, ECHO, Running, request, running, serve_echo, statuses
+from tests.func.supervisor.gateway.rig import (
+    CLOSE,
+    ECHO,
+    Running,
+    request,
+    running,
+    serve_echo,
+    statuses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +75,9 @@ def test_a_connection_that_cannot_be_opened_is_one_to_another_instance(gate: Run
     with echo() as instance:
         join(gate, "gone", port)
         join(gate, "here", instance.port)
-        assert statuses(gate.talk(request(CLOSE, "Content-Length: 3", line="POST / HTTP/1.1") + b"abc")) == [200]
+        assert statuses(
+            gate.talk(request(CLOSE, "Content-Length: 3", line="POST / HTTP/1.1") + b"abc")
+        ) == [200]
         assert [body for *_, body in instance.requests] == [b"abc"]
 
 
@@ -83,7 +94,9 @@ def test_a_request_waits_while_the_only_instance_cannot_be_reached(gate: Running
 
 
 @pytest.mark.parametrize("sent", [GET, POST])
-def test_a_kept_connection_that_is_reset_before_a_byte_is_another_one(gate: Running, sent: bytes) -> None:
+def test_a_kept_connection_that_is_reset_before_a_byte_is_another_one(
+    gate: Running, sent: bytes
+) -> None:
     seen = threading.Event()
 
     def kept(near: socket.socket) -> None:
@@ -132,7 +145,9 @@ def reset_midway(near: socket.socket) -> None:
 
 @pytest.mark.parametrize("end", [reset_midway, read_head])
 @pytest.mark.parametrize("sent", [GET, POST])
-def test_nothing_is_asked_again_that_was_sent_on_a_new_connection(gate: Running, end: object, sent: bytes) -> None:
+def test_nothing_is_asked_again_that_was_sent_on_a_new_connection(
+    gate: Running, end: object, sent: bytes
+) -> None:
     with scripted(end) as instance, gate.connect() as near:  # type: ignore[arg-type]
         join(gate, "a", instance.port)
         near.sendall(sent)
@@ -151,7 +166,13 @@ def test_what_was_answered_in_part_is_cut(gate: Running) -> None:
     assert statuses(received) == [200]
 
 
-@pytest.mark.parametrize("garbage", [b"hello\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"])
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"hello\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ],
+)
 def test_what_is_no_reply_is_a_bad_gateway(gate: Running, garbage: bytes) -> None:
     def speak(near: socket.socket) -> None:
         read_head(near)
@@ -257,7 +278,9 @@ def test_a_client_that_expects_it_is_told_to_go_on(gate: Running) -> None:
 
 def test_a_large_body_is_wanted_once_there_is_an_instance(gate: Running) -> None:
     with echo() as instance, gate.connect() as near:
-        near.sendall(request("Content-Length: 100000", "Expect: 100-continue", line="POST / HTTP/1.1"))
+        near.sendall(
+            request("Content-Length: 100000", "Expect: 100-continue", line="POST / HTTP/1.1")
+        )
         near.settimeout(0.1)
         with pytest.raises(TimeoutError):
             near.recv(1)
@@ -291,7 +314,7 @@ def test_a_large_body_goes_on_no_faster_than_it_is_read(gate: Running, chunked: 
         near.settimeout(0.3)
         piece = b"%x\r\n%b\r\n" % (2**20, bytes(2**20)) if chunked else bytes(2**20)
         sent = 0
-        with pytest.raises(TimeoutError):
+        with contextlib.suppress(TimeoutError):
             while sent < total:
                 sent += near.send(piece[sent % len(piece) :])
         assert sent < total / 2  # kernels hold some megabytes
@@ -327,8 +350,8 @@ def test_a_large_reply_comes_no_faster_than_it_is_read(gate: Running) -> None:
         near.sendall(GET)
         assert stuck.wait(20)
         assert sent[0] < total / 2
-        head, _, body = read_head(near).partition(b"\r\n\r\n")
-        size = len(body)
+        body = read_head(near).partition(b"\r\n\r\n")
+        size = len(body[2])
         while size < total:
             size += len(near.recv(2**20))
         assert size == total
@@ -338,7 +361,9 @@ def test_a_large_reply_comes_no_faster_than_it_is_read(gate: Running) -> None:
 # Time.
 
 
-def test_a_reply_that_does_not_begin_in_time_is_a_504_and_the_instance_is_told(gate: Running) -> None:
+def test_a_reply_that_does_not_begin_in_time_is_a_504_and_the_instance_is_told(
+    gate: Running,
+) -> None:
     told = threading.Event()
 
     def silent(near: socket.socket) -> None:
