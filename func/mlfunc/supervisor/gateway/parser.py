@@ -66,6 +66,7 @@ class Parser:
     """
 
     _target: bytes
+    _typed: bool  # a content-type has come
 
     def __init__(self) -> None:
         self.ready: deque[Incoming] = deque()

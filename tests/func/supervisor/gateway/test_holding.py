@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
 from mlfunc.supervisor.gateway import holding
 from mlfunc.supervisor.gateway.gateway import Gateway
 from mlfunc.supervisor.http.messages import Reply, Request
@@ -14,6 +13,7 @@ from mlfunc.supervisor.parts import Key, Route, Target
 from tests.func.supervisor.gateway.rig import ECHO, SERVICE
 
 if TYPE_CHECKING:
+    import pytest
     from collections.abc import Awaitable, Callable
 
 GET = Request("GET", "/")
