@@ -57,6 +57,8 @@ class Local:
             "--registry": build.registry,
             "--build-platform": build.platform,
             "--insecure": build.insecure,
+            "--upgrade": build.upgrade,
+            "--locked": build.locked,
         }
         for option in (option for option, value in given.items() if value):
             message = f"{option} is about an image, and the local platform needs none"
@@ -83,7 +85,12 @@ class Local:
         given = giving.values(function, cluster.namespace, cluster.get)
         workshop.watcher.phase("installing")
         source = releasing.Source(
-            order.build.folder, function, cluster.namespace, home.home(), workshop.watcher.said
+            order.build.folder,
+            function,
+            cluster.namespace,
+            home.home(),
+            workshop.watcher.said,
+            workshop.cancellation,
         )
         released = releasing.release(source, dry_run=order.dry_run)
         for each in given:
