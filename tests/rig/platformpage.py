@@ -253,8 +253,8 @@ class PlatformPage:
                 f"HTTP/1.1 {reply.status} .\r\nconnection: close\r\n{fields}\r\n".encode("latin-1")
             )
             await _send(reply, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client is gone, or the platform ends
         finally:
             writer.close()
 
@@ -281,7 +281,7 @@ async def _send(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.Stre
 
 
 @contextmanager
-def platform_page() -> Iterator[PlatformPage]:
+def platform_page(port: int = 0) -> Iterator[PlatformPage]:
     """Serve a dashboard until the end of the block."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -292,7 +292,7 @@ def platform_page() -> Iterator[PlatformPage]:
 
     async def begin() -> tuple[PlatformPage, asyncio.Server]:
         page = PlatformPage(Made(), loop)
-        server = await asyncio.start_server(page.answer, "127.0.0.1", 0)
+        server = await asyncio.start_server(page.answer, "127.0.0.1", port)
         page.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         return page, server
 

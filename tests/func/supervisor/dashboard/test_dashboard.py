@@ -61,7 +61,7 @@ def test_the_page_is_its_own_files_and_lets_nothing_else_in(target: str) -> None
     assert headers["x-content-type-options"] == "nosniff"
     assert b"http" not in reply.body.replace(b"http://www.w3.org/2000/svg", b"").replace(
         b"https?:", b""
-    )  # type: ignore[union-attr]
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_the_whole_is_to_be_had_as_json() -> None:
         await dashboard.close()
         return reply
 
-    found = json.loads(run(ask()).body)  # type: ignore[arg-type]
+    found = json.loads(run(ask()).body)
     assert [each["name"] for each in found["functions"]] == ["hello"]
     assert found["live"]["default/hello-00001"]["ready"] == 1
 
@@ -273,7 +273,7 @@ def test_a_flood_comes_in_bounded_batches_and_a_long_line_without_its_end() -> N
             await get(dashboard, "/-/dashboard/logs?namespace=default&function=hello")
         )
         flood = asyncio.create_task(made.logs.say("a", "x" * 1_000_000, *(["flood"] * 5000)))
-        sizes, longest = [], 0
+        sizes, longest = list[int](), 0
         while sum(sizes) < 200:
             lines = await anext(stream)
             sizes.append(len(lines))
