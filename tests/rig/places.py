@@ -163,8 +163,7 @@ class OnThisMachine:
     @property
     def gateway(self) -> str:
         """Its URL."""
-        told = ended([str(_MLFUNC), "platform", "status", "-o", "json"], **self.environ)
-        url: str = told.ok().data["gateway"]
+        url: str = self.mlfunc("platform", "status", "-o", "json").data["gateway"]
         return url
 
 
@@ -176,14 +175,14 @@ def on_knative(home: Path) -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def on_this_machine(home: Path) -> Iterator[Place]:
+def on_this_machine(home: Path) -> Iterator[OnThisMachine]:
     """A fresh namespace of the supervisor of that home, which is started when it is needed."""
     yield OnThisMachine(f"test-{uuid.uuid4().hex[:8]}", home)
 
 
 def _in(namespace: str, args: tuple[str | Path, ...]) -> tuple[str | Path, ...]:
-    """A project names its namespace; for all others, the option does."""
-    return args if "--path" in args else (*args, "--namespace", namespace)
+    """A project names its namespace; for all others but those of no function, the option does."""
+    return args if "--path" in args or args[0] == "platform" else (*args, "--namespace", namespace)
 
 
 def _event(type_: str, data: Any, attributes: dict[str, str]) -> dict[str, Any]:
