@@ -89,8 +89,10 @@ def surroundings(folder: Path) -> dict[str, str]:
     """State of its own, so that nobody's functions are touched; environments are shared."""
     env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "MLFUNC_PLATFORM": "local"}
     if home := env.pop("MLFUNC_HOME", None):
+        shared = Path(home).absolute()
+        shared.mkdir(parents=True, exist_ok=True)
         (folder / "cache").mkdir()
-        (folder / "cache" / "mlfunc").symlink_to(Path(home).absolute())
+        (folder / "cache" / "mlfunc").symlink_to(shared)
         env["XDG_CACHE_HOME"] = str(folder / "cache")
     return env
 
