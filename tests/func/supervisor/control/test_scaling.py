@@ -227,7 +227,7 @@ async def test_its_timer_runs_only_while_something_has_instances() -> None:
         asked.append(when)
         return keep(when, *rest, **more)
 
-    loop.call_at = noted  # type: ignore[method-assign]
+    loop.call_at = noted  # type: ignore[method-assign, assignment]
     world = World(STABLE)
     assert asked == []
 
