@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "images": ("mlfunc.commands.images", "Show the layers of an image and their sizes."),
     "deploy": ("mlfunc.commands.deploy", "Have the function run: here, or by Knative."),
     "invoke": ("mlfunc.commands.invoke", "Send a function a request or an event."),
+    "emit": ("mlfunc.commands.emit", "Send an event to a broker."),
     "events": ("mlfunc.commands.events", "Show what events a function gets and answers with."),
     "subscribe": ("mlfunc.commands.subscribe", "Have a function get events of a broker."),
     "unsubscribe": ("mlfunc.commands.unsubscribe", "Have a function get events no more."),

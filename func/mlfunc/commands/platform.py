@@ -131,6 +131,5 @@ def _since(about: About) -> datetime:
 
 def _report(ui: Ui, found: Status) -> None:
     for name, value in _as_data(found).items():
-        if value is not None:
-            title = name.replace("_", " ")
-            ui.say(f"{ui.paint(f'{title:<16}', 'cyan')}{value}")
+        title = name.replace("_", " ")
+        ui.say(f"{ui.paint(f'{title:<16}', 'cyan')}{value}")

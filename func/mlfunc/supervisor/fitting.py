@@ -28,11 +28,8 @@ def pod_logs(logs: Logs) -> api.Logs:
     """What instances say, as the API gives it."""
 
     def read(pod: Mapping[str, Any], query: Mapping[str, str]) -> AsyncIterator[bytes]:
-        try:
-            meta = pod["metadata"]
-            return logs.read(meta["namespace"], meta["name"], Query.of(query))
-        except NoLog as error:
-            raise LookupError(str(error)) from error
+        meta = pod["metadata"]
+        return logs.read(meta["namespace"], meta["name"], Query.of(query))
 
     return read
 

@@ -77,10 +77,9 @@ def load(home: Home, digest: str, environ: Mapping[str, str] = os.environ) -> Re
     """
     hint = "deploy the function again: that makes it anew"
     folder = _folder(home, digest)
-    try:
-        record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=_Record)
-    except (OSError, msgspec.DecodeError) as error:
-        raise NotFound(f"there is no release {digest[:12]} in {home.releases}", hint) from error
+    record = _record(folder)
+    if record is None:
+        raise NotFound(f"there is no release {digest[:12]} in {home.releases}", hint)
     environment = Environment(Path(record.environment))
     app = folder / _APP
     own = {"MLFUNC_FUNCTION": str(app / FILE), **record.env}
@@ -94,7 +93,7 @@ def is_there(home: Home, digest: str) -> bool:
         os.utime(_folder(home, digest))
     except OSError:
         return False
-    return (_folder(home, digest) / _RECORD).is_file()
+    return _record(_folder(home, digest)) is not None
 
 
 def write(
@@ -108,7 +107,8 @@ def write(
     """
     unfinished = home.releases / f"{_UNFINISHED}{secrets.token_hex(8)}"
     try:
-        unfinished.mkdir(mode=0o700, parents=True)
+        home.releases.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished.mkdir(mode=0o700)
         _fill(unfinished, files, _Record(str(environment.folder), dict(env), files.size))
         _put(unfinished, _folder(home, digest))
     except OSError as error:
@@ -144,11 +144,20 @@ def _fill(folder: Path, files: Tree, record: _Record) -> None:
 
 
 def _put(unfinished: Path, folder: Path) -> None:
+    if _record(folder) is None:
+        shutil.rmtree(folder, ignore_errors=True)  # what a power cut has left
     try:
         unfinished.rename(folder)
     except OSError:
-        if not (folder / _RECORD).is_file():  # else another command was first: it is the same
+        if _record(folder) is None:  # else another command was first: it is the same
             raise
+
+
+def _record(folder: Path) -> _Record | None:
+    try:
+        return msgspec.json.decode((folder / _RECORD).read_bytes(), type=_Record)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def _folder(home: Home, digest: str) -> Path:

@@ -17,7 +17,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import mlfunc
-from mlfunc.cluster import kinds
 from mlfunc.supervisor import api, releases, sockets
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.control.control import Control
@@ -30,7 +29,7 @@ from mlfunc.supervisor.home import About
 from mlfunc.supervisor.http.messages import Reply
 from mlfunc.supervisor.http.server import Server
 from mlfunc.supervisor.idling import Idle, Idleness
-from mlfunc.supervisor.parts import Key
+from mlfunc.supervisor.pruning import Pruning
 from mlfunc.supervisor.state.keeping import Kept
 from mlfunc.supervisor.state.objects import Objects
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
     from mlfunc.supervisor.home import Home
     from mlfunc.supervisor.http.messages import Handler, Request
-    from mlfunc.supervisor.state.objects import Object
     from mlfunc.supervisor.tenure import Tenure
 
 _log = logging.getLogger(__name__)
@@ -86,7 +84,6 @@ async def _begin(
     """All parts, one after the other: nobody comes to the gateway before all are there."""
     objects = Objects(parts.enter_context(closing(Kept(home.state))))
     logs = Logs(home.logs)
-    logs.forget({_key(each) for each in objects.list(kinds.REVISION)})
     fleet = Processes(logs)
     parts.push_async_callback(fleet.close)
     gateway = Gateway()
@@ -102,6 +99,9 @@ async def _begin(
     _own_pages(gateway, broker, dashboard)
     control.start()
     await broker.start()
+    pruning = Pruning(home, objects, fleet, logs)
+    parts.push_async_callback(pruning.close)
+    pruning.start()
     parts.callback(Idleness(objects, idle).close)
     await gateway.take(listening, about.host)
     parts.push_async_callback(gateway.close, _ANSWER_SECONDS)
@@ -125,10 +125,6 @@ async def _open_api(home: Home, handler: Handler, parts: AsyncExitStack) -> None
 
 async def _health(_: Request) -> Reply:
     return Reply(200, [("content-type", "text/plain")], b"serves\n")
-
-
-def _key(found: Object) -> Key:
-    return Key(found["metadata"]["namespace"], found["metadata"]["name"])
 
 
 def _say_that_it_serves(about: About) -> None:

@@ -53,6 +53,7 @@ def test_a_release_says_how_it_is_started(at: Home, files: Tree) -> None:
 def test_its_files_are_copies_for_its_user_alone(at: Home, files: Tree, project: Path) -> None:
     app = written(at, files) / "app"
 
+    assert at.releases.stat().st_mode & 0o777 == 0o700
     modes = {path.name: path.lstat().st_mode & 0o777 for path in (app.parent, *app.iterdir())}
     assert modes == {
         DIGEST: 0o700,
@@ -98,11 +99,14 @@ def test_one_that_is_not_there_is_to_be_deployed_again(at: Home, digest: str) ->
     assert "deploy the function again" in caught.value.hint
 
 
-def test_one_that_is_broken_is_none(at: Home, files: Tree) -> None:
-    (written(at, files) / "release.json").write_text("{}")
+def test_one_that_is_broken_is_none_until_it_is_made_anew(at: Home, files: Tree) -> None:
+    (written(at, files) / "release.json").write_text("")
 
+    assert not releases.is_there(at, DIGEST)
     with pytest.raises(NotFound, match=f"no release {DIGEST[:12]}"):
         releases.load(at, DIGEST)
+    written(at, files)
+    assert releases.load(at, DIGEST).size == files.size
 
 
 def test_images_name_releases_and_those_of_registries_do_not() -> None:

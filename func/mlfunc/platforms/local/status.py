@@ -13,6 +13,8 @@ from mlfunc.supervisor import home as homes
 if TYPE_CHECKING:
     from mlfunc.supervisor.home import About, Home
 
+_EVENTS = "/-/events"
+
 
 @dataclass(frozen=True)
 class Status:
@@ -21,7 +23,7 @@ class Status:
     about: About
     functions: int
     instances: int  # that serve
-    events: int | None  # that wait for a delivery; None: it does not tell
+    events: int  # that wait for a delivery
 
 
 def status(home: Home | None = None) -> Status | None:
@@ -35,9 +37,5 @@ def status(home: Home | None = None) -> Status | None:
         about=about,
         functions=len(cluster.list(kinds.SERVICE, everywhere=True)),
         instances=len(overview.running(pods)),
-        events=_events(about.url),
+        events=cluster.fetch(_EVENTS, {"waiting": "true"})["waiting"],
     )
-
-
-def _events(url: str) -> int | None:
-    return None

@@ -131,13 +131,13 @@ def _merged(live: Any, wanted: Any, path: Path) -> Any:
             key: _merged(live.get(key), each, (*path, f"f:{key}")) for key, each in wanted.items()
         }
         return {**live, **merged}
-    key = owning.KEYS.get(path[-1][2:]) if path else None
-    if key and isinstance(wanted, list) and isinstance(live, list):
+    key = owning.key_of(wanted, path)
+    if key and owning.key_of(live, path):
         return _merged_items(live, wanted, path, key)
     return wanted
 
 
-def _merged_items(live: list[Object], wanted: list[Object], path: Path, key: str) -> list[Object]:
+def _merged_items(live: Any, wanted: Any, path: Path, key: str) -> list[Object]:
     """Those that are wanted, in their order, and after them the others that are there."""
     there = {owning.step(each, key): each for each in live}
     named = {owning.step(each, key): each for each in wanted}
@@ -170,7 +170,7 @@ def _differs(before: Any, after: Any, path: Path) -> bool:
     """Of what has fields within, only whether it is there counts."""
     if isinstance(before, dict) and isinstance(after, dict) and not owning.is_whole(path):
         return False
-    if isinstance(before, list) and isinstance(after, list) and path[-1][2:] in owning.KEYS:
+    if owning.key_of(before, path) and owning.key_of(after, path):
         return False
     return bool(before != after)
 
@@ -181,10 +181,11 @@ def _bereft(owners: Sequence[_Owner], of: set[Path]) -> list[_Owner]:
 
 
 def _dropped(merged: Object, gone: Fields, fields: Fields, others: Sequence[_Owner]) -> Object:
-    """Without what nobody names any more."""
+    """Without what nobody names any more; an item goes whole, for its key says which it is."""
     kept = fields.union(*(each.fields for each in others))
-    for path in sorted(gone, key=len, reverse=True):
-        if not any(each[: len(path)] == path for each in kept):
+    for path in sorted(gone, key=len):
+        within = any(each[: len(path)] == path for each in kept)
+        if not (within or owning.is_key(path)):
             merged = owning.without(merged, path, kept)
     return dict(merged)
 

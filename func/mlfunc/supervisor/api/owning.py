@@ -20,23 +20,23 @@ ABSENT: Any = object()
 
 # Of the schemas of Knative 1.23 and Kubernetes: by what the items of a list are told apart; all
 # other lists are replaced whole, as are these maps.
-KEYS = {"volumes": "name", "imagePullSecrets": "name", "ownerReferences": "uid"}
+_KEYS = {"volumes": "name", "imagePullSecrets": "name", "ownerReferences": "uid"}
 _WHOLE = frozenset({"nodeSelector", "configMap", "secret"})
 
 
 def of(found: Object) -> Fields:
     """The fields that an object names."""
-    return frozenset(_walk(found, ()))
+    return frozenset(_walk(found, ())) - {()}
 
 
 def _walk(value: Any, path: Path) -> Iterator[Path]:
-    name = path[-1][2:] if path else ""
+    key = key_of(value, path)
     if isinstance(value, dict) and value and not is_whole(path):
         for key, each in value.items():
             yield from _walk(each, (*path, f"f:{key}"))
-    elif isinstance(value, list) and value and name in KEYS:
+    elif key and value:
         for each in value:
-            item = (*path, step(each, KEYS[name]))
+            item = (*path, step(each, key))
             yield item
             yield from _walk(each, item)
     else:
@@ -46,6 +46,22 @@ def _walk(value: Any, path: Path) -> Iterator[Path]:
 def is_whole(path: Path) -> bool:
     """Whether this map is one field, whatever it has."""
     return bool(path) and path[-1][:2] == "f:" and path[-1][2:] in _WHOLE
+
+
+def key_of(value: Any, path: Path) -> str:
+    """By what the items of a list are told apart, if they are."""
+    key = _KEYS.get(path[-1][2:], "") if path else ""
+    if not (key and isinstance(value, list)):
+        return ""
+    told = [each.get(key) if isinstance(each, dict) else None for each in value]
+    apart = all(isinstance(each, str) for each in told) and len(set(told)) == len(told)
+    return key if apart else ""
+
+
+def is_key(path: Path) -> bool:
+    """Whether it is the key of an item."""
+    *_, item, name = ("", "", *path)
+    return item.startswith("k:") and name[2:] in json.loads(item[2:])
 
 
 def step(item: Object, key: str) -> str:
@@ -64,7 +80,7 @@ def _into(found: Any, taken: str) -> Any:
     if taken.startswith("f:"):
         return found.get(taken[2:], ABSENT) if isinstance(found, dict) else ABSENT
     ((key, wanted),) = json.loads(taken[2:]).items()
-    items = found if isinstance(found, list) else ()
+    items = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else ()
     return next((each for each in items if each.get(key) == wanted), ABSENT)
 
 

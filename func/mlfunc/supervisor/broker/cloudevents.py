@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import msgspec
 
-from mlfunc.events import encode
+from mlfunc.events import encode, is_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,12 +106,6 @@ def envelope(event: Event) -> dict[str, Any]:
     if is_json(event.attributes.get("datacontenttype", JSON)):
         return {**shown, "data": msgspec.Raw(event.data)}
     return {**shown, "data_base64": base64.b64encode(event.data).decode()}
-
-
-def is_json(content_type: str) -> bool:
-    """Whether data of that type are JSON."""
-    kind = content_type.partition(";")[0].strip().lower()
-    return kind == JSON or kind.endswith(("+json", "/json"))
 
 
 def _from_headers(headers: Headers, body: bytes) -> Event:

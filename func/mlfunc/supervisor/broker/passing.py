@@ -20,7 +20,7 @@ _AHEAD = 10_000  # records that one who watches may be behind
 
 
 class Passing:
-    """Nobody is waited for: who is too far behind is told how many records it missed."""
+    """Nobody is waited for: who is too far behind misses some."""
 
     def __init__(self) -> None:
         self._watchers: dict[asyncio.Queue[Record], str | None] = {}
@@ -47,15 +47,15 @@ class Passing:
             del self._watchers[queue]
 
 
-def accepted(arrival: Arrival) -> Record:
-    """It has come."""
+def accepted(arrival: Arrival, to: list[str]) -> Record:
+    """It has come, and goes there."""
     return {
         "time": time.time(),
         "step": "accepted",
         "namespace": arrival.namespace,
         "broker": arrival.broker,
         "event": arrival.event.attributes,
-        "to": [each.name for each in arrival.ways],
+        "to": to,
     }
 
 

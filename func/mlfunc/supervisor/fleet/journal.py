@@ -126,7 +126,7 @@ class Journal:
             self._file = None
             self.place.newer.rename(self.place.older)
             self.turned += 1
-        self.place.newer.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(self.place.newer.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(self.place.newer, flags, 0o600)
         self._size = 0
@@ -143,6 +143,13 @@ class Journal:
             if self._silent_until:
                 _log.warning("%s: it is logged again", self.place.newer)
             self._silent_until = 0
+
+
+def _make_private(folder: Path) -> None:
+    """With those above it, which `mkdir` would open to all."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _stamped(lines: Sequence[bytes], now: int) -> Iterator[bytes]:

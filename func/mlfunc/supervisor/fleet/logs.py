@@ -21,7 +21,7 @@ _KEPT_BYTES = 50_000_000
 _KEPT_FILES = 40
 
 
-class NoLog(Exception):
+class NoLog(LookupError):
     """There is none of that pod, or of what ran before in it; the message says so."""
 
 
@@ -73,6 +73,10 @@ class Logs:
         if journal is None:
             raise NoLog(f'previous terminated container of pod "{pod}" not found')
         return reading.read(journal, query)
+
+    def revisions(self) -> set[Key]:
+        """Those that have an instance."""
+        return {pod.revision for pod in self._pods.values()}
 
     def forget(self, revisions: Collection[Key]) -> None:
         """All that is there of revisions other than these."""

@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from mlfunc.supervisor.fleet import output
+from mlfunc import ports
+from mlfunc.runner import PORT_TAKEN
+from mlfunc.supervisor.fleet import liveness, output
 from mlfunc.supervisor.fleet.patience import Backoff
 from mlfunc.supervisor.fleet.process import Ears, Process
 from mlfunc.supervisor.parts import Instance, InstancePhase
@@ -24,13 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # Those that the runtime tells of itself.
 _TOLD = {*get_args(InstancePhase)} - {"starting", "backoff", "ended"}
-# Reached from this machine alone, on a port that is told.
-_ENV = {
-    "PORT": "0",
-    "MLFUNC_HOST": "127.0.0.1",
-    "MLFUNC_METRICS_PORT": "0",
-    "PYTHONUNBUFFERED": "1",
-}
+_HOST = "127.0.0.1"
 # Beyond what it may take to drain.
 _GRACE = 5.0
 
@@ -61,6 +57,7 @@ class Member:
         self._process: Process | None = None
         self._journal: Journal | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._hangs: asyncio.Task[None] | None = None
         self._failure = ""
         self._ready_at: float | None = None
 
@@ -83,6 +80,7 @@ class Member:
         if self.leaves:
             return
         self.leaves = True
+        self._watch(None)
         if self._process is None:
             self._go()
             return
@@ -93,7 +91,8 @@ class Member:
     def _started(self) -> Process:
         blueprint = self.blueprint
         ears = Ears(self._hear, self._ended)
-        return Process(blueprint.argv, Path(blueprint.folder), {**blueprint.env, **_ENV}, ears)
+        env = {**blueprint.env, **_contract()}
+        return Process(blueprint.argv, Path(blueprint.folder), env, ears)
 
     def _hear(self, lines: Sequence[bytes]) -> None:
         if self._journal is not None:
@@ -113,21 +112,37 @@ class Member:
         changed: dict[str, Any] = {}
         if phase == "listening":
             changed = {"port": told.get("port"), "metrics_port": told.get("metrics_port") or None}
+            self._watch(told.get("port"))
         if phase == "ready":
             self._ready_at = self._loop.time()
             self._after(None)
             changed = {"startup": told.get("startup") or {}}
         self._become(phase, **changed)
 
+    def _watch(self, port: int | None) -> None:
+        """Whether it hangs; None: that is nothing to it any more."""
+        if self._hangs is not None:
+            self._hangs.cancel()
+        self._hangs = None if port is None else self._loop.create_task(self._ended_if_lost(port))
+
+    async def _ended_if_lost(self, port: int) -> None:
+        patience = max(liveness.PATIENCE, self.blueprint.timeout)
+        await liveness.lost(port, patience)
+        self._end(f"it did not answer for {patience:g} s, and was ended")
+
     def _give_up(self) -> None:
-        waited = f"{self.blueprint.progress:g} s"
-        self._failure = f"it was not ready after {waited}, and ended: it was {self.instance.phase}"
-        _log.warning("%s: %s", self.instance.name, self._failure)
+        waited, phase = f"{self.blueprint.progress:g} s", self.instance.phase
+        self._end(f"it was not ready after {waited}, and was ended: it was {phase}")
+
+    def _end(self, failure: str) -> None:
+        self._failure = failure
+        _log.warning("%s: %s", self.instance.name, failure)
         if self._process is not None:
             self._process.kill()
 
     def _ended(self, code: int | None) -> None:
         self._process = None
+        self._watch(None)
         if self._journal is not None:
             self._journal.close()
         ended = {"pid": None, "port": None, "exit_code": code, "failure": self._failure}
@@ -135,8 +150,10 @@ class Member:
             self._go(**ended)
             return
         served = 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
-        self._backoff = self._backoff.after(served)
-        self._after(self._pause(self._backoff), self._again)
+        # Somebody was faster to listen where its metrics should be: it is not to blame.
+        unlucky = code == PORT_TAKEN != self.instance.exit_code
+        self._backoff = self._backoff if unlucky else self._backoff.after(served)
+        self._after(0.0 if unlucky else self._pause(self._backoff), self._again)
         self._become("backoff", metrics_port=None, **ended)
 
     def _again(self) -> None:
@@ -160,3 +177,13 @@ class Member:
         self.instance = replace(before, phase=phase, since=since, **changed)
         if self.instance != before or phase == "starting":
             self._tell(self.instance)
+
+
+def _contract() -> dict[str, str]:
+    """It is reached from this machine alone. Its own port it chooses, and tells."""
+    return {
+        "PORT": "0",
+        "MLFUNC_HOST": _HOST,
+        "MLFUNC_METRICS_PORT": str(ports.free(_HOST)),  # there, 0 stands for none
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -50,6 +50,10 @@ class Processes:
         """From now on."""
         self._listeners.append(tell)
 
+    def folders(self) -> set[str]:
+        """Where processes run, or will be started again."""
+        return {member.blueprint.folder for member in self._members.values()}
+
     async def close(self) -> None:
         """End all, side by side."""
         self._closing = True

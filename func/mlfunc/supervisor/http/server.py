@@ -84,10 +84,8 @@ class Connection(asyncio.Protocol):
 
         try:
             self._parser.feed_data(data)
-        except _TooLarge as error:
-            self._refuse(error.reply)
-        except httptools.HttpParserUpgrade:
-            self._refuse(_problem(400, "no protocol but HTTP/1.1 is spoken here"))
+        except httptools.HttpParserUpgrade:  # an offer, which may be left alone
+            self._transport.pause_reading()
         except httptools.HttpParserError as error:
             cause = error.__context__
             told = cause.reply if isinstance(cause, _TooLarge) else _problem(400, str(error))
@@ -136,7 +134,8 @@ class Connection(asyncio.Protocol):
         method = self._parser.get_method().decode()
         target = self._target.decode("latin-1")
         request = Request(method, target, self._headers, bytes(self._body))
-        self._requests.put_nowait((request, self._parser.should_keep_alive()))
+        keep = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        self._requests.put_nowait((request, keep))
         if self._requests.qsize() >= _MOST_AHEAD:
             self._transport.pause_reading()
         self._reset()

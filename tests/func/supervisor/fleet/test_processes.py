@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlfunc.supervisor.fleet import journal
+from mlfunc.supervisor.fleet import journal, liveness
 from mlfunc.supervisor.fleet.logs import Logs
 from mlfunc.supervisor.fleet.processes import Processes
 from mlfunc.supervisor.fleet.reading import Query
@@ -145,12 +145,14 @@ async def test_the_runtime_itself_answers_on_the_port_it_told(project: Path) -> 
         it.fleet.scale(replace(real, env={**real.env, "PORT": "1", "MLFUNC_HOST": "0.0.0.0"}), 1)
         ready = await it.witness.phase("ready")
         answer = await asyncio.to_thread(ask, f"http://127.0.0.1:{ready.port}", b'{"name": "Bob"}')
+        metrics = await asyncio.to_thread(ask, f"http://127.0.0.1:{ready.metrics_port}/metrics")
 
     assert answer == b'"Hello Bob"'
+    assert b"mlfunc_requests_total" in metrics
     assert it.witness.seen[-1].exit_code == 0
 
 
-def ask(url: str, body: bytes) -> bytes:
+def ask(url: str, body: bytes | None = None) -> bytes:
     request = urllib.request.Request(url, body, {"content-type": "application/json"})
     with urllib.request.urlopen(request) as reply:
         return bytes(reply.read())
@@ -221,8 +223,26 @@ async def test_a_start_that_takes_too_long_is_ended_and_told(project: Path) -> N
         it.fleet.scale(replace(blueprint(project, "-c", slow), progress=0.2), 1)
         failed = await it.witness.phase("backoff")
 
-    assert failed.failure == "it was not ready after 0.2 s, and ended: it was starting"
+    assert failed.failure == "it was not ready after 0.2 s, and was ended: it was starting"
     assert failed.exit_code == -9
+
+
+@on_a_loop
+async def test_one_that_hangs_is_ended_and_started_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"PATIENCE": 0.3, "_PERIOD": 0.1, "_TIMEOUT": 0.2}.items():
+        monkeypatch.setattr(liveness, name, seconds)
+    real = blueprint(project, "-m", "mlfunc_runtime", MLFUNC_FUNCTION=str(project / "mlfunc.yaml"))
+    async with scene(project) as it:
+        it.fleet.scale(replace(real, timeout=0.1), 1)
+        ready = await it.witness.phase("ready")
+        os.kill(ready.pid or 0, signal.SIGSTOP)
+        failed = await it.witness.phase("backoff")
+        again = await it.witness.phase("ready", 2)
+
+    assert (failed.exit_code, failed.failure) == (-9, "it did not answer for 0.3 s, and was ended")
+    assert again.restarts == 1
 
 
 @on_a_loop
@@ -237,6 +257,24 @@ async def test_one_that_does_not_drain_is_killed_with_all_that_it_started(
 
     assert it.witness.seen[-1].phase == "ended"
     assert it.witness.seen[-1].exit_code == -9
+
+
+async def phases_of(project: Path, fake: str) -> Witness:
+    """Of one that is never ready, until it waits to be started again."""
+    logs, witness = Logs(project / "logs"), Witness()
+    fleet = Processes(logs, pause=lambda _: 1000.0)
+    fleet.listen(witness)
+    fleet.scale(blueprint(project, FAKE=fake), 1)
+    await witness.until(lambda each: each.phase == "backoff" and each.restarts == 1)
+    await fleet.close()
+    return witness
+
+
+@on_a_loop
+async def test_where_a_port_was_taken_it_is_started_again_at_once_but_once(project: Path) -> None:
+    witness = await phases_of(project, "port-taken")
+
+    assert witness.phases() == ["starting", "backoff", "starting", "backoff", "ended"]
 
 
 CHILD = """
