@@ -84,14 +84,14 @@ class Control:
         self._stop_listening: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Have what the objects say, from now on."""
+        """Have what the objects say, from now on: when this returns, requests find their way."""
         for each in self._objects.list(kinds.POD):  # of a supervisor before this one
             self._remove(kinds.POD, each)
         self._stop_listening = self._objects.listen(self._changed)
         self._gateway.wake(self._woken)
         for each in self._objects.list(kinds.SERVICE):
             self._mark(_key(each))
-        self._route()
+        self._settle()
 
     def close(self) -> None:
         """Change nothing any more, whatever is heard."""
@@ -155,7 +155,9 @@ class Control:
 
     def _settle(self) -> None:
         """All that is due; what comes of it is due after that."""
-        self._handle = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
         news, self._news = self._news, {}
         for instance in news.values():
             self._try(partial(self._note, instance), partial(self._heard, instance))
