@@ -13,9 +13,8 @@ from mlfunc.supervisor.parts import Key, Route, Target
 from tests.func.supervisor.gateway.rig import ECHO, SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     import pytest
+    from collections.abc import Awaitable, Callable
 
 GET = Request("GET", "/")
 

@@ -86,7 +86,7 @@ def test_a_broken_file_is_left_as_it_is_and_how_to_go_on_is_said(tmp_path: Path)
     assert path.read_bytes() == before
 
     command = raised.value.hint.partition(": ")[2]
-    subprocess.run(command, shell=True, check=True)
+    subprocess.run(command, shell=True, check=True)  # noqa: S602 - what users are told to run
     assert (tmp_path / "broken" / "state.db").read_bytes() == before
     database.open_(path, FIRST).close()
 
