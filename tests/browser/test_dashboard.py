@@ -17,11 +17,10 @@ from mlfunc.supervisor.dashboard.assets import asset
 from mlfunc.supervisor.dashboard.sources import Delivery, Passage
 from mlfunc.supervisor.parts import Key
 from selenium import webdriver
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.rig.contrast import CONTRAST
+from tests.rig.dashboardpage import DashboardPage
 from tests.rig.platformpage import (
     PlatformPage,
     instance,
@@ -35,43 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlfunc.supervisor.dashboard.sources import DeliveryState
-    from selenium.webdriver.remote.webelement import WebElement
+    from mlfunc.supervisor.parts import InstancePhase
 
     from tests.rig.platformpage import Made
 
 Browser = webdriver.Chrome
-
-
-class Page:
-    """The dashboard as its user knows it."""
-
-    def __init__(self, browser: Browser, url: str) -> None:
-        self.browser = browser
-        browser.get(url)
-        self.until(lambda: self.text("#state") == "Live" and "mlfunc" in self.text("#facts"))
-
-    def until(self, condition: Callable[[], Any], seconds: float = 15) -> Any:
-        return WebDriverWait(self.browser, seconds, 0.05).until(lambda _: condition())
-
-    def one(self, selector: str) -> WebElement:
-        return self.browser.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list[WebElement]:
-        return self.browser.find_elements(By.CSS_SELECTOR, selector)
-
-    def text(self, selector: str) -> str:
-        # What is looked at may be written anew meanwhile: the text is read in one go.
-        script = "return document.querySelector(arguments[0])?.innerText ?? ''"
-        return str(self.browser.execute_script(script, selector))
-
-    def cells(self, selector: str) -> list[str]:
-        """Of a table's row, if it is there; as many as can be."""
-        script = (
-            "return [...(document.querySelector(arguments[0])?.cells ?? [])]"
-            ".map((each) => each.innerText.trim())"
-        )
-        found = list(self.browser.execute_script(script, selector))
-        return found + [""] * (12 - len(found))
 
 
 @pytest.fixture
@@ -81,8 +48,8 @@ def platform() -> Iterator[PlatformPage]:
 
 
 @pytest.fixture
-def page(browser: Browser, platform: PlatformPage) -> Iterator[Page]:
-    yield Page(browser, platform.url)
+def page(browser: Browser, platform: PlatformPage) -> Iterator[DashboardPage]:
+    yield DashboardPage(browser, platform.url)
     browser.get("about:blank")  # its streams end before the platform
 
 
@@ -238,7 +205,9 @@ def hour() -> Iterator[str]:
         thread.join()
 
 
-def test_functions_their_traffic_and_tags_are_shown(page: Page, platform: PlatformPage) -> None:
+def test_functions_their_traffic_and_tags_are_shown(
+    page: DashboardPage, platform: PlatformPage
+) -> None:
     shares = {"classify-00002": 10, "classify-00001": 90}
     platform.do(lambda made: deploy(made, "classify", shares, tags={"next": "classify-00002"}))
 
@@ -248,7 +217,9 @@ def test_functions_their_traffic_and_tags_are_shown(page: Page, platform: Platfo
     assert page.one("a.tag").get_attribute("href") == "http://next-classify.default.localhost:8088/"
 
 
-def test_instances_come_and_go_without_a_reload(page: Page, platform: PlatformPage) -> None:
+def test_instances_come_and_go_without_a_reload(
+    page: DashboardPage, platform: PlatformPage
+) -> None:
     platform.do(lambda made: deploy(made, "hello", {"hello-00001": 100}))
     page.until(lambda: page.text("#functions .state") == "At zero")
 
@@ -271,10 +242,6 @@ def test_instances_come_and_go_without_a_reload(page: Page, platform: PlatformPa
 # What it says
 
 
-def say(platform: PlatformPage, name: str, *lines: str) -> None:
-    platform.do(lambda made: made.logs.say(name, *lines))
-
-
 def hello(made: Made) -> None:
     deploy(made, "hello", {"hello-00001": 100})
 
@@ -282,7 +249,7 @@ def hello(made: Made) -> None:
 NASTY = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 
 
-def test_whatever_functions_say_is_text(page: Page, platform: PlatformPage) -> None:
+def test_whatever_functions_say_is_text(page: DashboardPage, platform: PlatformPage) -> None:
     def fill(made: Made) -> None:
         deploy(made, "hello", {"hello-00001": 100}, tags={NASTY: "hello-00001"})
         found = made.objects.list(kinds.SERVICE)[0]
@@ -296,8 +263,7 @@ def test_whatever_functions_say_is_text(page: Page, platform: PlatformPage) -> N
         ]
 
     platform.do(fill)
-    say(
-        platform,
+    platform.say(
         "a",
         NASTY,
         f'{{"message": {json.dumps(NASTY)}, "level": "{"error"}", "x": {json.dumps(NASTY)}}}',
@@ -310,7 +276,7 @@ def test_whatever_functions_say_is_text(page: Page, platform: PlatformPage) -> N
     assert page.one(".address").get_attribute("href") is None
 
 
-def test_a_crash_shows_its_traceback(page: Page, platform: PlatformPage) -> None:
+def test_a_crash_shows_its_traceback(page: DashboardPage, platform: PlatformPage) -> None:
     traceback = (
         'Traceback (most recent call last):\n  File "predictor.py", line 3\nValueError: no\n'
     )
@@ -328,7 +294,7 @@ def test_a_crash_shows_its_traceback(page: Page, platform: PlatformPage) -> None
     assert page.cells("[aria-label=Instances] tbody tr")[:4] == ["a", "backoff", "0 s", "2"]
 
 
-def test_a_cold_start_shows_its_phases(page: Page, platform: PlatformPage) -> None:
+def test_a_cold_start_shows_its_phases(page: DashboardPage, platform: PlatformPage) -> None:
     def fill(made: Made) -> None:
         hello(made)
         made.fleet.put(instance("a", "hello-00001"))
@@ -350,7 +316,9 @@ def test_a_cold_start_shows_its_phases(page: Page, platform: PlatformPage) -> No
     assert max(widths, key=lambda each: each[1])[0] == "p-import"
 
 
-def test_an_event_shows_its_path_and_its_dead_letter(page: Page, platform: PlatformPage) -> None:
+def test_an_event_shows_its_path_and_its_dead_letter(
+    page: DashboardPage, platform: PlatformPage
+) -> None:
     sent = Delivery("on-image", "hello", "delivered", 1, 200, 0.012, reply=2)
     lost = Delivery("on-label", "other", "dead", 5, 503, 1.5, "no instance started in time")
 
@@ -409,7 +377,7 @@ def test_an_event_shows_its_path_and_its_dead_letter(page: Page, platform: Platf
 
 
 def test_an_event_that_was_opened_stays_open_while_others_come(
-    page: Page, platform: PlatformPage
+    page: DashboardPage, platform: PlatformPage
 ) -> None:
     first = Passage(1, 1000.0, "default", "default", "first", "/x", "one")
 
@@ -419,7 +387,7 @@ def test_an_event_that_was_opened_stays_open_while_others_come(
             Passage(2, 1001.0, "default", "default", "second", "/x", "two"),
         ]
 
-    platform.do(lambda made: setattr(made.events, "passages", [first]))
+    platform.do(lambda made: made.events.passages.append(first))
     page.until(lambda: page.all(".passage summary"))
     page.one(".passage summary").click()
     platform.do(more)
@@ -428,7 +396,9 @@ def test_an_event_that_was_opened_stays_open_while_others_come(
     assert page.one(".passage:last-child details").get_attribute("open") is not None
 
 
-def test_slots_and_hooks_are_asked_of_the_instances(page: Page, platform: PlatformPage) -> None:
+def test_slots_and_hooks_are_asked_of_the_instances(
+    page: DashboardPage, platform: PlatformPage
+) -> None:
     """A real metrics port, as the runtime has it."""
     busy = itertools.count(0, 1)
 
@@ -449,7 +419,7 @@ def test_slots_and_hooks_are_asked_of_the_instances(page: Page, platform: Platfo
     assert row[6:8] == ["7", "500 MB"]
 
 
-def test_requests_and_quantiles_are_shown(page: Page, platform: PlatformPage) -> None:
+def test_requests_and_quantiles_are_shown(page: DashboardPage, platform: PlatformPage) -> None:
     key = Key("default", "hello-00001")
 
     def start(made: Made) -> None:
@@ -473,24 +443,24 @@ def test_requests_and_quantiles_are_shown(page: Page, platform: PlatformPage) ->
 # Logs
 
 
-def test_logs_are_followed_paused_and_filtered(page: Page, platform: PlatformPage) -> None:
+def test_logs_are_followed_paused_and_filtered(page: DashboardPage, platform: PlatformPage) -> None:
     def start(made: Made) -> None:
         hello(made)
         made.fleet.put(instance("a", "hello-00001"))
 
     platform.do(start)
-    say(platform, "a", "first", '{"level": "warning", "message": "second", "seconds": 3}')
+    platform.say("a", "first", '{"level": "warning", "message": "second", "seconds": 3}')
     page.until(lambda: "warning" in page.text("#logs") and "seconds=3" in page.text("#logs"))
 
     page.one("#logs-pause").click()
-    say(platform, "a", "third")
+    platform.say("a", "third")
     page.until(lambda: "1 new line" in page.text("#logs-note"))
     assert "third" not in page.text("#logs")
     page.one("#logs-pause").click()
     assert "third" in page.text("#logs")
 
     page.one("#logs-filter").send_keys("SECOND")
-    say(platform, "a", "fourth", "second again")
+    platform.say("a", "fourth", "second again")
     page.until(lambda: "again" in page.text("#logs"))
     assert len([line for line in page.all("#logs .line") if line.is_displayed()]) == 2
 
@@ -498,7 +468,9 @@ def test_logs_are_followed_paused_and_filtered(page: Page, platform: PlatformPag
     assert page.all("#logs .line") == []
 
 
-def test_logs_follow_the_function_that_is_looked_at(page: Page, platform: PlatformPage) -> None:
+def test_logs_follow_the_function_that_is_looked_at(
+    page: DashboardPage, platform: PlatformPage
+) -> None:
     def start(made: Made) -> None:
         for name in ("hello", "other"):
             deploy(made, name, {f"{name}-00001": 100})
@@ -506,7 +478,7 @@ def test_logs_follow_the_function_that_is_looked_at(page: Page, platform: Platfo
 
     platform.do(start)
     for name in ("hello", "other"):
-        say(platform, name, f"this is {name}")
+        platform.say(name, f"this is {name}")
     page.until(lambda: "this is hello" in page.text("#logs"))
 
     page.one("#functions tr:nth-child(2) a").click()
@@ -522,7 +494,7 @@ def test_logs_follow_the_function_that_is_looked_at(page: Page, platform: Platfo
 def test_an_hour_leaves_the_page_as_large_as_it_was(browser: Browser) -> None:
     """An hour's messages in seconds, each unlike the one before, and a log that never ends."""
     with hour() as url:
-        page = Page(browser, url)
+        page = DashboardPage(browser, url)
         page.until(lambda: page.text("#facts").startswith("http://done"), 90)
         page.until(lambda: len(page.all("#logs .line")) == 1500, 60)
         elements = browser.execute_script("return document.querySelectorAll('*').length")
@@ -535,7 +507,9 @@ def test_an_hour_leaves_the_page_as_large_as_it_was(browser: Browser) -> None:
     assert samples <= 2 * 1802
 
 
-def test_a_page_in_the_background_holds_no_connection(page: Page, platform: PlatformPage) -> None:
+def test_a_page_in_the_background_holds_no_connection(
+    page: DashboardPage, platform: PlatformPage
+) -> None:
     page.until(lambda: platform.do(lambda _: platform.dashboard.is_looking))
     shown = page.browser.current_window_handle
     page.browser.switch_to.new_window("tab")
@@ -558,7 +532,7 @@ def free_port() -> int:
 def test_a_supervisor_that_is_started_again_is_found_again(browser: Browser) -> None:
     with platform_page(free_port()) as first:
         first.do(hello)
-        page = Page(browser, first.url)
+        page = DashboardPage(browser, first.url)
         page.until(lambda: page.text("#functions .name") == "hello")
         port = int(first.url.rpartition(":")[2].strip("/"))
     page.until(lambda: page.text("#state").startswith("Unreachable"))
@@ -585,7 +559,8 @@ def everything(made: Made) -> None:
         tags={"next": "a-rather-long-name-of-a-function-00002"},
     )
     made.objects.write(trigger("on-image", "a-rather-long-name-of-a-function", "image.uploaded"))
-    for name, phase in (("a", "ready"), ("b", "loading"), ("c", "backoff"), ("d", "draining")):
+    phases: tuple[InstancePhase, ...] = ("ready", "loading", "backoff", "draining")
+    for name, phase in zip("abcd", phases, strict=True):
         made.fleet.put(
             instance(
                 f"a-rather-long-name-{name}",
@@ -593,7 +568,7 @@ def everything(made: Made) -> None:
                 phase,
                 failure="Traceback\n" + "x" * 300,
             )
-        )  # type: ignore[arg-type]
+        )
     made.counters.set(
         Key("default", "a-rather-long-name-of-a-function-00001"), in_flight=3, waiting=2
     )
@@ -619,15 +594,14 @@ def everything(made: Made) -> None:
 @pytest.mark.parametrize("width", [380, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_off_and_text_has_contrast(
-    page: Page, platform: PlatformPage, width: int, scheme: str
+    page: DashboardPage, platform: PlatformPage, width: int, scheme: str
 ) -> None:
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     media = [{"name": "prefers-color-scheme", "value": scheme}]
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
     platform.do(everything)
-    say(
-        platform,
+    platform.say(
         "a-rather-long-name-a",
         *(
             json.dumps({"level": level, "message": "said " + "w" * 100, "traceback": "T"})
@@ -647,7 +621,7 @@ def test_nothing_is_cut_off_and_text_has_contrast(
     assert faint == []
 
 
-def test_states_are_told_apart_without_color(page: Page, platform: PlatformPage) -> None:
+def test_states_are_told_apart_without_color(page: DashboardPage, platform: PlatformPage) -> None:
     platform.do(everything)
     page.until(lambda: len(page.all("[aria-label=Instances] tbody tr")) == 4)
     states = [each.text for each in page.all("[aria-label=Instances] .state")]
@@ -661,7 +635,7 @@ def test_states_are_told_apart_without_color(page: Page, platform: PlatformPage)
     assert len(set(shapes)) == 4
 
 
-def test_the_keyboard_reaches_everything(page: Page, platform: PlatformPage) -> None:
+def test_the_keyboard_reaches_everything(page: DashboardPage, platform: PlatformPage) -> None:
     platform.do(everything)
     page.until(lambda: page.all(".passage") and page.all("[aria-label=Crashes] summary"))
     page.one("body").click()
@@ -689,7 +663,7 @@ def test_the_keyboard_reaches_everything(page: Page, platform: PlatformPage) -> 
     } <= reached
 
 
-def test_arrow_keys_read_the_chart(page: Page, platform: PlatformPage) -> None:
+def test_arrow_keys_read_the_chart(page: DashboardPage, platform: PlatformPage) -> None:
     platform.do(everything)
     page.until(lambda: page.text(".readout").startswith("now: 1 instance ready, 1 starting"))
     page.one(".chart").send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
@@ -698,7 +672,7 @@ def test_arrow_keys_read_the_chart(page: Page, platform: PlatformPage) -> None:
 
 
 def test_what_moves_stands_still_for_those_who_want_that(
-    page: Page, platform: PlatformPage
+    page: DashboardPage, platform: PlatformPage
 ) -> None:
     media = [{"name": "prefers-reduced-motion", "value": "reduce"}]
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
@@ -710,7 +684,7 @@ def test_what_moves_stands_still_for_those_who_want_that(
     assert moving == 0
 
 
-def test_commands_are_there_to_be_copied(page: Page, platform: PlatformPage) -> None:
+def test_commands_are_there_to_be_copied(page: DashboardPage, platform: PlatformPage) -> None:
     platform.do(hello)
     page.until(lambda: page.all(".commands code"))
     page.one(".foldable summary").click()
@@ -724,6 +698,6 @@ def test_commands_are_there_to_be_copied(page: Page, platform: PlatformPage) -> 
     assert copied == "mlfunc invoke hello --platform local"
 
 
-def test_an_empty_platform_says_how_to_begin(page: Page) -> None:
+def test_an_empty_platform_says_how_to_begin(page: DashboardPage) -> None:
     assert "mlfunc deploy" in page.text(".empty")
     assert page.text("#events") == "No event has come yet. `mlfunc emit` sends one."

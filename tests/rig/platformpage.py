@@ -229,12 +229,16 @@ class PlatformPage:
         self.dashboard = made.dashboard()
         self._loop = loop
 
+    def say(self, instance: str, *lines: str) -> None:
+        """Have an instance say so."""
+        saying = self.made.logs.say(instance, *lines)
+        asyncio.run_coroutine_threadsafe(saying, self._loop).result(10)
+
     def do(self, change: Callable[[Made], T]) -> T:
         """Have this done on the supervisor's thread."""
 
         async def on_loop() -> T:
-            found = change(self.made)
-            return await found if asyncio.iscoroutine(found) else found
+            return change(self.made)
 
         return asyncio.run_coroutine_threadsafe(on_loop(), self._loop).result(10)
 

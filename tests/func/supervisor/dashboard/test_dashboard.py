@@ -286,3 +286,25 @@ def test_a_flood_comes_in_bounded_batches_and_a_long_line_without_its_end() -> N
     sizes, longest = run(ask())
     assert max(sizes) <= 501
     assert longest < 4100
+
+
+def test_what_pages_read_ends_with_the_dashboard_and_does_not_begin_again() -> None:
+    async def ask() -> int:
+        made = Made()
+        made.objects.write(revision("hello", "hello-00001"))
+        made.fleet.put(instance("a", "hello-00001"))
+        dashboard = made.dashboard()
+        logs = "/-/dashboard/logs?namespace=default&function=hello"
+        streams = [messages(await get(dashboard, target)) for target in ("/-/dashboard/feed", logs)]
+        reading = [asyncio.create_task(_all(stream)) for stream in streams]
+        while not dashboard.is_looking:
+            await asyncio.sleep(0.01)
+        await dashboard.close()
+        await asyncio.gather(*reading)
+        return (await get(dashboard, "/-/dashboard/feed")).status
+
+    assert run(ask()) == 503
+
+
+async def _all(stream: AsyncIterator[Any]) -> list[Any]:
+    return [each async for each in stream]
