@@ -25,7 +25,7 @@ _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _LONGEST_LABEL = 63
 _MOST_AT_ONCE = 1000
 _LONGEST_SECONDS = 600
-_SECONDS = 300
+_POD = {"containerConcurrency": 0, "timeoutSeconds": 300, "enableServiceLinks": False}
 _ALL = 100
 _CONTAINER = "user-container"
 _SCALES = ("min-scale", "max-scale", "initial-scale")
@@ -71,13 +71,14 @@ def _check_metadata(kind: Kind, found: Object) -> None:
 def _service(found: Object) -> Object:
     spec = found.get("spec") or {}
     template = spec.get("template") or {}
-    pod = {"containerConcurrency": 0, "timeoutSeconds": _SECONDS, **(template.get("spec") or {})}
+    pod = {**_POD, **(template.get("spec") or {})}
     containers = pod.get("containers") or []
     if len(containers) == 1:
         pod["containers"] = [_container(containers[0])]
     traffic = spec.get("traffic") or [{"latestRevision": True, "percent": _ALL}]
     traffic = [_target(each) for each in traffic]
-    return {**found, "spec": {**spec, "template": {**template, "spec": pod}, "traffic": traffic}}
+    template = {"metadata": {}, **template, "spec": pod}
+    return {**found, "spec": {**spec, "template": template, "traffic": traffic}}
 
 
 def _container(found: Object) -> Object:
@@ -125,6 +126,8 @@ def _traffic_problems(traffic: list[Object]) -> Iterator[str]:
     for index, each in enumerate(traffic):
         if each["latestRevision"] == bool(each.get("revisionName")):
             yield f"expected exactly one: spec.traffic[{index}].latestRevision, revisionName"
+        percent = each.get("percent") or 0
+        yield from _outside(percent, _ALL, f"spec.traffic[{index}].percent")
         if tags.count(each.get("tag")) > 1:
             yield f"Multiple definitions for {each['tag']}: spec.traffic[{index}].tag"
 

@@ -26,7 +26,7 @@ _WHOLE = frozenset({"nodeSelector", "configMap", "secret"})
 
 def of(found: Object) -> Fields:
     """The fields that an object names."""
-    return frozenset(_walk(found, ()))
+    return frozenset(_walk(found, ())) - {()}
 
 
 def _walk(value: Any, path: Path) -> Iterator[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import kinds
 from mlfunc.knative import names, policies, quantities
@@ -15,9 +15,9 @@ from mlfunc.supervisor.parts import Blueprint, Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from mlfunc.cluster.kinds import Kind
+    from mlfunc.supervisor.releases import Release
 
 Object = dict[str, Any]
 
@@ -28,34 +28,10 @@ _THREADS = "OMP_NUM_THREADS"
 _REFERENCES = {"secretKeyRef": kinds.SECRET, "configMapKeyRef": kinds.CONFIG_MAP}
 
 
-class Release(Protocol):
-    """What an image stands for here."""
-
-    @property
-    def python(self) -> str | Path:
-        """The interpreter of its environment."""
-        ...
-
-    @property
-    def folder(self) -> str | Path:
-        """Its files."""
-        ...
-
-    @property
-    def env(self) -> Mapping[str, str]:
-        """Where its models are, and the like."""
-        ...
-
-
-def digest(revision: Object) -> str:
-    """Of its release, as its image names it; empty: it is none of ours."""
-    image: str = revision["spec"]["containers"][0].get("image", "")
-    name, _, digest = image.partition("@sha256:")
-    return digest if name.startswith("local/") else ""
-
-
 def blueprint(
-    revision: Object, release: Release, find: Callable[[Kind, str, str], Object | None]
+    revision: Object,
+    release: Release,
+    find: Callable[[Kind, str, str], Object | None],
 ) -> Blueprint:
     """How its instances are started now; `find` gets Secrets and ConfigMaps.
 
@@ -68,8 +44,8 @@ def blueprint(
     return Blueprint(
         revision=Key(meta["namespace"], meta["name"]),
         service=meta["labels"][names.SERVICE],
-        argv=(str(release.python), "-m", "mlfunc_runtime"),
-        folder=str(release.folder),
+        argv=(release.python, "-m", "mlfunc_runtime"),
+        folder=release.folder,
         env=_env(revision, release, find),
         concurrency=spec.get("containerConcurrency") or 0,
         timeout=timeout(revision),
@@ -108,8 +84,8 @@ def _env(
     variables = container.get("env") or ()
     given = (_value(each, meta["namespace"], find) for each in variables)
     return {
-        **_threads(container),
         **release.env,
+        **_threads(container),
         **dict(pair for pair in given if pair is not None),
         "K_SERVICE": meta["labels"][names.SERVICE],
         "K_CONFIGURATION": meta["labels"].get(CONFIGURATION, meta["labels"][names.SERVICE]),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
 from mlfunc.knative import names, traffic
+from mlfunc.supervisor import releases
 from mlfunc.supervisor.control import (
     autoscalers,
     blueprints,
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mlfunc.cluster.kinds import Kind
-    from mlfunc.supervisor.control.blueprints import Release
     from mlfunc.supervisor.control.configurations import Newest
     from mlfunc.supervisor.control.revisions import Reachability
     from mlfunc.supervisor.control.scaling import Scale
     from mlfunc.supervisor.parts import Blueprint, Fleet, Gateway, Instance, Route
+    from mlfunc.supervisor.releases import Release
     from mlfunc.supervisor.state.objects import Change, Objects
 
 Object = dict[str, Any]
@@ -67,6 +68,7 @@ class Control:
         self._objects = objects
         self._gateway = gateway
         self._release = release
+        self._releases: dict[str, Release] = {}
         self._port = port
         self._now = now
         self._loop = asyncio.get_running_loop()
@@ -75,6 +77,7 @@ class Control:
         self._due: dict[Key, None] = {}
         self._news: dict[str, Instance] = {}
         self._handle: asyncio.Handle | None = None
+        self._closed = False
         self._retries: list[Callable[[], None]] = []
         self._later: asyncio.TimerHandle | None = None
         self._routes: list[Route] | None = None
@@ -91,8 +94,10 @@ class Control:
         self._route()
 
     def close(self) -> None:
-        """Change nothing any more."""
+        """Change nothing any more, whatever is heard."""
+        self._closed = True
         self._stop_listening()
+        self._stop_listening = lambda: None
         self.scaling.close()
         for handle in (self._handle, self._later):
             if handle is not None:
@@ -145,7 +150,7 @@ class Control:
         self._hurry()
 
     def _hurry(self) -> None:
-        if self._handle is None:
+        if self._handle is None and not self._closed:
             self._handle = self._loop.call_soon(self._settle)
 
     def _settle(self) -> None:
@@ -165,10 +170,13 @@ class Control:
             _log.warning("%s; it is tried again", error)
             self._retries.append(again)
             if self._later is None:
-                self._later = self._loop.call_later(_AGAIN_SECONDS, self._retry)
+                self._later = self._loop.call_later(_AGAIN_SECONDS, self.retry)
 
-    def _retry(self) -> None:
-        self._later = None
+    def retry(self) -> None:
+        """Try again what could not be written down."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         retries, self._retries = self._retries, []
         for again in retries:
             again()
@@ -204,14 +212,17 @@ class Control:
         revision = self._objects.write(revisions.labelled(revision, reach))
         if revisions.is_abandoned(revision, service, newest):
             self.scaling.forget(key)
+            status = revisions.superseded(revision, self._now())
+            self._objects.write_status(kinds.REVISION, *key, status)
         else:
             self._follow(revision, reach)
-        scale = self.scaling.scale(key)
+        self._scale(revision, reach, self.scaling.scale(key))
+
+    def _scale(self, revision: Object, reach: Reachability, scale: Scale) -> None:
+        """Have so many of it, and say so."""
         why = self._run(revision, scale.instances)
         self._show_all(revision, why if scale.instances else None)
         self._write_autoscaler(revision, reach, scale)
-        if not revisions.is_abandoned(revision, service, newest):
-            self._write_status(revision, scale)
 
     def _follow(self, revision: Object, reach: Reachability) -> None:
         spec = revision["spec"]
@@ -223,6 +234,7 @@ class Control:
             new=not traffic.is_ready(revision),
             by_rate=autoscalers.counts_requests(revision),
         )
+        self._write_status(revision, self.scaling.scale(key))
 
     def _run(self, revision: Object, count: int) -> Blocked | None:
         """Have so many instances; why none can be."""
@@ -235,10 +247,17 @@ class Control:
 
     def _blueprint(self, revision: Object) -> Blueprint:
         try:
-            release = self._release(blueprints.digest(revision))
+            release = self._loaded(revision["spec"]["containers"][0].get("image", ""))
         except MlfuncError as error:
             raise blueprints.missing_release(revision) from error
         return blueprints.blueprint(revision, release, self._objects.get)
+
+    def _loaded(self, image: str) -> Release:
+        """They never change."""
+        digest = releases.digest_of(image) or ""
+        if digest not in self._releases:
+            self._releases[digest] = self._release(digest)
+        return self._releases[digest]
 
     # What is said of it.
 

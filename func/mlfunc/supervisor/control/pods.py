@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-NODE = "localhost"
+
 _REVISION_UID = "serving.knative.dev/revisionUID"
+_LEAVES = "deletionTimestamp"
 _SIGNALLED = 128
 _BACKOFF = "back-off restarting failed container"
 
@@ -32,9 +34,9 @@ class Blocked(Exception):
 
 def pod(found: Object, instance: Instance, now: float) -> Object:
     """The pod of an instance, as that is now; it stays of the revision that it was made for."""
-    meta = found["metadata"]
-    if instance.phase == "draining" and "deletionTimestamp" not in meta:
-        meta = {**meta, "deletionTimestamp": timestamp(instance.since)}
+    meta = {key: value for key, value in found["metadata"].items() if key != _LEAVES}
+    if instance.phase == "draining":
+        meta[_LEAVES] = timestamp(instance.since)
     return {**found, "metadata": meta, "status": _status(found, instance, now)}
 
 
@@ -72,12 +74,12 @@ def _reason(code: int | None) -> str:
 
 
 def last_words(instance: Instance) -> str:
-    """What it said when it failed, as a line of its log."""
+    """What it said when it failed, as the last line of its log."""
     if not instance.failure:
         return ""
     error, _, traceback = instance.failure.partition("\n")
     told = {"message": error, "phase": "failed", "error": error, "traceback": traceback}
-    return json.dumps({key: value for key, value in told.items() if value})
+    return json.dumps({key: value for key, value in told.items() if value}) + "\n"
 
 
 def made(revision: Object, name: str) -> Object:
@@ -93,7 +95,7 @@ def made(revision: Object, name: str) -> Object:
             "annotations": meta.get("annotations") or {},
         },
         "spec": {
-            "nodeName": NODE,
+            "nodeName": platform.node(),
             "containers": revision["spec"]["containers"],
             "terminationGracePeriodSeconds": revision["spec"].get("timeoutSeconds", 300),
         },

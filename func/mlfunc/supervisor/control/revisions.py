@@ -29,12 +29,13 @@ def reached(service: Object) -> frozenset[str]:
 
 
 def reachability(revision: Object, service: Object, newest: str) -> Reachability:
-    """Whether requests are routed to it; the newest may get there yet, unless it has failed."""
+    """Whether requests are routed to it; the newest may get there yet, unless it is given up."""
     name = revision["metadata"]["name"]
     if name in reached(service):
         return "Reachable"
-    untold = diagnosis.condition(revision, "Ready").get("status") in (None, "Unknown")
-    return "" if name == newest and untold else "Unreachable"
+    late = diagnosis.condition(revision, "ResourcesAvailable").get("status") == "False"
+    awaited = name == newest and not traffic.is_ready(revision) and not late
+    return "" if awaited else "Unreachable"
 
 
 def is_abandoned(revision: Object, service: Object, newest: str) -> bool:
@@ -48,6 +49,22 @@ def labelled(revision: Object, reach: Reachability) -> Object:
     meta = revision["metadata"]
     labels = {**(meta.get("labels") or {}), ROUTING_STATE: _STATES[reach]}
     return {**revision, "metadata": {**meta, "labels": labels}}
+
+
+def superseded(revision: Object, now: float) -> Object:
+    """What one says that is abandoned: why it failed, if it has."""
+    told = revision.get("status", {})
+    if diagnosis.condition(revision, "Ready").get("status") == "False":
+        return {**told, "actualReplicas": 0, "desiredReplicas": 0}
+    message = "Another revision has come before it was ready."
+    found = Condition("ResourcesAvailable", "False", "Superseded", message)
+    conditions_ = [found, conditions.summed([found])]
+    return {
+        **told,
+        "actualReplicas": 0,
+        "desiredReplicas": 0,
+        "conditions": conditions.written(conditions_, told.get("conditions"), now),
+    }
 
 
 def status(

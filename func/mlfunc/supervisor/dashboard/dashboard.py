@@ -75,6 +75,11 @@ class Dashboard:
         self._closed = False
         sources.fleet.listen(self._tell)
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether it does, each second."""
+        return self._beating is not None and not self._beating.done()
+
     async def handle(self, request: Request) -> Reply:
         """Answer what is asked of `/` or below `PREFIX`."""
         if request.method not in ("GET", "HEAD"):

@@ -61,10 +61,10 @@ class Scraper:
     async def _one(self, instance: Instance) -> Scraped | None:
         try:
             async with self._room, asyncio.timeout(_PATIENCE):
-                text = await _get(instance.metrics_port or 0)
+                values = parse(await _get(instance.metrics_port or 0))
         except (OSError, TimeoutError, ValueError):
-            return None  # it ends, or has no time
-        return self._read(instance.name, parse(text))
+            return None  # it ends, has no time, or says what is no number
+        return self._read(instance.name, values)
 
     def _read(self, name: str, values: Mapping[str, float]) -> Scraped:
         slots = int(values.get("mlfunc_slots", 0))

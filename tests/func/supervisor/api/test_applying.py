@@ -173,6 +173,12 @@ def test_who_changes_by_a_patch_owns_it_then() -> None:
     assert conflicts(raised) == [(".spec.x", told)]
 
 
+def test_who_names_nothing_owns_nothing() -> None:
+    live = apply(None, manifest(spec={"x": 1}))
+
+    assert apply(live, manifest())["metadata"]["managedFields"] == []
+
+
 def test_nulls_are_nothing() -> None:
     assert apply(None, manifest(spec={"x": None, "y": {"z": None}}))["spec"] == {"y": {}}
 

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +15,7 @@ from mlfunc.errors import MlfuncError
 from mlfunc.function import Function
 from mlfunc.knative import service as services
 from mlfunc.knative.release import Release
+from mlfunc.supervisor import releases
 from mlfunc.supervisor.control.control import Control
 from mlfunc.supervisor.parts import Blueprint, Instance, Key, Load, Route
 from mlfunc.supervisor.state.objects import Objects
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 DIGEST = "0" * 64
 PORT = 8088
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What is started."""
-
-    python: str = "/env/bin/python"
-    folder: str = "/release"
-    env: Mapping[str, str] = field(default_factory=dict)
 
 
 class Fleet:
@@ -55,8 +47,8 @@ class Fleet:
         self.blueprints[blueprint.revision] = blueprint
         there = [each for each in self.instances(blueprint.revision) if each.phase != "draining"]
         for each in reversed(there[instances:]):
-            self._told.append(f"end {each.name}")
             self.becomes(each.name, "draining")
+            self._told.append(f"end {each.name}")
         for _ in range(instances - len(there)):
             self._made += 1
             name = f"{blueprint.revision.name}-deployment-{self._made}"
@@ -129,12 +121,23 @@ class Gateway:
         raise NotImplementedError
 
 
+class Kept(Objects):
+    """There may be no room on the disk."""
+
+    full = False
+
+    def write(self, wanted: Object) -> Object:
+        if self.full and wanted["kind"] != "Service":
+            raise MlfuncError("there is no room on the disk")
+        return super().write(wanted)
+
+
 class Rig:
     """To be made while a loop runs."""
 
-    def __init__(self, objects: Objects | None = None) -> None:
+    def __init__(self, objects: Kept | None = None, port: int = PORT) -> None:
         self.told: list[str] = []
-        self.objects = objects or Objects()
+        self.objects = objects or Kept()
         self.fleet = Fleet(self.told)
         self.gateway = Gateway(self.told)
         self.time = 1000.0
@@ -144,16 +147,16 @@ class Rig:
             self.fleet,
             self.gateway,
             self._release,
-            PORT,
+            port,
             now=lambda: self.time,
             clock=lambda: self.time,
         )
         self.control.start()
 
-    def _release(self, digest: str) -> Loaded:
+    def _release(self, digest: str) -> releases.Release:
         if self.missing:
             raise MlfuncError(f"there is no release {digest}")
-        return Loaded()
+        return releases.Release(digest, "/env/bin/python", "/release", {"PATH": "/bin"})
 
     def close(self) -> None:
         self.control.close()

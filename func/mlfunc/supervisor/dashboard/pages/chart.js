@@ -8,6 +8,7 @@ const LANE = 84;
 const GAP = 26;
 const LEFT = 30;
 const FOOT = 20;
+const NARROW = 480;
 const SPAN = 2; // Pixels of a span of time.
 const RANGES = [["2 min", 120], ["10 min", 600], ["30 min", 1800]];
 
@@ -103,8 +104,8 @@ function nice(most) {
 }
 
 function times({ seconds, now }, width, height) {
-  const steps = { 120: 30, 600: 120, 1800: 300 }[seconds];
-  const marks = Array.from({ length: seconds / steps + 1 }, (_, index) => index * steps);
+  const steps = { 120: 30, 600: 120, 1800: 300 }[seconds] * (width < NARROW ? 2 : 1);
+  const marks = Array.from({ length: Math.floor(seconds / steps) + 1 }, (_, index) => index * steps);
   return marks.map((ago) => {
     const x = round(width - ((width - LEFT) * ago) / seconds);
     const anchor = ago === 0 ? "end" : ago === seconds ? "start" : "middle";
