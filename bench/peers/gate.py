@@ -10,8 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "func"))
 
-from mlfunc.supervisor.gateway.gateway import Gateway  # noqa: E402
-from mlfunc.supervisor.parts import Key, Route, Target  # noqa: E402
+from mlfunc.supervisor.gateway.gateway import Gateway
+from mlfunc.supervisor.parts import Key, Route, Target
 
 SERVICE, REVISION = Key("default", "sum"), Key("default", "sum-00001")
 

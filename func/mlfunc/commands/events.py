@@ -74,9 +74,12 @@ def _report(ui: Ui, found: Overview) -> None:
         ui.note(
             f"mlfunc subscribe {found.name} --type TYPE, or events.subscriptions in mlfunc.yaml"
         )
+    for each in found.schedules:
+        ready = "ready" if each.ready else f"not ready: {each.reason}"
+        ui.say(f"schedule: {each.cron} in {each.timezone}, {ready} ({each.source})")
     ui.say(f"replies: {found.reply_type}")
-    for each in found.subscriptions:
-        _explain(ui, each)
+    for subscribed in found.subscriptions:
+        _explain(ui, subscribed)
 
 
 def _row(each: Subscribed) -> tuple[str, ...]:

@@ -29,16 +29,15 @@ def meant(
     named: str | None = None,
     *,
     context: str | None = None,
-    namespace: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Platform:
-    """The platform that options and variables mean.
+    """The platform that options and variables mean. Both have namespaces: one says nothing of it.
 
     Raises:
         UsageError: there is none of that name, or it knows no contexts.
 
     """
-    name = _name(named, context or namespace, environ)
+    name = _name(named, context, environ)
     if name == "local" and context:
         source = "--platform local" if named else f"{VARIABLE}=local"
         message = f"--context {context} is of a cluster, and {source} means this machine"
@@ -52,12 +51,12 @@ def of(name: Name) -> Platform:
     return platform
 
 
-def _name(named: str | None, of_cluster: str | None, environ: Mapping[str, str]) -> Name:
+def _name(named: str | None, context: str | None, environ: Mapping[str, str]) -> Name:
     if named:
         return _known(named, "--platform")
     if told := environ.get(VARIABLE):
         return _known(told, VARIABLE)
-    return "knative" if of_cluster or access.is_configured() else "local"
+    return "knative" if context or access.is_configured() else "local"
 
 
 def _known(name: str, source: str) -> Name:

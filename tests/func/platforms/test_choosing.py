@@ -31,9 +31,6 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, {"MLFUNC_PLATFORM": "knative"}, "knative"),
         ({"named": "local"}, {"MLFUNC_PLATFORM": "knative"}, "local"),
         ({"context": "kind"}, {}, "knative"),
-        ({"namespace": "team"}, {}, "knative"),
-        ({"namespace": "team"}, {"MLFUNC_PLATFORM": "local"}, "local"),
-        ({"named": "local", "namespace": "team"}, {}, "local"),
     ],
 )
 def test_without_a_cluster_it_is_this_machine_unless_something_means_knative(
@@ -66,10 +63,10 @@ def test_a_variable_with_another_name_is_told() -> None:
     assert no.value.hint == "did you mean local?"
 
 
-def test_a_namespace_without_a_cluster_says_how_to_mean_this_machine(
+def test_a_cluster_that_is_meant_and_not_configured_says_how_to_mean_this_machine(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cli.main(["list", "-n", "team"]) == 2
+    assert cli.main(["list", "--platform", "knative"]) == 2
     told = capsys.readouterr().err
     assert "no cluster is configured" in told
     assert "--platform local" in told

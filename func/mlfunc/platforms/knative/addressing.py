@@ -32,7 +32,7 @@ class Where:
             UsageError: what the options say does not go together.
 
         """
-        return choosing.meant(self.platform, context=self.context, namespace=self.namespace)
+        return choosing.meant(self.platform, context=self.context)
 
     def connect(self, project: Function | None = None) -> Cluster:
         """The way there; a project's namespace counts where no option names one.

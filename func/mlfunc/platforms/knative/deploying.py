@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from mlfunc import function
 from mlfunc.cluster import kinds
 from mlfunc.errors import ClusterFailed, MlfuncError, UsageError
+from mlfunc.knative import schedules, triggers
 from mlfunc.knative import service as manifests
-from mlfunc.knative import triggers
 from mlfunc.platforms.knative import planning, recreating, waiting
 from mlfunc.platforms.platform import Order
 
@@ -77,6 +77,7 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     loaded = function.load(request.build.folder)
     manifests.check(loaded)
     of_events = triggers.check(loaded)
+    schedules.check(loaded)
     _check(request, loaded)
     watcher.phase(f"asking {platform.title}")
     cluster = request.where.connect(loaded)

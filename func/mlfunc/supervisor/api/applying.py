@@ -137,7 +137,7 @@ def _merged(live: Any, wanted: Any, path: Path) -> Any:
     return wanted
 
 
-def _merged_items(live: list[Object], wanted: list[Object], path: Path, key: str) -> list[Object]:
+def _merged_items(live: Any, wanted: Any, path: Path, key: str) -> list[Object]:
     """Those that are wanted, in their order, and after them the others that are there."""
     there = {owning.step(each, key): each for each in live}
     named = {owning.step(each, key): each for each in wanted}

@@ -60,8 +60,8 @@ def key_of(value: Any, path: Path) -> str:
 
 def is_key(path: Path) -> bool:
     """Whether it is the key of an item."""
-    item = path[-2] if len(path) > 1 else ""
-    return item.startswith("k:") and path[-1][2:] in json.loads(item[2:])
+    *_, item, name = ("", "", *path)
+    return item.startswith("k:") and name[2:] in json.loads(item[2:])
 
 
 def step(item: Object, key: str) -> str:

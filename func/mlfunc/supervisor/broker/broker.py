@@ -8,8 +8,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
-from mlfunc.supervisor.broker import answers, ingress, journal, passing
+from mlfunc.supervisor.broker import answers, ingress, journal, passing, pings
 from mlfunc.supervisor.broker.answers import Again, Answer, Done, GiveUp
 from mlfunc.supervisor.broker.cloudevents import Event
 from mlfunc.supervisor.broker.committing import Committer
@@ -18,18 +19,22 @@ from mlfunc.supervisor.broker.ingress import Address
 from mlfunc.supervisor.broker.journal import Arrival, Attempt, Delivery
 from mlfunc.supervisor.broker.lanes import TROUBLE_SECONDS, Lane
 from mlfunc.supervisor.broker.passing import Passing
+from mlfunc.supervisor.broker.pings import Pings
 from mlfunc.supervisor.broker.sending import Sender
 from mlfunc.supervisor.broker.settling import Settling
+from mlfunc.supervisor.broker.subscriptions import Way
 from mlfunc.supervisor.http.messages import Reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from mlfunc.supervisor.broker.subscriptions import Destination, Subscription, Way
+    from mlfunc.supervisor.broker.subscriptions import Destination, Subscription
     from mlfunc.supervisor.http.messages import Request
     from mlfunc.supervisor.parts import Gateway
-    from mlfunc.supervisor.state.objects import Objects
+    from mlfunc.supervisor.state.objects import Change, Objects
+
+Object = dict[str, Any]
 
 KEPT = 10_000  # events that are done, to be looked at
 _EVENTS = "/-/events"
@@ -53,6 +58,8 @@ class Broker:
         self._committer = Committer(path, journal.SCHEMA)
         self._settling = Settling(objects, address)
         self._directory = Directory(objects, self._drop)
+        self._pings = Pings(self._directory.pings, self._fire)
+        self._stop = objects.listen(self._hear)
         self._sender = Sender(gateway)
         self._passing = Passing()
         self._lanes: dict[Way, Lane] = {}
@@ -67,9 +74,12 @@ class Broker:
                 self._drop(way)
             else:
                 self._lane(way).look()
+        self._pings.start()
 
     async def close(self) -> None:
         """What is not done stays on the disk."""
+        self._stop()
+        self._pings.close()
         self._settling.close()
         self._directory.close()
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
@@ -247,6 +257,30 @@ class Broker:
 
     def _drop(self, way: Way) -> None:
         self._background(lambda db: journal.drop(db, way, f"{way.kind} {way.name} was deleted"))
+
+    def _hear(self, change: Change) -> None:
+        if change.kind == kinds.PING_SOURCE:
+            self._pings.look()
+            if change.happening == "DELETED":
+                meta = change.object["metadata"]
+                self._background(lambda db: journal.forget(db, meta["namespace"], meta["name"]))
+
+    def _fire(self, source: Object, at: float) -> None:
+        meta = source["metadata"]
+        way = Way("PingSource", meta["namespace"], meta["name"])
+        arrival = Arrival(meta["namespace"], "", pings.event(source, at), (way,))
+        task = asyncio.get_running_loop().create_task(self._keep_fired(at, arrival))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _keep_fired(self, at: float, arrival: Arrival) -> None:
+        try:
+            due = await self._committer.do(lambda db: journal.fire(db, at, arrival))
+        except MlfuncError as error:
+            _log.error("the event of PingSource %s is lost: %s", arrival.ways[0].name, error)
+            return
+        if due:
+            self._have_come([arrival], due)
 
     def _background(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(self._do(work))

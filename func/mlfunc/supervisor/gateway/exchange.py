@@ -166,10 +166,11 @@ class Exchange:
     def send_on(self, upstream: Upstream) -> None:
         """It is open."""
         self._upstream = upstream
-        self.recipient.resume()
         upstream.send(self, b"".join((self.request.head, *(self._body or ()))))
         if self._size > KEPT:
             self._body = None
+        if not upstream.full:
+            self.recipient.resume()
 
     def unreachable(self) -> None:
         """It cannot be opened: nobody has seen the request."""

@@ -170,6 +170,8 @@ class Gateway:
             raise Refused(404, self._table.near(host, target))
         if incoming.known.get(b"upgrade", b"").lower() == b"websocket":
             raise Refused(501, "websockets are not passed on: functions answer requests of HTTP")
+        if found.bare and pages.is_browser(incoming):
+            return pages.Own(pages.moved(f"{found.prefix}{found.target.decode('latin-1')}"))
         return ToFunction(self, found)
 
     def _handler(self, target: bytes) -> Handler | None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from mlfunc.supervisor.gateway import replies, routing
 from mlfunc.supervisor.gateway.fields import Refused
-from mlfunc.supervisor.http.messages import Request
+from mlfunc.supervisor.http.messages import Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mlfunc.supervisor.gateway.connection import Connection, Served
     from mlfunc.supervisor.gateway.parser import Incoming
-    from mlfunc.supervisor.http.messages import Handler, Reply
+    from mlfunc.supervisor.http.messages import Handler
 
 _log = logging.getLogger(__name__)
 _BOUND = 16 * 2**20
@@ -97,14 +98,34 @@ class Page:
     async def _stream(self, reply: Reply, body: AsyncIterator[bytes]) -> None:
         self._connection.begin(replies.head(reply))
         self._connection.flush()
-        async for piece in body:
-            self._connection.data(piece)
-            self._connection.flush()
-            await self._free.wait()
+        try:
+            async for piece in body:
+                self._connection.data(piece)
+                self._connection.flush()
+                await self._free.wait()
+        finally:
+            if isinstance(body, AsyncGenerator):  # else it would end some time
+                await body.aclose()
         self._connection.end()
 
     def _log(self) -> None:
         _log.exception("%s %s", self._request.method, self._request.target)
+
+
+def is_browser(incoming: Incoming) -> bool:
+    """Whether it asks for a page, whose addresses are relative to its own."""
+    return incoming.method in _SAFE and any(
+        name == b"accept" and b"text/html" in value for name, value in incoming.fields
+    )
+
+
+def moved(location: str) -> Handler:
+    """Says that it is there."""
+
+    async def handler(_: Request) -> Reply:
+        return Reply(308, [("location", location)])
+
+    return handler
 
 
 def check(incoming: Incoming, given: str) -> None:

@@ -66,6 +66,7 @@ class Parser:
     """
 
     _target: bytes
+    _typed: bool  # a content-type has come
 
     def __init__(self) -> None:
         self.ready: deque[Incoming] = deque()
@@ -136,7 +137,7 @@ class Parser:
         incoming = Incoming(self._known, self._fields)
         incoming.method = parser.get_method()
         incoming.modern = parser.get_http_version() == "1.1"
-        incoming.keep = parser.should_keep_alive() or parser.should_upgrade()
+        incoming.keep = parser.should_keep_alive() or self._stays()
         self._check_line(incoming)
         self._check_fields(incoming)
         self._incoming = incoming
@@ -191,6 +192,11 @@ class Parser:
         self._parser = HttpRequestParser(self)
         self._replayed = True
         self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
+
+    def _stays(self) -> bool:
+        """Where an upgrade is asked for, llhttp thinks of nothing else."""
+        own = fields.tokens(self._known.get(b"connection", b""))
+        return self._parser.should_upgrade() and b"close" not in own
 
     def _know(self, name: bytes, value: bytes) -> None:
         if name == b"transfer-encoding":

@@ -44,11 +44,14 @@ class Destination(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Where a request goes; `target` is what is left of its own, and `prefix` what was taken."""
+    """Where a request goes; `target` is what is left of its own, and `prefix` what was taken.
+    `bare`: there was nothing after it.
+    """
 
     destination: Destination
     target: bytes
     prefix: str = ""
+    bare: bool = False
 
 
 class Table:
@@ -92,7 +95,7 @@ class Table:
         if destination is None:
             return None
         left = rest if rest.startswith("/") else f"/{rest}"
-        return Found(destination, left.encode("latin-1"), f"/{name}")
+        return Found(destination, left.encode("latin-1"), f"/{name}", left != rest)
 
 
 @lru_cache(maxsize=1024)

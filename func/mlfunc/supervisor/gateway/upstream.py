@@ -20,7 +20,7 @@ _SWITCHING = 101
 
 
 class Upstream(asyncio.Protocol):
-    """`since`: when it was last used."""
+    """`since`: when it was last used. `full`: the instance reads more slowly than we write."""
 
     _transport: asyncio.Transport
     # Of the reply that is under way.
@@ -41,6 +41,7 @@ class Upstream(asyncio.Protocol):
         self._poll = select.poll()
         self._parser: Any = HttpResponseParser(self)
         self.since = 0.0
+        self.full = False
         self._begin()
 
     # What asyncio says.
@@ -84,12 +85,14 @@ class Upstream(asyncio.Protocol):
             exchange.recipient.flush()
 
     def pause_writing(self) -> None:
-        """asyncio: the instance reads more slowly than we write."""
+        """asyncio: it does."""
+        self.full = True
         if self._exchange is not None:
             self._exchange.recipient.pause()
 
     def resume_writing(self) -> None:
         """asyncio: it has read."""
+        self.full = False
         if self._exchange is not None:
             self._exchange.recipient.resume()
 

@@ -14,6 +14,11 @@ Object = dict[str, Any]
 IMAGE = "local/x@sha256:" + "0" * 64
 SUBSCRIBER = {"ref": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "x"}}
 
+SCALES = "spec.template.metadata.annotations.autoscaling.knative.dev"
+BOTH_PERCENTS = """\
+expected 0 <= 120 <= 100: spec.traffic[0].percent
+expected 0 <= -20 <= 100: spec.traffic[1].percent"""
+
 
 def service(
     name: str = "x", traffic: list[Object] | None = None, scale: Object | None = None, **pod: Any
@@ -99,8 +104,7 @@ def test_texts_of_a_secret_are_kept_as_data() -> None:
         ),
         (
             service(traffic=[{"percent": 120}, {"revisionName": "x-00001", "percent": -20}]),
-            "expected 0 <= 120 <= 100: spec.traffic[0].percent\n"
-            "expected 0 <= -20 <= 100: spec.traffic[1].percent",
+            BOTH_PERCENTS,
         ),
         (
             service(traffic=[{"latestRevision": True, "revisionName": "x-00001", "percent": 100}]),
@@ -108,13 +112,11 @@ def test_texts_of_a_secret_are_kept_as_data() -> None:
         ),
         (
             service(scale={"min-scale": "x"}),
-            "invalid value: x: "
-            "spec.template.metadata.annotations.autoscaling.knative.dev/min-scale",
+            f"invalid value: x: {SCALES}/min-scale",
         ),
         (
             service(scale={"min-scale": "3", "max-scale": "2"}),
-            "max-scale=2 is less than min-scale=3: "
-            "spec.template.metadata.annotations.autoscaling.knative.dev/max-scale",
+            f"max-scale=2 is less than min-scale=3: {SCALES}/max-scale",
         ),
     ],
 )

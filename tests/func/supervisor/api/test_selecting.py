@@ -58,5 +58,5 @@ def test_fields(fields: str, matches: bool) -> None:
 
 @pytest.mark.parametrize(("labels", "fields"), [("a b c", ""), ("a=b=c", ""), ("", "name")])
 def test_what_is_no_selector_is_refused(labels: str, fields: str) -> None:
-    with pytest.raises(Refused, match="unable to parse|invalid field"):
+    with pytest.raises(Refused, match=r"unable to parse|invalid field"):
         selecting.parse(labels, fields)

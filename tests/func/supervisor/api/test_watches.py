@@ -6,7 +6,6 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from mlfunc.cluster import kinds
 from mlfunc.supervisor.api import watches
 from mlfunc.supervisor.api.watches import Watch
@@ -15,6 +14,8 @@ from mlfunc.supervisor.state.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import pytest
 
 Object = dict[str, Any]
 
@@ -80,10 +81,10 @@ def test_it_goes_on_from_a_version() -> None:
 def test_what_is_changed_while_a_line_is_read_comes_next() -> None:
     async def run() -> list[str]:
         objects = Objects()
-        found = []
+        found: list[str] = []
         async for text in watch(objects, objects.version).lines():
-            for line in text.splitlines():
-                found.append(json.loads(line)["object"]["metadata"]["name"])
+            told = [json.loads(line) for line in text.splitlines()]
+            found += [each["object"]["metadata"]["name"] for each in told]
             if len(found) == 5:
                 return found
             objects.write(service(f"a{len(found)}", app="x"))

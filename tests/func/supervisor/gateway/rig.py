@@ -15,6 +15,8 @@ from mlfunc.supervisor.parts import Key, Route, Target
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+    from mlfunc.supervisor.http.messages import Handler
+
 T = TypeVar("T")
 ECHO = Key("default", "echo-00001")
 SERVICE = Key("default", "echo")
@@ -40,6 +42,15 @@ class Running:
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Until it is done, there."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
+
+    def own(self, pages: dict[str, Handler]) -> None:
+        """Give it pages of its own."""
+
+        def add(gateway: Gateway) -> None:
+            for prefix, handler in pages.items():
+                gateway.own(prefix, handler)
+
+        self.call(add)
 
     def connect(self) -> socket.socket:
         """A client's socket."""

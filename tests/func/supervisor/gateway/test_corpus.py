@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
 from typing import TYPE_CHECKING
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from mlfunc.supervisor.gateway.parser import Parser
+
 from tests.func.supervisor.gateway.instances import echo
 from tests.func.supervisor.gateway.rig import ECHO, running, serve_echo, statuses
 from tests.runtime.corpus import BAD, GOOD, SMUGGLED
@@ -89,7 +90,7 @@ def test_no_split_makes_a_difference(name: str, cuts: list[int]) -> None:
     sent = addressed((GOOD | BAD)[name][0])
     if len(sent) < 5000:
         at = [0, *sorted(cut for cut in cuts if cut < len(sent)), len(sent)]
-        assert told([sent[a:b] for a, b in zip(at, at[1:], strict=False)]) == told([sent])
+        assert told([sent[a:b] for a, b in itertools.pairwise(at)]) == told([sent])
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -101,7 +102,7 @@ def test_a_request_in_pieces_is_answered_like_a_whole_one(
     at = [0, *sorted(cut for cut in cuts if cut < len(sent)), len(sent)]
     with there[0].connect() as near:
         near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for a, b in zip(at, at[1:], strict=False):
+        for a, b in itertools.pairwise(at):
             near.sendall(sent[a:b])
         assert answered(near, 4) == [200] * 4
 
