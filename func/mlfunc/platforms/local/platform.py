@@ -83,10 +83,16 @@ class Local:
         given = giving.values(function, cluster.namespace, cluster.get)
         workshop.watcher.phase("installing")
         source = releasing.Source(
-            order.build.folder, function, cluster.namespace, home.home(), workshop.watcher.said
+            order.build.folder,
+            function,
+            cluster.namespace,
+            home.home(),
+            given.values,
+            workshop.watcher.said,
+            workshop.cancellation,
         )
         released = releasing.release(source, dry_run=order.dry_run)
-        for each in given:
+        for each in given.objects:
             cluster.apply(each, dry_run=order.dry_run, force=True)
         return released, None
 
