@@ -85,11 +85,12 @@ class Local:
             function,
             cluster.namespace,
             home.home(),
+            given.values,
             workshop.watcher.said,
             workshop.cancellation,
         )
         released = releasing.release(source, dry_run=order.dry_run)
-        for each in given:
+        for each in given.objects:
             cluster.apply(each, dry_run=order.dry_run, force=True)
         return released, None
 
