@@ -21,7 +21,7 @@ test: install
 
 # Against a cluster with Knative: KUBECONFIG and the other variables of CONTRIBUTING.md say which.
 test-knative: install
-	$(bin)/python -m pytest --durations=15 --numprocesses 2 --dist loadgroup tests/knative $(ARGS)
+	MLFUNC_TEST_PLATFORMS=knative $(bin)/python -m pytest --durations=15 --numprocesses 2 --dist loadgroup tests/knative tests/platforms $(ARGS)
 
 fuzz: install
 	$(bin)/python -m tests.runtime.fuzz $(or $(CASES),1000000)

@@ -20,6 +20,7 @@ NAMES = (
     "memory",
     "build",
     "deploy",
+    "localstart",
 )
 
 

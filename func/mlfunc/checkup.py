@@ -58,6 +58,7 @@ def examine(
         lambda: _project(folder),
         _registry,
         _functions,
+        _local,
         lambda: _cluster(folder, context, namespace),
     )
     return [finding for check in checks for finding in check()]
@@ -141,6 +142,12 @@ def _project(folder: Path | None) -> Iterator[Check]:
     from mlfunc import project_checkup
 
     yield from project_checkup.examine(folder)
+
+
+def _local() -> Iterator[Check]:
+    from mlfunc.platforms.local import examining
+
+    yield from examining.examine()
 
 
 def _cluster(folder: Path | None, context: str | None, namespace: str | None) -> Iterator[Check]:

@@ -26,18 +26,20 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "test": ("mlfunc.commands.test", "Run the function's tests in its own environment."),
     "build": ("mlfunc.commands.build", "Make an image of the function, without Docker."),
     "images": ("mlfunc.commands.images", "Show the layers of an image and their sizes."),
-    "deploy": ("mlfunc.commands.deploy", "Build the function and have Knative run it."),
+    "deploy": ("mlfunc.commands.deploy", "Have the function run: here, or by Knative."),
     "invoke": ("mlfunc.commands.invoke", "Send a function a request or an event."),
+    "emit": ("mlfunc.commands.emit", "Send an event to a broker."),
     "events": ("mlfunc.commands.events", "Show what events a function gets and answers with."),
     "subscribe": ("mlfunc.commands.subscribe", "Have a function get events of a broker."),
     "unsubscribe": ("mlfunc.commands.unsubscribe", "Have a function get events no more."),
-    "list": ("mlfunc.commands.list", "List the functions of a cluster."),
-    "describe": ("mlfunc.commands.describe", "Show what a cluster knows of a function."),
+    "list": ("mlfunc.commands.list", "List the deployed functions."),
+    "describe": ("mlfunc.commands.describe", "Show all there is to know of a function."),
     "logs": ("mlfunc.commands.logs", "Show what a function's instances say."),
     "traffic": ("mlfunc.commands.traffic", "Show or change who gets the requests."),
     "rollback": ("mlfunc.commands.rollback", "Go back to the revision that served before."),
-    "delete": ("mlfunc.commands.delete", "Delete a function from its cluster."),
+    "delete": ("mlfunc.commands.delete", "Delete a deployed function."),
     "scale": ("mlfunc.commands.scale", "Say how many instances a function has, and may have."),
+    "platform": ("mlfunc.commands.platform", "Start, stop or show the local platform."),
     "doctor": ("mlfunc.commands.doctor", "Check what this machine has and lacks."),
 }
 
@@ -92,6 +94,7 @@ def cli() -> None:
         cd similarity
         mlfunc run
         mlfunc invoke --data '{"text": "hello"}'
+        mlfunc deploy
     """
 
 

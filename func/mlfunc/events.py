@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 over HTTP, in binary mode: an event as headers and a body, and back.
+"""CloudEvents 1.0 over HTTP: an event as headers and a body, and back; or as one JSON object.
 
 Attributes are printable ASCII in headers; everything else is percent-encoded, as the HTTP binding
 says.
@@ -6,9 +6,11 @@ says.
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from mlfunc.client import Request
@@ -43,16 +45,35 @@ def to_request(event: CloudEvent, headers: Mapping[str, str]) -> Request:
         UsageError: an extension cannot have that name, or an attribute is empty.
 
     """
-    attributes = {
-        **event.extensions,
-        "specversion": "1.0",
-        "id": event.id,
-        "source": event.source,
-        "type": event.type,
-    }
-    _check(attributes, event.extensions)
+    attributes = _attributes(event)
     carried = {_PREFIX + name: encode(value) for name, value in attributes.items()}
     return Request("POST", {"content-type": event.content_type, **headers, **carried}, event.data)
+
+
+def to_envelope(event: CloudEvent) -> dict[str, Any]:
+    """The JSON object that is an event, in structured mode.
+
+    Raises:
+        UsageError: as `to_request`; or its data are no JSON, though their type says so.
+
+    """
+    found: dict[str, Any] = _attributes(event)
+    if event.data is None:
+        return found
+    found["datacontenttype"] = event.content_type
+    if not is_json(event.content_type):
+        return {**found, "data_base64": base64.b64encode(event.data).decode()}
+    try:
+        return {**found, "data": json.loads(event.data)}
+    except ValueError as error:
+        message = f"the event's data are no JSON: {error}"
+        raise UsageError(message, "correct them, or say what they are: --content-type") from error
+
+
+def is_json(content_type: str) -> bool:
+    """Whether data of that type are JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith(("+json", "/json"))
 
 
 def attributes(headers: Mapping[str, str]) -> dict[str, str]:
@@ -78,6 +99,18 @@ def decode(value: str) -> str:
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = re.sub(r"\\(.)", r"\1", value[1:-1])
     return unquote(value)
+
+
+def _attributes(event: CloudEvent) -> dict[str, str]:
+    found = {
+        **event.extensions,
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+    }
+    _check(found, event.extensions)
+    return found
 
 
 def _is_plain(char: str) -> bool:

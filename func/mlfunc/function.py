@@ -304,6 +304,25 @@ class Events(Settings, frozen=True):
     subscriptions: list[Subscription] = []
 
 
+class Schedule(Settings, frozen=True):
+    """Times at which the function gets an event, of type dev.knative.sources.ping."""
+
+    cron: Annotated[
+        Text, Meta(description="five fields, or @daily", examples=["*/5 * * * *", "@hourly"])
+    ]
+    timezone: Annotated[Text | None, Meta(examples=["Europe/Berlin"])] = None  # else UTC
+    data: Annotated[
+        dict[str, Any] | str | None, Meta(description="of the event: an object, or a text")
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Knative would refuse it at the end of a deployment."""
+        from mlfunc import cron
+
+        if problem := cron.problem(self.cron, self.timezone):
+            raise ValueError(problem)
+
+
 class Deploy(Settings, frozen=True):
     """How the function stands in its cluster."""
 
@@ -337,6 +356,7 @@ class Function(Settings, frozen=True):
     volumes: list[Volume] = []
     placement: Placement = Placement()
     events: Events = Events()
+    schedule: list[Schedule] = []
     deploy: Deploy = Deploy()
     config: Annotated[
         dict[str, Any], Meta(description="what the predictor finds in context.config")

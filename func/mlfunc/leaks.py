@@ -70,9 +70,13 @@ class Leak:
 
 
 def check(
-    tree: Tree, *, published: bool = False, shown: Callable[[str], str] = lambda path: path
+    tree: Tree,
+    *,
+    published: bool = False,
+    shown: Callable[[str], str] = lambda path: path,
+    what: str = "the image",
 ) -> None:
-    """Whether a tree may become a layer; `shown` says how the user calls a path in it.
+    """Whether a tree may become part of `what`; `shown` says how the user calls a path in it.
 
     What is `published`, as packages of an index are, has keys of tests and tokens of examples in
     it, which are no secrets: there, only files that exist to hold passwords are refused.
@@ -92,7 +96,7 @@ def check(
             f"if it is none, say so in its line: {_ALLOWED.decode()}"
         )
         evidence = "\n".join(map(str, found[:_SHOWN_AT_MOST])) + more
-        raise UsageError("the image would hold secrets", hint, evidence=evidence)
+        raise UsageError(f"{what} would hold secrets", hint, evidence=evidence)
 
 
 def leaks(tree: Tree, *, published: bool = False) -> Iterator[Leak]:

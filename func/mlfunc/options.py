@@ -186,14 +186,30 @@ def headers(
 
 
 def cluster(command: F) -> F:
-    """`--context` and `--namespace`: which cluster, and where in it."""
-    context = click.option(
-        "--context", metavar="NAME", help="Of kubeconfig.  [default: the current one]"
-    )
+    """`--platform`, `--context` and `--namespace`: where functions are, and where in it."""
     namespace = click.option(
         "-n",
         "--namespace",
         metavar="NAME",
         help="Where the function is.  [default: `namespace` of mlfunc.yaml, else the context's]",
     )
-    return context(namespace(command))
+    return platform(kubeconfig(namespace(command)))
+
+
+def platform(command: F) -> F:
+    """`--platform`: a cluster with Knative, or this machine."""
+    from mlfunc.platforms.platform import NAMES
+
+    return click.option(
+        "--platform",
+        type=click.Choice(NAMES),
+        help="Where it runs.  [default: $MLFUNC_PLATFORM, else knative where a cluster is"
+        " configured, else local]",
+    )(command)
+
+
+def kubeconfig(command: F) -> F:
+    """`--context`: which cluster."""
+    return click.option(
+        "--context", metavar="NAME", help="Of kubeconfig.  [default: the current one]"
+    )(command)

@@ -27,6 +27,13 @@ def check(host: str, port: int) -> None:
             raise _failure(error, host, port) from error
 
 
+def free(host: str) -> int:
+    """One that nobody listens on now; somebody may, before whoever it is for does."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
 def taken(port: int) -> MlfuncError:
     """The failure to listen where somebody else does; if it is a function of ours, which."""
     owner = next((entry for entry in running.everything() if _port(entry.url) == port), None)

@@ -1,4 +1,4 @@
-"""The only place that starts processes. None of them outlives this program."""
+"""The only place that starts processes. None outlives this program, save one that is detached."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _log = logging.getLogger(__name__)
 _TAIL_LINES = 20
 _TETHERED = Path(__file__).with_name("tethered.py")
+_DETACHED = Path(__file__).with_name("detached.py")
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,70 @@ def start(
     if both:
         return _open(argv, cwd, env, out=subprocess.PIPE, error=subprocess.STDOUT, group=0)
     return _open(argv, cwd, env, out=None, error=subprocess.PIPE, group=0)
+
+
+def detach(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> BinaryIO:
+    """Start a program that stays when this one ends: what it writes to the descriptor that its
+    last argument names.
+
+    It has a session of its own, no terminal, no folder of ours, and its other output in `log`.
+    Its end, too, is the end of what is read here, unless it has handed the descriptor on.
+    """
+    _log.debug("$ %s &", shlex.join(argv))
+    reading, writing = os.pipe()
+    with open(log, "ab", opener=_private) as output:
+        try:
+            subprocess.run(  # noqa: S603 - argv is ours, and no shell reads it
+                [sys.executable, "-I", "-S", str(_DETACHED), *argv, str(writing)],
+                cwd="/",
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=(writing,),
+                umask=0o077,
+                check=True,
+            )
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+    return os.fdopen(reading, "rb")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def tell_exit(
+    process: subprocess.Popen[bytes], loop: AbstractEventLoop, tell: Callable[[int], None]
+) -> None:
+    """Have this called on an event loop with how a process of `start` has ended; a signal is
+    negative. What it has started, and left behind, ends with it.
+    """
+
+    def collect() -> int:
+        # Before it is waited for: until then, no other group gets its number.
+        signal_group(process, signal.SIGKILL)
+        return process.wait()
+
+    def ended() -> None:
+        loop.remove_reader(handle)
+        os.close(handle)
+        tell(collect())
+
+    def wait() -> None:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        loop.call_soon_threadsafe(lambda: tell(collect()))
+
+    try:
+        handle = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # macOS, an old kernel, no descriptor left: a thread waits
+        threading.Thread(target=wait, name="exit", daemon=True).start()
+    else:
+        loop.add_reader(handle, ended)
 
 
 def signal_process(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PORT_TAKEN = 98
 _CHUNK = 65536
 # Every line of the runtime begins so.
-_MARK = b'{"time":'
+MARK = b'{"time":'
 _GRACE_SECONDS = 5.0
 # What a function writes faster than it is shown waits in its pipe, and then the function waits.
 _UNSHOWN_AT_MOST = 1000
@@ -196,18 +196,19 @@ def messages(chunks: Iterable[bytes]) -> Iterator[Record | Output]:
 
 
 def _messages(line: bytes) -> Iterator[Record | Output]:
-    before, mark, after = line.partition(_MARK)
-    record = _record(mark + after)
-    if record is None:
+    before, mark, after = line.partition(MARK)
+    found = record(mark + after)
+    if found is None:
         yield Output(line + b"\n")
         return
     if before:
         yield Output(before)
-    yield record
+    yield found
 
 
-def _record(text: bytes) -> Record | None:
-    if not text.startswith(_MARK):
+def record(text: bytes) -> Record | None:
+    """What a whole line of the runtime says; None: it is no such line."""
+    if not text.startswith(MARK):
         return None
     try:
         fields = json.loads(text)
@@ -218,10 +219,10 @@ def _record(text: bytes) -> Record | None:
 
 def _record_start(text: bytes) -> int:
     """Where a record begins that is not whole yet, or may begin; the length where none does."""
-    if (start := text.find(_MARK)) >= 0:
+    if (start := text.find(MARK)) >= 0:
         return start
-    lengths = range(min(len(_MARK), len(text)), 0, -1)
-    held = next((n for n in lengths if text.endswith(_MARK[:n])), 0)
+    lengths = range(min(len(MARK), len(text)), 0, -1)
+    held = next((n for n in lengths if text.endswith(MARK[:n])), 0)
     return len(text) - held
 
 

@@ -30,6 +30,7 @@ PAGES = [
     "docs/predictor.md",
     "docs/operating.md",
     "docs/deploying.md",
+    "docs/local.md",
     "docs/scaling.md",
     "bench/README.md",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -139,3 +140,43 @@ def test_a_cancellation_ends_all_that_run_under_it() -> None:
         cancellation.cancel()
 
     assert [each.result() for each in ended] == [None, None]
+
+
+@pytest.fixture(params=["pidfd", "thread"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of being told: as on Linux, and as where there are no descriptors of processes."""
+    if request.param == "thread":
+        monkeypatch.delattr(os, "pidfd_open")
+
+
+def told_exit(argv: list[str], folder: Path, signum: signal.Signals | None = None) -> int:
+    async def wait() -> int:
+        loop = asyncio.get_running_loop()
+        code: asyncio.Future[int] = loop.create_future()
+        child = proc.start(argv, cwd=folder, env=os.environ)
+        proc.tell_exit(child, loop, code.set_result)
+        if signum is not None:
+            proc.signal_process(child, signum)
+        try:
+            return await code
+        finally:
+            assert child.stderr
+            with child.stderr:
+                assert child.stderr.read() == b""
+
+    return asyncio.run(wait())
+
+
+@pytest.mark.usefixtures("way")
+def test_an_event_loop_is_told_how_a_server_ended(tmp_path: Path) -> None:
+    assert told_exit([sys.executable, "-c", "exit(3)"], tmp_path) == 3
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    assert told_exit(sleep, tmp_path, signal.SIGKILL) == -9
+
+
+@pytest.mark.usefixtures("way")
+def test_what_a_server_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    code = "import subprocess; subprocess.Popen(['sleep', '10000'])"
+
+    # The end of what both could write to is the end of both.
+    assert told_exit([sys.executable, "-c", code], tmp_path) == 0

@@ -101,7 +101,7 @@ class Cluster:
         (folder / "predictor.py").write_text(predictor, encoding="utf-8")
         given = {
             "name": folder.name,
-            "predictor": f"predictor.py:{_CLASS.findall(predictor)[-1]}",
+            "predictor": f"predictor.py:{last_class(predictor)}",
             "registry": f"{self.registry}/{self.namespace}",
             "namespace": self.namespace,
             "build": {"base": with_scheme(os.environ["MLFUNC_BASE_IMAGE"])},
@@ -178,6 +178,12 @@ def fresh(home: Path, mlfunc: Path = _MLFUNC) -> Iterator[Cluster]:
         cluster.kubectl("delete", "namespace", cluster.namespace, "--wait=false")
         # Else each pod keeps its place for another minute, as one that still has requests does.
         cluster.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
+
+
+def last_class(predictor: str) -> str:
+    """The name of the last class of a module."""
+    found: str = _CLASS.findall(predictor)[-1]
+    return found
 
 
 def with_scheme(address: str) -> str:

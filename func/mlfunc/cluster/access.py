@@ -35,7 +35,8 @@ class Access:
     """A way into a cluster.
 
     `headers` are asked for anew for each request, for tokens expire; `again` reads all anew, for
-    certificates do, too.
+    certificates do, too. What is no cluster, and is asked as one, is `named`; `help` is what to do
+    when it does not answer.
     """
 
     context: str
@@ -44,6 +45,18 @@ class Access:
     pool: urllib3.PoolManager
     headers: Callable[[], list[tuple[str, str]]]
     again: Callable[[], Access]
+    named: str = ""
+    help: str = ""
+
+    @property
+    def title(self) -> str:
+        """As sentences call it."""
+        return self.named or f"the cluster of context {self.context}"
+
+    @property
+    def where(self) -> str:
+        """As sentences that speak of a namespace call it."""
+        return self.named or f"context {self.context}"
 
 
 def is_configured() -> bool:

@@ -37,6 +37,11 @@ class Cluster:
         """The way into it, as it was last renewed."""
         return self._connection.access
 
+    @property
+    def place(self) -> str:
+        """The namespace, and in which cluster."""
+        return f"namespace {self.namespace} ({self.access.where})"
+
     def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
         """An object, or None if there is none.
 

@@ -66,7 +66,7 @@ def check(response: urllib3.BaseHTTPResponse, access: Access) -> None:
 
 def told(status: dict[str, Any], access: Access, *, path: str = "") -> ClusterFailed:
     """What a Status of the API server means, as an error to be raised; `path` is what was asked."""
-    message, hint = refusals.sentence(status, Asked(access.context, path))
+    message, hint = refusals.sentence(status, Asked(access.context, access.title, path))
     code, details = status["code"], refusals.evidence(status)
     if fields := refusals.conflicts(status):
         return Conflict(message, fields)
@@ -95,6 +95,8 @@ def is_missing(response: urllib3.BaseHTTPResponse) -> bool:
 def unreachable(access: Access, error: Exception) -> Unavailable:
     """Nothing answers, the answer breaks off, or no TLS comes to be."""
     reason, hint = _reason(error)
+    if access.named:
+        return Unavailable(f"{access.named} cannot be reached: {reason}", access.help)
     where = f"the cluster at {access.server} (context {access.context})"
     return Unavailable(f"{where} cannot be reached: {reason}", hint)
 

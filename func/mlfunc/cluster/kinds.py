@@ -38,6 +38,7 @@ QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota")
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
 
 SERVICE = Kind("serving.knative.dev", "v1", "services", "Service")
+CONFIGURATION = Kind("serving.knative.dev", "v1", "configurations", "Configuration")
 REVISION = Kind("serving.knative.dev", "v1", "revisions", "Revision")
 ROUTE = Kind("serving.knative.dev", "v1", "routes", "Route")
 AUTOSCALER = Kind("autoscaling.internal.knative.dev", "v1alpha1", "podautoscalers", "PodAutoscaler")
@@ -57,6 +58,7 @@ ALL = (
     QUOTA,
     DEPLOYMENT,
     SERVICE,
+    CONFIGURATION,
     REVISION,
     ROUTE,
     AUTOSCALER,

@@ -17,7 +17,10 @@ from mlfunc.suggest import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_LOG_IN = "set KUBECONFIG to the cluster's file, or log in with your provider's command line"
+_LOG_IN = (
+    "set KUBECONFIG to the cluster's file, or log in with your provider's command line;"
+    " --platform local needs none"
+)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ Sentence = tuple[str, str]  # and the next step
 
 @dataclass(frozen=True)
 class Asked:
-    """Which cluster was asked, by its context, and for what."""
+    """Which cluster was asked, by its context and as people call it, and for what."""
 
     context: str
+    title: str
     path: str = ""
 
 
@@ -96,22 +97,22 @@ def sentence(told: Status, asked: Asked) -> Sentence:
 def _refused(told: Status, asked: Asked) -> Sentence:
     speaks_tls = "HTTP request to an HTTPS server" in told["message"]
     hint = "its server in kubeconfig is https://, not http://" if speaks_tls else ""
-    return f"the cluster of context {asked.context} refuses: {told['message']}", hint
+    return f"{asked.title} refuses: {told['message']}", hint
 
 
 def _busy(_: Status, asked: Asked) -> Sentence:
-    said = f"the cluster of context {asked.context} has too many requests to answer"
+    said = f"{asked.title} has too many requests to answer"
     return said, "again, in a moment"
 
 
 def _down(told: Status, asked: Asked) -> Sentence:
-    said = f"the cluster of context {asked.context} cannot answer now: {told['message']}"
+    said = f"{asked.title} cannot answer now: {told['message']}"
     return said, "kubectl get --raw /readyz"
 
 
 def _not_known(_: Status, asked: Asked) -> Sentence:
     hint = "log in again with your provider's command line; kubectl auth whoami shows who you are"
-    said = f"the cluster of context {asked.context} does not know who you are, or not any more"
+    said = f"{asked.title} does not know who you are, or not any more"
     return said, hint
 
 
@@ -120,7 +121,7 @@ def _forbidden(told: Status, asked: Asked) -> Sentence:
     found = _MAY_NOT.search(message)
     if found is None:  # of a quota, of the security of pods, of a namespace that goes
         why = _FORBIDDEN.sub("", message)
-        return f"the cluster of context {asked.context} forbids it: {why}", ""
+        return f"{asked.title} forbids it: {why}", ""
     kind = ".".join(each for each in (found["resource"], found["group"]) if each)
     where = f"in namespace {found['namespace']}" if found["namespace"] else "in the whole cluster"
     if found["user"] == "system:anonymous":
@@ -141,8 +142,8 @@ def _absent(told: Status, asked: Asked) -> Sentence:
     group = _group(asked.path)
     product = next((name for end, name in _PRODUCTS.items() if group.endswith(end)), None)
     if product:
-        return f"{product} is not installed in the cluster of context {asked.context}", _INSTALL
-    said = f"the cluster of context {asked.context} does not know {urlsplit(asked.path).path}"
+        return f"{product} is not installed in {asked.title}", _INSTALL
+    said = f"{asked.title} does not know {urlsplit(asked.path).path}"
     return said, "kubectl api-resources shows what it knows"
 
 

@@ -1,4 +1,4 @@
-"""`mlfunc delete`: take a function from its cluster."""
+"""`mlfunc delete`: take a function from where it runs."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def command(
     yes: bool,
     wait: bool,
     folder: Path | None,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
 ) -> None:
@@ -47,7 +48,7 @@ def command(
     """
     from mlfunc.platforms.knative import addressing, removing
 
-    addressed = addressing.find(name, addressing.Where(folder, context, namespace))
+    addressed = addressing.find(name, addressing.Where(folder, context, namespace, platform))
     removal = removing.plan(addressed, models=models)
     for line in _lines(removal, addressed.cluster):
         ui.note(line)
@@ -63,7 +64,7 @@ def command(
 
 def _lines(removal: Removal, cluster: Cluster) -> Iterator[str]:
     """What goes and what stays."""
-    where = f"{cluster.namespace} (context {cluster.access.context})"
+    where = f"{cluster.namespace} ({cluster.access.where})"
     running = f", {len(removal.pods)} of its pods run" if removal.pods else ""
     revisions = f"{len(removal.revisions)} revision" + "s" * (len(removal.revisions) != 1)
     yield f"- Service {removal.name} in {where}: {revisions}{running}"

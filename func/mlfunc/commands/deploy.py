@@ -1,4 +1,4 @@
-"""`mlfunc deploy`: the function built, pushed and run by Knative, and its events routed to it."""
+"""`mlfunc deploy`: the function brought to where it runs, and its events routed to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
     help="The image's whole name; with a digest, that one is deployed and nothing is built.",
 )
 @click.option(
-    "--platform",
+    "--build-platform",
     type=click.Choice(get_args(Platform)),
     help="What it is built for.  [default: `build.platform`, else linux/amd64]",
 )
@@ -45,7 +45,7 @@ _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Build it, push nothing, and show what would change on the cluster.",
+    help="Build it, push nothing, and show what would change.",
 )
 @click.option(
     "--wait/--no-wait", default=True, help="Until it answers.  [default: wait]", show_default=False
@@ -73,11 +73,12 @@ _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 def command(
     ui: Ui,
     folder: Path,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
     registry: str | None,
     image: str | None,
-    platform: Platform | None,
+    build_platform: Platform | None,
     upgrade: bool,
     locked: bool,
     insecure: bool,
@@ -88,9 +89,11 @@ def command(
     tag: str | None,
     force: bool,
 ) -> None:
-    """Build the function, push its image, and have Knative run it.
+    """Have the function run: here, or by Knative where a cluster is configured.
 
-    Where nothing has changed, nothing happens. With --dry-run, `-o yaml` prints the manifests.
+    A cluster gets an image of it, which is built and pushed. The local platform (--platform local)
+    starts it from its own files, and needs none of --registry, --image and their like. Where
+    nothing has changed, nothing happens. With --dry-run, `-o yaml` prints the manifests.
     """
     from mlfunc.builder.deciding import Request as Build
     from mlfunc.platforms.knative.addressing import Where
@@ -101,12 +104,12 @@ def command(
         folder=folder,
         image=image,
         registry=registry,
-        platform=platform,
+        platform=build_platform,
         upgrade=upgrade,
         locked=locked,
         insecure=insecure,
     )
-    where = Where(folder, context, namespace)
+    where = Where(folder, context, namespace, platform)
     wish = Wish(percent, tag, force)
     _deploy(ui, Request(build, where, wish, dry_run, wait, timeout))
 
@@ -151,7 +154,7 @@ def _report(ui: Ui, deployed: Deployed) -> None:
 def _foreseen(deployed: Deployed) -> str:
     would = f"{deployed.release.name} would stay as it is; "
     unchanged = deployed.planned.plan.changes_nothing
-    was = "this was a dry run: nothing was pushed, and the cluster is as it was"
+    was = "this was a dry run: nothing was pushed, and nothing is changed"
     return f"{would if unchanged else ''}{was}"
 
 

@@ -1,4 +1,4 @@
-"""`mlfunc describe`: all that a cluster knows of a function."""
+"""`mlfunc describe`: all that there is to know of a function."""
 
 from __future__ import annotations
 
@@ -28,21 +28,26 @@ _SCALING = ("min-scale", "max-scale", "target", "metric", "window", "initial-sca
 @options.reporting("Show tracebacks.")
 @click.pass_obj
 def command(
-    ui: Ui, name: str | None, folder: Path | None, context: str | None, namespace: str | None
+    ui: Ui,
+    name: str | None,
+    folder: Path | None,
+    platform: str | None,
+    context: str | None,
+    namespace: str | None,
 ) -> None:
-    """Show what a cluster knows of a function: what serves, since when, and if not, why.
+    """Show what there is to know of a function: what serves, since when, and if not, why.
 
     NAME is any Knative Service.  [default: the function of this folder]
     """
     from mlfunc.platforms.knative import addressing, reading
 
-    addressed = addressing.find(name, addressing.Where(folder, context, namespace))
-    found = reading.belongings(addressed)
-    data = _as_data(found)
+    where = addressing.Where(folder, context, namespace, platform)
+    found = reading.belongings(addressing.find(name, where))
+    data = _as_data(found, where.chosen().name)
     ui.show(data, human=lambda: _report(ui, found, data))
 
 
-def _as_data(found: Belongings) -> dict[str, Any]:
+def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
     """What `func describe -o json` has as well is called as it is there."""
     from mlfunc.knative import overview, traffic, writers
 
@@ -56,7 +61,7 @@ def _as_data(found: Belongings) -> dict[str, Any]:
         "name": summary.name,
         "image": spec["containers"][0]["image"],
         "namespace": summary.namespace,
-        "deployer": "knative",
+        "deployer": deployer,
         "subscriptions": [_subscription(each) for each in found.subscriptions],
         "labels": service["metadata"].get("labels") or {},
         "ready": summary.ready,

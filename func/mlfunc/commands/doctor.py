@@ -21,7 +21,8 @@ _COLOURS = {"warn": "yellow", "fail": "red"}
 
 @click.command("doctor")
 @options.folder_if_given
-@options.cluster
+@options.kubeconfig
+@click.option("-n", "--namespace", metavar="NAME", help="Of the cluster.")
 @options.reporting("Show tracebacks.")
 @click.pass_obj
 def command(ui: Ui, folder: Path | None, context: str | None, namespace: str | None) -> None:

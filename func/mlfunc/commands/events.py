@@ -1,9 +1,10 @@
-"""`mlfunc events`: what events a function gets, whether it gets them, and what it answers with."""
+"""`mlfunc events`: what events a function gets and answers with; and events as they pass."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
 @click.command("events")
 @click.argument("name", required=False)
-@click.option("-w", "--watch", is_flag=True, help="Show it again each time it changes.")
+@click.option(
+    "-w",
+    "--watch",
+    is_flag=True,
+    help="Show events as they pass and what becomes of each: all of a namespace, or those of NAME."
+    " On the local platform.",
+)
 @options.cluster
 @options.folder_if_given
 @options.reporting("Show tracebacks.")
@@ -28,23 +35,34 @@ def command(
     ui: Ui,
     name: str | None,
     watch: bool,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
     folder: Path | None,
 ) -> None:
     """Show what events a function gets, and what it answers with.
 
-    NAME is the function's; without, it is the one of this folder.
+    NAME is the function's; without, it is the one of this folder. With --watch, events are shown
+    as they pass, until it is interrupted; with `-o json`, each line is an object.
     """
-    from mlfunc.platforms.knative import addressing, events
+    from mlfunc.platforms.knative import addressing, events, passing
 
-    at = addressing.find(name, addressing.Where(folder, context, namespace))
-    for found in events.follow(at) if watch else [events.overview(at)]:
-        _show(ui, found)
-
-
-def _show(ui: Ui, found: Overview) -> None:
+    where = addressing.Where(folder, context, namespace, platform)
+    if watch:
+        for step in passing.watch(where, name):
+            _tell(ui, step)
+        return
+    found = events.overview(addressing.find(name, where))
     ui.show(asdict(found), human=lambda: _report(ui, found))
+
+
+def _tell(ui: Ui, step: dict[str, Any]) -> None:
+    from mlfunc.platforms.knative import passing
+
+    if ui.format == "human":
+        ui.say(passing.line(step))
+    else:
+        ui.say(json.dumps(step, ensure_ascii=False))
 
 
 def _report(ui: Ui, found: Overview) -> None:
@@ -56,9 +74,12 @@ def _report(ui: Ui, found: Overview) -> None:
         ui.note(
             f"mlfunc subscribe {found.name} --type TYPE, or events.subscriptions in mlfunc.yaml"
         )
+    for each in found.schedules:
+        ready = "ready" if each.ready else f"not ready: {each.reason}"
+        ui.say(f"schedule: {each.cron} in {each.timezone}, {ready} ({each.source})")
     ui.say(f"replies: {found.reply_type}")
-    for each in found.subscriptions:
-        _explain(ui, each)
+    for subscribed in found.subscriptions:
+        _explain(ui, subscribed)
 
 
 def _row(each: Subscribed) -> tuple[str, ...]:

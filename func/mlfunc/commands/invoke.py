@@ -90,16 +90,17 @@ if TYPE_CHECKING:
     type=options.Number("n", int, 1, 1000),
     help="So many at once, with --requests.  [default: 1]",
 )
-@click.option("--tag", metavar="TAG", help="Of a function in a cluster, the revision with it.")
+@click.option("--tag", metavar="TAG", help="Of a deployed function, the revision with it.")
 @click.option(
     "--ingress",
     metavar="URL",
     help="Where its cluster takes requests.  [default: $MLFUNC_INGRESS, else it is looked for]",
 )
 @options.folder_if_given
-@click.option("--context", metavar="NAME", help="Of kubeconfig.  [default: the current one]")
+@options.platform
+@options.kubeconfig
 @click.option(
-    "--namespace", metavar="NAME", help="Where in the cluster.  [default: as for `mlfunc describe`]"
+    "--namespace", metavar="NAME", help="Where it is.  [default: as for `mlfunc describe`]"
 )
 @options.reporting("Show status, headers and where the time went; tracebacks.")
 @click.pass_obj
@@ -121,17 +122,18 @@ def command(
     tag: str | None,
     ingress: str | None,
     folder: Path | None,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
 ) -> None:
     """Send a function a request, or with --event an event.
 
     It goes to a URL, or to the function of that name, or of this folder: to one that runs here,
-    else to the one in the cluster. Without a body, the function's own example is sent.
+    else to the one that is deployed. Without a body, the function's own example is sent.
     """
     if concurrency and number is None:
         raise click.UsageError("--clients is for many requests: say how many with --requests")
-    place = finding.find(finding.Asked(target, folder, context, namespace, tag, ingress))
+    place = finding.find(finding.Asked(target, folder, context, namespace, tag, ingress, platform))
     with (
         Connection(place.url, timeout, host=place.host) as connection,
         _patience(ui, place) as patience,

@@ -1,4 +1,4 @@
-"""`mlfunc list`: the functions of a namespace, or of the whole cluster."""
+"""`mlfunc list`: the functions of a namespace, or of the whole platform."""
 
 from __future__ import annotations
 
@@ -26,21 +26,24 @@ _HEADERS = (
 
 
 @click.command("list")
-@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of the whole cluster.")
+@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of the whole platform.")
 @options.cluster
 @options.reporting("Show tracebacks.")
 @click.pass_obj
-def command(ui: Ui, everywhere: bool, context: str | None, namespace: str | None) -> None:
+def command(
+    ui: Ui, everywhere: bool, platform: str | None, context: str | None, namespace: str | None
+) -> None:
     """List the functions of a namespace, and whether each is ready.
 
     Services that func or kn made are listed, too, and marked.
     """
     from mlfunc.platforms.knative import addressing, reading
 
-    cluster = addressing.cluster_of(addressing.Where(None, context, namespace))
+    where = addressing.Where(None, context, namespace, platform)
+    cluster, deployer = addressing.cluster_of(where), where.chosen().name
     found = reading.functions(cluster, everywhere=everywhere)
-    place = "this cluster" if everywhere else f"namespace {cluster.namespace}"
-    ui.show([_as_data(each) for each in found], human=lambda: _report(ui, found, place))
+    place = cluster.access.title if everywhere else cluster.place
+    ui.show([_as_data(each, deployer) for each in found], human=lambda: _report(ui, found, place))
 
 
 def _report(ui: Ui, found: list[Summary], place: str) -> None:
@@ -72,7 +75,7 @@ def _maker(each: Summary) -> str:
     return "func" if each.origin == "func" else "Knative"
 
 
-def _as_data(each: Summary) -> dict[str, Any]:
+def _as_data(each: Summary, deployer: str) -> dict[str, Any]:
     """The keys that `func list -o json` has, with the same values, and ours after them."""
     return {
         "name": each.name,
@@ -80,7 +83,7 @@ def _as_data(each: Summary) -> dict[str, Any]:
         "runtime": each.runtime,
         "url": each.url,
         "ready": each.ready,
-        "deployer": "knative",
+        "deployer": deployer,
         "replicas": each.instances,
         "origin": each.origin,
         "reason": each.reason or None,

@@ -48,6 +48,7 @@ def command(
     revision: str | None,
     container: str,
     folder: Path | None,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
 ) -> None:
@@ -60,7 +61,7 @@ def command(
     if follow and previous:
         raise click.UsageError("--previous has ended: there is nothing to --follow")
     selection = logs.Selection(revision, container, previous, _seconds(since), tail)
-    addressed = addressing.find(name, addressing.Where(folder, context, namespace))
+    addressed = addressing.find(name, addressing.Where(folder, context, namespace, platform))
     reading.service(addressed)
     if revision is not None:
         reading.revision(addressed, revision)

@@ -27,6 +27,7 @@ def command(
     name: str | None,
     to: str | None,
     folder: Path | None,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
 ) -> None:
@@ -37,7 +38,7 @@ def command(
     from mlfunc.knative import traffic
     from mlfunc.platforms.knative import addressing, reading, routing
 
-    addressed = addressing.find(name, addressing.Where(folder, context, namespace))
+    addressed = addressing.find(name, addressing.Where(folder, context, namespace, platform))
     service, revisions = reading.service(addressed), reading.revisions(addressed)
     before = [each.revision for each in traffic.shares(service) if each.percent]
     revision = traffic.previous(service, revisions, to=to)

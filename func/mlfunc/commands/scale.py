@@ -71,6 +71,7 @@ def command(
     rate: float | None,
     prediction: str | float | None,
     cold_start: str | float | None,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
     folder: Path | None,
@@ -85,7 +86,7 @@ def command(
     from mlfunc.platforms.knative import addressing
     from mlfunc.platforms.knative.explaining import Question
 
-    where, wish = addressing.Where(folder, context, namespace), Wish(least, most, target)
+    where, wish = addressing.Where(folder, context, namespace, platform), Wish(least, most, target)
     if explain:
         demand = Demand(requests if rate else requests or _REQUESTS, rate)
         takes = seconds(prediction or _PREDICTION)

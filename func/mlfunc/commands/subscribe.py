@@ -150,6 +150,7 @@ def command(
     timeout: str | float | None,
     dead_letter: str | None,
     wait: bool,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
     folder: Path | None,
@@ -168,7 +169,7 @@ def command(
         timeout=timeout,
         dead_letter=dead_letter,
     )
-    at = addressing.find(name, addressing.Where(folder, context, namespace))
+    at = addressing.find(name, addressing.Where(folder, context, namespace, platform))
     applied = events.subscribe(at, wanted)
     if wait and not applied.subscribed.ready:
         applied = _wait(ui, at, applied)

@@ -41,6 +41,7 @@ def command(
     untag: tuple[str, ...],
     promote: bool,
     folder: Path | None,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
 ) -> None:
@@ -60,7 +61,7 @@ def command(
     if promote and shares:
         raise click.UsageError("--promote gives all requests to one: name no other share")
     wish = traffic.Wish({traffic.LATEST: 100} if promote else shares, tags, untag)
-    addressed = addressing.find(name, addressing.Where(folder, context, namespace))
+    addressed = addressing.find(name, addressing.Where(folder, context, namespace, platform))
     service = reading.service(addressed)
     if wish.shares or tags or untag:
         service = _change(ui, addressed, service, wish)

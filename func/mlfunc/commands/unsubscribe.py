@@ -34,6 +34,7 @@ def command(
     taken: Taken,
     trigger: str | None,
     everything: bool,
+    platform: str | None,
     context: str | None,
     namespace: str | None,
     folder: Path | None,
@@ -47,7 +48,7 @@ def command(
 
     if sum((taken.named, trigger is not None, everything)) != 1:
         raise click.UsageError("say which: with --type and others, with --trigger, or with --all")
-    at = addressing.find(name, addressing.Where(folder, context, namespace))
+    at = addressing.find(name, addressing.Where(folder, context, namespace, platform))
     gone = events.unsubscribe(at, _chosen(taken, trigger, everything=everything))
     ui.show([asdict(each) for each in gone], human=lambda: _report(ui, at.name, gone))
 

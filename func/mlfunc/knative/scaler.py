@@ -47,6 +47,12 @@ class Scaler:
         self._stable = Window(policy.window)
         self._panic = Window(policy.panic_seconds)
 
+    def obey(self, policy: Policy) -> None:
+        """Decide by another policy from now on; of the loads, what its windows hold is known."""
+        self.policy = policy
+        self._stable = self._stable.resized(policy.window)
+        self._panic = self._panic.resized(policy.panic_seconds)
+
     def record(self, second: int, concurrency: float) -> None:
         """Requests at once, those that wait among them, as an average of that second."""
         self._stable.record(second, concurrency)

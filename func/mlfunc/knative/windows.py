@@ -45,6 +45,15 @@ class Window:
         for old in [each for each in self._sums if each <= self._last - self.size]:
             del self._sums[old]
 
+    def resized(self, seconds: float) -> Window:
+        """One of another size, with what of this one it holds."""
+        if math.ceil(seconds) == self.size:
+            return self
+        window = Window(seconds)
+        for second in sorted(self._sums):
+            window.record(second, self._sums[second])
+        return window
+
     def recent(self, second: int) -> Recent:
         """What it holds in a second; seconds before the first value are none of it."""
         if self._last is None or second - self._last >= self.size:

@@ -1,4 +1,4 @@
-"""The function that is meant by a name, a URL or a folder: one that runs here, or in a cluster."""
+"""What a name, a URL or a folder means: a function of `mlfunc run`, or a deployed one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mlfunc.errors import ClusterFailed, NotFound, UsageError
 
 if TYPE_CHECKING:
     from mlfunc.errors import MlfuncError
+    from mlfunc.platforms.knative.addressing import Where
     from mlfunc.platforms.knative.invoking import Reached
 
 
@@ -24,16 +25,24 @@ class Asked:
     namespace: str | None
     tag: str | None
     ingress: str | None
+    platform: str | None = None
 
     @property
-    def means_cluster(self) -> bool:
-        """Whether one of them makes no sense for a function that runs here."""
-        return any((self.context, self.namespace, self.tag, self.ingress))
+    def means_deployed(self) -> bool:
+        """Whether one of them makes no sense for a function that `mlfunc run` serves."""
+        return any((self.platform, self.context, self.namespace, self.tag, self.ingress))
+
+    @property
+    def where(self) -> Where:
+        """The same, for one that is deployed."""
+        from mlfunc.platforms.knative.addressing import Where
+
+        return Where(self.folder, self.context, self.namespace, self.platform)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where it goes; `reached`: in a cluster."""
+    """Where it goes; `reached`: where it is deployed."""
 
     url: str
     host: str | None = None
@@ -46,40 +55,59 @@ class Place:
 
 
 def find(asked: Asked) -> Place:
-    """A function that runs here comes first, save where a cluster is asked for.
+    """A function of `mlfunc run` comes first, save where an option means a deployed one.
 
     Raises:
         NotFound: there is none of that name, here or there.
         ClusterFailed: no way leads to it, or to its cluster.
 
     """
-    if asked.means_cluster and not running.is_url(asked.target):
-        return _in_cluster(asked)
-    if asked.means_cluster:
-        message = f"{asked.target} is a URL: it is not looked for in a cluster"
-        raise UsageError(message, "leave out --context, --namespace, --tag and --ingress")
+    if asked.means_deployed and not running.is_url(asked.target):
+        return _deployed(asked)
+    if asked.means_deployed:
+        message = f"{asked.target} is a URL: it is looked for on no platform"
+        hint = "leave out --platform, --context, --namespace, --tag and --ingress"
+        raise UsageError(message, hint)
     folder = asked.folder or Path()
     try:
         return Place(running.resolve(asked.target, folder, named=asked.folder is not None))
     except running.NotRunning as not_here:
         if asked.target is None and not (folder / "mlfunc.yaml").is_file():
             raise
-        return _else_in_cluster(asked, not_here)
+        return _else_deployed(asked, not_here)
 
 
-def _else_in_cluster(asked: Asked, not_here: MlfuncError) -> Place:
+def _else_deployed(asked: Asked, not_here: MlfuncError) -> Place:
+    if not asked.where.chosen().is_there():
+        raise not_here
     try:
-        return _in_cluster(asked)
-    except UsageError as none_configured:
-        raise not_here from none_configured
+        return _deployed(asked)
+    except UsageError as none_chosen:  # of kubeconfig
+        raise not_here from none_chosen
     except (NotFound, ClusterFailed) as neither:
         raise type(neither)(f"{not_here.message}, and {neither.message}", neither.hint) from neither
 
 
-def _in_cluster(asked: Asked) -> Place:
+def _deployed(asked: Asked) -> Place:
     from mlfunc.platforms.knative import addressing, invoking
 
-    where = addressing.Where(asked.folder, asked.context, asked.namespace)
-    addressed = addressing.find(asked.target, where)
-    reached = invoking.reach(addressed, tag=asked.tag, ingress=asked.ingress)
+    addressed = addressing.find(asked.target, asked.where)
+    platform = asked.where.chosen()
+    try:
+        reached = invoking.reach(addressed, platform, tag=asked.tag, ingress=asked.ingress)
+    except NotFound as error:
+        if platform.name == "local" or asked.tag or not _runs_locally(addressed.name):
+            raise
+        hint = f"the local platform has one: mlfunc invoke {addressed.name} --platform local"
+        raise NotFound(error.message, hint) from error
     return Place(reached.url, reached.host, reached)
+
+
+def _runs_locally(name: str) -> bool:
+    from mlfunc.cluster import kinds
+    from mlfunc.platforms import choosing
+
+    local = choosing.of("local")
+    if not local.is_running():
+        return False
+    return local.connect(None, None).get(kinds.SERVICE, name) is not None

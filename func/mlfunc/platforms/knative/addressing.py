@@ -1,4 +1,4 @@
-"""Which function is meant, and in which cluster and namespace."""
+"""Which function is meant, on which platform and in which namespace."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlfunc import function
-from mlfunc.cluster import client
 from mlfunc.errors import NotFound
+from mlfunc.platforms import choosing
 
 if TYPE_CHECKING:
     from mlfunc.cluster.client import Cluster
     from mlfunc.function import Function
+    from mlfunc.platforms.platform import Platform
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,31 @@ class Where:
     folder: Path | None = None
     context: str | None = None
     namespace: str | None = None
+    platform: str | None = None  # its name
+
+    def chosen(self) -> Platform:
+        """The platform that is meant.
+
+        Raises:
+            UsageError: what the options say does not go together.
+
+        """
+        return choosing.meant(self.platform, context=self.context)
+
+    def connect(self, project: Function | None = None) -> Cluster:
+        """The way there; a project's namespace counts where no option names one.
+
+        Raises:
+            MlfuncError: none leads there.
+
+        """
+        namespace = self.namespace or (project.namespace if project else None)
+        return self.chosen().connect(self.context, namespace)
 
 
 @dataclass(frozen=True)
 class Addressed:
-    """A function by its name, in its cluster; `cluster.namespace` is where it is."""
+    """A function by its name, where it is kept; `cluster.namespace` is where in it."""
 
     name: str
     cluster: Cluster
@@ -39,7 +60,7 @@ def find(name: str | None, where: Where) -> Addressed:
 
     Raises:
         NotFound: neither is there.
-        UsageError: no such context, or no cluster is configured.
+        UsageError: no such context, no such platform, or no cluster is configured.
 
     """
     at = where.folder or Path()
@@ -51,15 +72,12 @@ def find(name: str | None, where: Where) -> Addressed:
         raise NotFound(
             message, "mlfunc list shows those there are; --path names a project's folder"
         )
-    namespace = where.namespace or (own.namespace if own else None)
-    return Addressed(named, client.connect(where.context, namespace))
+    return Addressed(named, where.connect(own))
 
 
 def cluster_of(where: Where) -> Cluster:
-    """The cluster and the namespace, for what is about no function in particular."""
-    project = _project(where.folder or Path())
-    namespace = where.namespace or (project.namespace if project else None)
-    return client.connect(where.context, namespace)
+    """The same for what is about no function in particular."""
+    return where.connect(_project(where.folder or Path()))
 
 
 def _project(folder: Path) -> Function | None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mlfunc import function
-from mlfunc.builder import building, naming
-from mlfunc.cluster import client, kinds
+from mlfunc.cluster import kinds
 from mlfunc.errors import ClusterFailed, MlfuncError, UsageError
+from mlfunc.knative import schedules, triggers
 from mlfunc.knative import service as manifests
-from mlfunc.knative import triggers
-from mlfunc.oci import pull, reference
-from mlfunc.oci.transport import Access
-from mlfunc.platforms.knative import inquiring, planning, recreating, releasing, waiting
+from mlfunc.platforms.knative import planning, recreating, waiting
+from mlfunc.platforms.platform import Order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,37 +61,35 @@ class Deployed:
     built: Built | None  # None: an image was named that is there
     service: Object | None
     seconds: float
-    notes: tuple[str, ...]  # what is good to know of the cluster
+    notes: tuple[str, ...]  # what is good to know of the platform
 
 
 def deploy(request: Request, workshop: Workshop) -> Deployed:
-    """Bring a function to its cluster.
+    """Bring a function to where it runs.
 
     Raises:
-        MlfuncError: it cannot be built, the cluster refuses it, or it does not start there.
+        MlfuncError: it cannot be built, the platform refuses it, or it does not start there.
 
     """
-    began = time.monotonic()
+    began, watcher = time.monotonic(), workshop.watcher
+    platform = request.where.chosen()
+    platform.check(request.build)
     loaded = function.load(request.build.folder)
     manifests.check(loaded)
     of_events = triggers.check(loaded)
+    schedules.check(loaded)
     _check(request, loaded)
-    namespace = request.where.namespace or loaded.namespace
-    cluster = client.connect(request.where.context, namespace)
-    workshop.watcher.phase("asking the cluster")
-    registry, platform = _registry(request.build, loaded), request.build.platform
-    notes = inquiring.check(cluster, loaded, registry=registry, platform=platform)
-    release, built = _release(request, loaded, cluster.namespace, workshop)
-    workshop.watcher.phase("planning")
+    watcher.phase(f"asking {platform.title}")
+    cluster = request.where.connect(loaded)
+    notes = platform.inquire(cluster, loaded, request.build)
+    order = Order(loaded, request.build, cluster, request.dry_run)
+    release, built = platform.release(order, workshop)
+    watcher.phase("planning")
     if release.models:
-        notes = inquiring.check(
-            cluster, loaded, release.models, registry=registry, platform=platform
-        )
+        notes = platform.inquire(cluster, loaded, request.build, release.models)
     planned = planning.plan_release(cluster, release, request.wish)
     applied = (
-        None
-        if request.dry_run
-        else _apply_and_wait(cluster, release, planned, request, workshop.watcher)
+        None if request.dry_run else _apply_and_wait(cluster, release, planned, request, watcher)
     )
     told = (*of_events, *(each.message for each in notes), *_of_share(request.wish, planned))
     return Deployed(release, planned, built, applied, time.monotonic() - began, told)
@@ -105,30 +100,6 @@ def _of_share(wish: Wish, planned: Planned) -> tuple[str, ...]:
     if wish.percent in (None, 100) or planned.share != 100:
         return ()
     return (f"no other revision gets requests: this one gets all, not {wish.percent} %",)
-
-
-def _registry(wanted: Build, loaded: Function) -> str:
-    if wanted.image and reference.parse(wanted.image).digest:
-        return reference.parse(wanted.image).registry
-    return naming.named(loaded, image=wanted.image, registry=wanted.registry).registry
-
-
-def _release(
-    request: Request, loaded: Function, namespace: str, workshop: Workshop
-) -> tuple[Release, Built | None]:
-    """Of an image that is named by its digest, else of one that is built and pushed.
-
-    With a dry run it is not pushed.
-    """
-    wanted = request.build
-    named = reference.parse(wanted.image) if wanted.image else None
-    if named is not None and named.digest:
-        workshop.watcher.phase("reading the image")
-        access = Access(os.environ, own=named.registry, insecure=wanted.insecure)
-        image = pull.load(named, wanted.platform or loaded.build.platform, access)
-        return releasing.release(loaded, namespace, named.name, image), None
-    built = building.build(replace(wanted, push=not request.dry_run), workshop)
-    return releasing.release(loaded, namespace, built.main.reference, built.main.image), built
 
 
 def _apply_and_wait(

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from mlfunc.cluster import failures, kinds, watching
+from mlfunc.cluster.failures import permitted
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import NotFound, UsageError
-from mlfunc.knative import loops, subscriptions, succession, triggers
+from mlfunc.knative import loops, schedules, subscriptions, succession, triggers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Subscription
+    from mlfunc.knative.schedules import Scheduled
     from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.addressing import Addressed
 
@@ -32,6 +34,7 @@ class Overview:
     namespace: str
     reply_type: str
     subscriptions: list[Subscribed]
+    schedules: list[Scheduled]
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ def overview(at: Addressed) -> Overview:
 
     """
     service, listed = _service(at), at.cluster.list
-    return _overview(at, service, listed(kinds.TRIGGER), listed(kinds.BROKER))
+    found = _overview(at, service, listed(kinds.TRIGGER), listed(kinds.BROKER))
+    pings = schedules.of_function(permitted(lambda: listed(kinds.PING_SOURCE)) or (), at.name)
+    return replace(found, schedules=[schedules.read(each) for each in pings])
 
 
 def follow(at: Addressed, until: float | None = None) -> Generator[Overview, None, None]:
@@ -170,6 +175,7 @@ def _overview(
         namespace=at.cluster.namespace,
         reply_type=subscriptions.reply_type(service, own),
         subscriptions=[subscriptions.read(each, there) for each in own],
+        schedules=[],
     )
 
 

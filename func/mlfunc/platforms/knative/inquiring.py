@@ -65,9 +65,7 @@ def check(
         function = replace(function, build=replace(function.build, platform=platform))
     facts = inquire(cluster, function, models)
     found = preflight.examine(function, models, facts, registry)
-    refusals = [each for each in found if each.severity == "refusal"]
-    if refusals:
-        raise _refused(function, refusals)
+    refuse(function, found)
     return found
 
 
@@ -172,10 +170,18 @@ def _keys(found: Object) -> frozenset[str]:
     return frozenset({**(found.get("data") or {}), **(found.get("binaryData") or {})})
 
 
-def _refused(function: Function, refusals: Sequence[Finding]) -> ClusterFailed:
-    """One reason is a sentence with its fix; of several, each has its own line and fix."""
-    start = f"{function.name} cannot run there"
+def refuse(function: Function, found: Sequence[Finding], where: str = "there") -> None:
+    """Of what is found, raise what stands in the way: one reason is a sentence with its fix; of
+    several, each has its own line and fix.
+
+    Raises:
+        ClusterFailed: there is something.
+
+    """
+    refusals = [each for each in found if each.severity == "refusal"]
+    start = f"{function.name} cannot run {where}"
     if len(refusals) == 1:
-        return ClusterFailed(f"{start}: {refusals[0].message}", refusals[0].fix)
-    lines = [f"  {each.message}\n    {each.fix}" for each in refusals]
-    return ClusterFailed(f"{start}:\n" + "\n".join(lines))
+        raise ClusterFailed(f"{start}: {refusals[0].message}", refusals[0].fix)
+    if refusals:
+        lines = [f"  {each.message}\n    {each.fix}" for each in refusals]
+        raise ClusterFailed(f"{start}:\n" + "\n".join(lines))

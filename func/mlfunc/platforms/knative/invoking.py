@@ -1,4 +1,4 @@
-"""How a request gets to a function from here: by its own name, or by the ingress of its cluster."""
+"""How a request gets to a function: by its own name, or by the ingress of its cluster."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.knative.coldstart import ColdStart
     from mlfunc.platforms.knative.addressing import Addressed
+    from mlfunc.platforms.platform import Platform
 
 INGRESS = "MLFUNC_INGRESS"
 
@@ -68,11 +69,7 @@ class Reached:
 
 
 def reach(
-    addressed: Addressed,
-    *,
-    tag: str | None = None,
-    ingress: str | None = None,
-    environ: Mapping[str, str] = os.environ,
+    addressed: Addressed, platform: Platform, *, tag: str | None = None, ingress: str | None = None
 ) -> Reached:
     """The way to a function, or to its revision with a tag.
 
@@ -83,7 +80,7 @@ def reach(
     """
     service = reading.service(addressed)
     revision, own = _revision_and_url(service, tag)
-    url, host = _way(addressed.cluster, own, ingress or environ.get(INGRESS))
+    url, host = platform.way(addressed.cluster, own, ingress)
     pods = reading.pods(addressed)
     has_instance = pods is None or bool(overview.running(pods, revision))
     return Reached(addressed, revision, url, host, has_instance)
@@ -103,10 +100,20 @@ def _revision_and_url(service: Object, tag: str | None) -> tuple[str, str]:
     return overview.serving(service), url
 
 
-def _way(cluster: Cluster, own: str, ingress: str | None) -> tuple[str, str | None]:
-    """Its own URL where this machine knows the name; else an ingress, and the name as Host."""
+def way(
+    cluster: Cluster,
+    own: str,
+    ingress: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> tuple[str, str | None]:
+    """Its own URL where this machine knows the name; else an ingress, and the name as Host.
+
+    Raises:
+        ClusterFailed: it has no ingress that could be found.
+
+    """
     host = urlsplit(own).netloc
-    if ingress:
+    if ingress := ingress or environ.get(INGRESS):
         return (ingress if "://" in ingress else f"http://{ingress}"), host
     if _resolves(own):
         return own, None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlfunc import plan
 from mlfunc.cluster import kinds
 from mlfunc.cluster.failures import Conflict, permitted
-from mlfunc.knative import names, rollout, service, succession, triggers
+from mlfunc.knative import names, rollout, schedules, service, succession, triggers
 from mlfunc.platforms.knative import events
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.knative.release import Release
     from mlfunc.plan import Change, Plan
+
+_OF_EVENTS = ("Trigger", "PingSource")
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,23 @@ def plan_release(cluster: Cluster, release: Release, wish: Wish) -> Planned:
     """
     live = cluster.get(kinds.SERVICE, release.name, namespace=release.namespace)
     change, forced = _service(cluster, release, live, wish)
-    changes = (change, *_triggers(cluster, release, live, wish))
+    of_events = (
+        *_triggers(cluster, release, live, wish),
+        *_schedules(cluster, release, live, wish),
+    )
+    changes = (change, *of_events)
     return Planned(plan.Plan(changes), live, forced)
 
 
 def apply_triggers(cluster: Cluster, planned: Planned, owner: Object) -> None:
-    """What a plan says of Triggers, made to go with the Service that owns them."""
+    """What a plan says of Triggers and PingSources, made to go with the Service that owns them."""
+    namespace = owner["metadata"]["namespace"]
     for change in planned.plan.changes:
         if change.kind == "Trigger" and change.action == "delete":
-            events.take_away(cluster, change.name, owner["metadata"]["namespace"])
-        elif change.kind == "Trigger" and change.manifest and change.action != "keep":
+            events.take_away(cluster, change.name, namespace)
+        elif change.kind == "PingSource" and change.action == "delete":
+            cluster.delete(kinds.PING_SOURCE, change.name, namespace=namespace)
+        elif change.kind in _OF_EVENTS and change.manifest and change.action != "keep":
             cluster.apply(triggers.owned(change.manifest, owner), force=True)
 
 
@@ -100,6 +109,22 @@ def _triggers(
     for manifest in wanted:
         yield _planned(cluster, manifest, there.get(manifest["metadata"]["name"]), wish)[0]
     for name in triggers.prune(wanted, list(there.values())):
+        yield plan.removal(there[name])
+
+
+def _schedules(
+    cluster: Cluster, release: Release, live: Object | None, wish: Wish
+) -> Iterator[Change]:
+    def ask() -> list[Object]:
+        labels = f"{names.OWNER}={release.name}"
+        return cluster.list(kinds.PING_SOURCE, labels=labels, namespace=release.namespace)
+
+    found = ask() if release.function.schedule else permitted(ask) or []
+    there = {each["metadata"]["name"]: each for each in found}
+    wanted = schedules.manifests(release.function, release.namespace, live)
+    for manifest in wanted:
+        yield _planned(cluster, manifest, there.get(manifest["metadata"]["name"]), wish)[0]
+    for name in schedules.prune(wanted, found):
         yield plan.removal(there[name])
 
 

@@ -53,9 +53,8 @@ def service(addressed: Addressed) -> Object:
     found = cluster.get(kinds.SERVICE, name)
     if found is None:
         others = [each["metadata"]["name"] for each in cluster.list(kinds.SERVICE)]
-        where = f"namespace {cluster.namespace} (context {cluster.access.context})"
         hint = did_you_mean(name, others) if others else "mlfunc deploy, or name another with -n"
-        raise NotFound(f"there is no function {name} in {where}", hint)
+        raise NotFound(f"there is no function {name} in {cluster.place}", hint)
     return found
 
 

@@ -29,6 +29,8 @@ _HELPS: dict[Phase, str] = {
     "warming": "it predicts `example` once, which takes so long; mlfunc logs {name}",
     "routing": "does the ingress run? kubectl get ingresses.networking.internal.knative.dev",
 }
+# Of those, the ones that only a cluster can be helped with.
+_OF_CLUSTER = ("creating", "scheduling", "pulling", "routing")
 
 
 class Watcher(Protocol):
@@ -146,13 +148,14 @@ class _Wait:
             f"{self._revision} is not ready after {self._waited:.0f} s: "
             f"it is still {phase}{detail}{self._still()}"
         )
-        return ClusterFailed(
-            message, f"{_HELPS[phase].format(name=self.name)}; --timeout waits longer"
-        )
+        own = phase in _OF_CLUSTER and self.cluster.access.help
+        hint = own or _HELPS[phase].format(name=self.name)
+        return ClusterFailed(message, f"{hint}; --timeout waits longer")
 
     def left(self) -> Left:
         """What is true when somebody leaves."""
-        message = f"the cluster goes on with {self._revision}, and nobody waits{self._still()}"
+        who = self.cluster.access.named or "the cluster"
+        message = f"{who} goes on with {self._revision}, and nobody waits{self._still()}"
         return Left(message, f"mlfunc describe {self.name} shows how far it is")
 
     @property

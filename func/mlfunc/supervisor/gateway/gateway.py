@@ -17,6 +17,7 @@ from mlfunc.supervisor.gateway.within import Within
 from mlfunc.supervisor.parts import Key, Load
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from mlfunc.supervisor.gateway.connection import Served, Way
@@ -62,6 +63,12 @@ class Gateway:
         self._server, self.port = await listening.listen(self._connect, host, port)
         self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
         return self.port
+
+    async def take(self, listening: socket.socket, host: str) -> None:
+        """Take the requests of a socket that listens already, at this address."""
+        self.host, self.port = host, listening.getsockname()[1]
+        self._server = await self._loop.create_server(self._connect, sock=listening)
+        self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
 
     async def close(self, seconds: float = 10.0) -> None:
         """Take no more; what is under way is answered, if that takes no longer."""

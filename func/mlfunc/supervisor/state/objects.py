@@ -1,4 +1,4 @@
-"""Objects as a cluster keeps them, here in memory: each change has a version, and is told.
+"""Objects as a cluster keeps them, in memory and in a file: each change has a version, and is told.
 
 What a cluster's API server does of itself is done here: uid, creationTimestamp, resourceVersion,
 generation (which grows with `spec` alone), and what is owned goes with its owner.
@@ -7,17 +7,21 @@ generation (which grows with `spec` alone), and what is owned goes with its owne
 from __future__ import annotations
 
 import datetime
+import itertools
 import uuid
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlfunc.cluster import kinds
+from mlfunc.supervisor.state.keeping import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from mlfunc.cluster.kinds import Kind
+    from mlfunc.supervisor.state.keeping import At
 
 Object = dict[str, Any]
 Happening = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -31,22 +35,27 @@ class Forgotten(Exception):
 
 @dataclass(frozen=True)
 class Change:
-    """What has become of an object; `version` is of all objects, and grows."""
+    """What has become of an object; `version` is of all objects, and grows by one."""
 
     version: int
     happening: Happening
     kind: Kind
     object: Object
+    before: Object | None = None  # as it was, unless it is new
 
 
 class Objects:
     """All of them. What is returned is not to be changed: write another."""
 
-    def __init__(self) -> None:
-        self.version = 1
-        self._objects: dict[tuple[Kind, str, str], Object] = {}
+    def __init__(self, kept: Kept | None = None) -> None:
+        self._kept = kept
+        self._objects: dict[At, Object] = kept.objects() if kept else {}
+        self.version = kept.first_version if kept else 1
         self._changes: deque[Change] = deque(maxlen=_REMEMBERED)
+        self._known_since = self.version
         self._listeners: list[Callable[[Change], None]] = []
+        self._untold: deque[Change] = deque()
+        self._telling = False
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """One, if it is there; `namespace` is empty for a kind without."""
@@ -62,13 +71,24 @@ class Objects:
         return [each for _, each in sorted(found, key=lambda pair: pair[0][1:])]
 
     def write(self, wanted: Object) -> Object:
-        """Make or replace one; what comes back is as it is kept. The same again is no change."""
+        """Make or replace one; what comes back is as it is kept. The same again is no change.
+
+        Raises:
+            MlfuncError: it cannot be kept; all is as it was.
+
+        """
         at = _at(wanted)
         before = self._objects.get(at)
         after = _succeeding(before, wanted)
         if before is not None and _content(before) == _content(after):
             return before
-        return self._keep(at, after, "MODIFIED" if before else "ADDED")
+        return self._keep(at, before, _versioned(after, self.version + 1))
+
+    def preview(self, wanted: Object) -> Object:
+        """What `write` would give; nothing is written."""
+        before = self._objects.get(_at(wanted))
+        after = _succeeding(before, wanted)
+        return before if before is not None and _content(before) == _content(after) else after
 
     def write_status(self, kind: Kind, namespace: str, name: str, status: Object) -> Object | None:
         """Have an object say so of itself; None: it is gone."""
@@ -76,47 +96,107 @@ class Objects:
         return None if found is None else self.write({**found, "status": status})
 
     def remove(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """Take one away, and all that it owns; what it was."""
-        found = self._objects.pop((kind, namespace, name), None)
+        """Take one away, and all that it owns; what it was.
+
+        Raises:
+            MlfuncError: that cannot be kept; all is as it was.
+
+        """
+        found = self._objects.get((kind, namespace, name))
         if found is None:
             return None
-        self._tell("DELETED", kind, found)
-        for at, each in list(self._objects.items()):
-            if found["metadata"]["uid"] in _owners(each):
-                self.remove(*at)
+        gone = self._with_owned((kind, namespace, name))
+        if self._kept:
+            self._kept.remove(gone, self.version + len(gone))
+        for at in gone:
+            before = self._objects.pop(at)
+            told = _versioned(before, self.version + 1)
+            self._remember(Change(self.version + 1, "DELETED", at[0], told, before))
+        self._tell()
         return found
 
-    def since(self, version: int) -> list[Change]:
+    def since(self, version: int) -> Sequence[Change]:
         """What has changed after that.
 
         Raises:
-            Forgotten: too much has.
+            Forgotten: too much has, or the version is of another time.
 
         """
-        if self._changes and version < self._changes[0].version - 1:
+        if not self._known_since <= version <= self.version:
             raise Forgotten
-        return [each for each in self._changes if each.version > version]
+        newer = itertools.takewhile(lambda each: each.version > version, reversed(self._changes))
+        return [*newer][::-1]
 
     def listen(self, tell: Callable[[Change], None]) -> Callable[[], None]:
-        """Have this called with each change, on the thread that makes it; what ends that."""
+        """Have this called with each change, on the thread that makes it; what ends that.
+
+        All hear of the changes in their order: of one that is made meanwhile, afterwards.
+        """
         self._listeners.append(tell)
         return lambda: self._listeners.remove(tell)
 
-    def _keep(self, at: tuple[Kind, str, str], after: Object, happening: Happening) -> Object:
-        versioned = {**after["metadata"], "resourceVersion": str(self.version + 1)}
-        kept = self._objects[at] = {**after, "metadata": versioned}
-        self._tell(happening, at[0], kept)
-        return kept
+    def close(self) -> None:
+        """Let go of the file that they are kept in."""
+        if self._kept:
+            self._kept.close()
 
-    def _tell(self, happening: Happening, kind: Kind, found: Object) -> None:
-        self.version += 1
-        change = Change(self.version, happening, kind, found)
+    def _keep(self, at: At, before: Object | None, after: Object) -> Object:
+        if self._kept:
+            self._kept.write(at, after, self.version + 1)
+        self._objects[at] = after
+        happening: Happening = "MODIFIED" if before else "ADDED"
+        self._remember(Change(self.version + 1, happening, at[0], after, before))
+        self._tell()
+        return after
+
+    def _with_owned(self, at: At) -> Sequence[At]:
+        """An object and all that goes with it, owners first."""
+        gone = [at]
+        for owner in gone:  # it grows meanwhile
+            uid = self._objects[owner]["metadata"]["uid"]
+            gone += [
+                each
+                for each, found in self._objects.items()
+                if uid in _owners(found) and each not in gone
+            ]
+        return gone
+
+    def _remember(self, change: Change) -> None:
+        self.version = change.version
+        if len(self._changes) == self._changes.maxlen:
+            self._known_since = self._changes[0].version
         self._changes.append(change)
-        for tell in list(self._listeners):
-            tell(change)
+        self._untold.append(change)
+
+    def _tell(self) -> None:
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._untold:
+                change = self._untold.popleft()
+                for tell in list(self._listeners):
+                    tell(change)
+        finally:
+            self._telling = False
 
 
-def _at(wanted: Object) -> tuple[Kind, str, str]:
+def open_(path: Path) -> Objects:
+    """Those that are kept in a file, which is made if need be.
+
+    Raises:
+        MlfuncError: it is broken, of a later mlfunc, or cannot be written.
+
+    """
+    kept = Kept(path)
+    try:
+        return Objects(kept)
+    except BaseException:
+        kept.close()
+        raise
+
+
+def _at(wanted: Object) -> At:
     meta = wanted["metadata"]
     return kinds.of(wanted), meta.get("namespace", ""), meta["name"]
 
@@ -131,6 +211,10 @@ def _succeeding(before: Object | None, wanted: Object) -> Object:
         own = {name: kept[name] for name in ("uid", "creationTimestamp", "generation")}
         own["generation"] += int(before.get("spec") != wanted.get("spec"))
     return {**wanted, "metadata": {**wanted["metadata"], **own}}
+
+
+def _versioned(found: Object, version: int) -> Object:
+    return {**found, "metadata": {**found["metadata"], "resourceVersion": str(version)}}
 
 
 def _content(found: Object) -> Object:

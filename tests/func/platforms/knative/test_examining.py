@@ -131,7 +131,10 @@ def test_no_cluster_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
     assert [*found] == ["cluster"]
     assert found["cluster"].verdict == "ok"
-    assert found["cluster"].detail == "none is configured; only deploy needs one"
+    assert (
+        found["cluster"].detail
+        == "none is configured: functions are deployed to the local platform"
+    )
 
 
 def test_one_that_does_not_answer_is_a_warning(

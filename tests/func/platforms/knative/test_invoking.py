@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mlfunc.cluster import client
 from mlfunc.errors import ClusterFailed
+from mlfunc.platforms import choosing
 from mlfunc.platforms.knative import invoking
 from mlfunc.platforms.knative.addressing import Addressed
 
@@ -41,7 +42,10 @@ def reach(
 
     with apiserver.serving(answer) as server:
         monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "config")))
-        return invoking.reach(Addressed("greeter", client.connect()), **{"environ": {}, **told})
+        monkeypatch.setenv("MLFUNC_INGRESS", told.pop("environ", {}).get("MLFUNC_INGRESS", ""))
+        return invoking.reach(
+            Addressed("greeter", client.connect()), choosing.of("knative"), **told
+        )
 
 
 def greeter(url: str = f"http://{_HOST}") -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Functions on this machine, as `mlfunc.supervisor` keeps and serves them."""

@@ -1,0 +1,104 @@
+"""The local platform: a supervisor of this user's, snapshots for images, a gateway on loopback."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlfunc.cluster.client import Cluster
+from mlfunc.errors import UsageError
+from mlfunc.knative.facts import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlfunc.builder.assembly import Workshop
+    from mlfunc.builder.building import Outcome as Built
+    from mlfunc.builder.deciding import Request as Build
+    from mlfunc.function import Function
+    from mlfunc.knative.release import Model, Release
+    from mlfunc.platforms.platform import Name, Order, Platform
+
+_HELP = "mlfunc platform status shows whether it runs, and where its log is"
+
+
+class Local:
+    """Functions as processes of this machine."""
+
+    name: Name = "local"
+    title = "the local platform"
+
+    def is_there(self) -> bool:
+        """Whether anything was ever kept here."""
+        from mlfunc.supervisor import home
+
+        return home.home().state.exists()
+
+    def is_running(self) -> bool:
+        """Whether the supervisor runs now."""
+        from mlfunc.supervisor import home
+
+        return home.found(home.home()) is not None
+
+    def connect(self, _: str | None, namespace: str | None) -> Cluster:
+        """The supervisor, which is started if it does not run; it has no contexts."""
+        from mlfunc.platforms.local import connecting, starting
+        from mlfunc.supervisor import home
+
+        own = home.home()
+        starting.ensure_running(own)
+        access = replace(connecting.open_(own), named=self.title, help=_HELP)
+        return Cluster(access, namespace)
+
+    def check(self, build: Build) -> None:
+        """No image is made: nothing about one makes sense."""
+        given = {
+            "--image": build.image,
+            "--registry": build.registry,
+            "--build-platform": build.platform,
+            "--insecure": build.insecure,
+        }
+        for option in (option for option, value in given.items() if value):
+            message = f"{option} is about an image, and the local platform needs none"
+            raise UsageError(message, f"leave out {option}, or deploy with --platform knative")
+
+    def inquire(
+        self, _: Cluster, function: Function, build: Build, __: Sequence[Model] = ()
+    ) -> tuple[Finding, ...]:
+        """What of a function means nothing here, or does not work."""
+        from mlfunc.platforms.knative.inquiring import refuse
+        from mlfunc.platforms.local import inquiring, releasing
+
+        found = inquiring.examine(function)
+        refuse(function, found, "here")
+        links = releasing.notes(build.folder, function)
+        return (*found, *(Finding("note", each) for each in links))
+
+    def release(self, order: Order, workshop: Workshop) -> tuple[Release, Built | None]:
+        """A snapshot of the project's files, and an environment for it."""
+        from mlfunc.platforms.local import giving, releasing
+        from mlfunc.supervisor import home
+
+        function, cluster = order.function, order.cluster
+        given = giving.values(function, cluster.namespace, cluster.get)
+        workshop.watcher.phase("installing")
+        source = releasing.Source(
+            order.build.folder, function, cluster.namespace, home.home(), workshop.watcher.said
+        )
+        released = releasing.release(source, dry_run=order.dry_run)
+        for each in given:
+            cluster.apply(each, dry_run=order.dry_run, force=True)
+        return released, None
+
+    def way(self, _: Cluster, url: str, ingress: str | None) -> tuple[str, str | None]:
+        """By the gateway's own address: not every resolver knows names under localhost."""
+        if ingress:
+            message = "--ingress is of a cluster: the local platform has its gateway"
+            raise UsageError(message, "leave it out, or say --platform knative")
+        from urllib.parse import urlsplit
+
+        at = urlsplit(url)
+        return f"http://127.0.0.1:{at.port}", at.netloc
+
+
+PLATFORM: Platform = Local()

@@ -1,0 +1,1 @@
+"""Events: taken from whoever sends them, kept, and brought to whom they are for."""

@@ -1,0 +1,1 @@
+"""The page at the gateway's `/`: what happens on the local platform, live. It changes nothing."""

@@ -1,0 +1,189 @@
+"""An instance: a process, after its end the next one, until it is told to go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from mlfunc import ports
+from mlfunc.runner import PORT_TAKEN
+from mlfunc.supervisor.fleet import liveness, output
+from mlfunc.supervisor.fleet.patience import Backoff
+from mlfunc.supervisor.fleet.process import Ears, Process
+from mlfunc.supervisor.parts import Instance, InstancePhase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlfunc.supervisor.fleet.journal import Journal
+    from mlfunc.supervisor.fleet.logs import Logs
+    from mlfunc.supervisor.parts import Blueprint
+
+_log = logging.getLogger(__name__)
+# Those that the runtime tells of itself.
+_TOLD = {*get_args(InstancePhase)} - {"starting", "backoff", "ended"}
+_HOST = "127.0.0.1"
+# Beyond what it may take to drain.
+_GRACE = 5.0
+
+
+class Member:
+    """One of a revision's. `tell` is called with each change; the last one is `ended`."""
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        name: str,
+        logs: Logs,
+        tell: Callable[[Instance], None],
+        pause: Callable[[Backoff], float] = lambda backoff: backoff.pause,
+    ) -> None:
+        now = time.time()
+        self.blueprint = blueprint
+        self.leaves = False
+        place = logs.place(blueprint.revision, name)
+        self.instance = Instance(
+            name, blueprint.revision, "starting", now, now, log=str(place.newer)
+        )
+        self._loop = asyncio.get_running_loop()
+        self._logs = logs
+        self._tell = tell
+        self._pause = pause
+        self._backoff = Backoff()
+        self._process: Process | None = None
+        self._journal: Journal | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._hangs: asyncio.Task[None] | None = None
+        self._failure = ""
+        self._ready_at: float | None = None
+
+    def start(self) -> None:
+        """The next process."""
+        self._failure = ""
+        self._ready_at = None
+        self._journal = self._logs.begin(self.blueprint.revision, self.instance.name)
+        try:
+            self._process = self._started()
+        except OSError as error:  # its folder is gone, there are too many processes
+            self._failure = f"it cannot be started: {(error.strerror or str(error)).lower()}"
+            self._ended(None)
+            return
+        self._after(self.blueprint.progress, self._give_up)
+        self._become("starting", pid=self._process.pid, port=None, metrics_port=None, startup={})
+
+    def leave(self) -> None:
+        """Do what it has, and be no more."""
+        if self.leaves:
+            return
+        self.leaves = True
+        self._watch(None)
+        if self._process is None:
+            self._go()
+            return
+        self._process.ask_to_end()
+        self._after(self.blueprint.drain + _GRACE, self._process.kill)
+        self._become("draining")
+
+    def _started(self) -> Process:
+        blueprint = self.blueprint
+        ears = Ears(self._hear, self._ended)
+        env = {**blueprint.env, **_contract()}
+        return Process(blueprint.argv, Path(blueprint.folder), env, ears)
+
+    def _hear(self, lines: Sequence[bytes]) -> None:
+        if self._journal is not None:
+            self._journal.write(lines)
+        for told in filter(None, map(output.phase, lines)):
+            self._told(told)
+
+    def _told(self, told: Mapping[str, Any]) -> None:
+        phase = told["phase"]
+        if phase == "failed":
+            said = (str(told.get(key) or "") for key in ("error", "traceback", "hint"))
+            self._failure = "\n".join(part.rstrip() for part in said if part)
+        elif phase in _TOLD and not (self.leaves and phase != "draining"):
+            self._reach(cast("InstancePhase", phase), told)
+
+    def _reach(self, phase: InstancePhase, told: Mapping[str, Any]) -> None:
+        changed: dict[str, Any] = {}
+        if phase == "listening":
+            changed = {"port": told.get("port"), "metrics_port": told.get("metrics_port") or None}
+            self._watch(told.get("port"))
+        if phase == "ready":
+            self._ready_at = self._loop.time()
+            self._after(None)
+            changed = {"startup": told.get("startup") or {}}
+        self._become(phase, **changed)
+
+    def _watch(self, port: int | None) -> None:
+        """Whether it hangs; None: that is nothing to it any more."""
+        if self._hangs is not None:
+            self._hangs.cancel()
+        self._hangs = None if port is None else self._loop.create_task(self._ended_if_lost(port))
+
+    async def _ended_if_lost(self, port: int) -> None:
+        patience = max(liveness.PATIENCE, self.blueprint.timeout)
+        await liveness.lost(port, patience)
+        self._end(f"it did not answer for {patience:g} s, and was ended")
+
+    def _give_up(self) -> None:
+        waited, phase = f"{self.blueprint.progress:g} s", self.instance.phase
+        self._end(f"it was not ready after {waited}, and was ended: it was {phase}")
+
+    def _end(self, failure: str) -> None:
+        self._failure = failure
+        _log.warning("%s: %s", self.instance.name, failure)
+        if self._process is not None:
+            self._process.kill()
+
+    def _ended(self, code: int | None) -> None:
+        self._process = None
+        self._watch(None)
+        if self._journal is not None:
+            self._journal.close()
+        ended = {"pid": None, "port": None, "exit_code": code, "failure": self._failure}
+        if self.leaves:
+            self._go(**ended)
+            return
+        served = 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
+        # Somebody was faster to listen where its metrics should be: it is not to blame.
+        unlucky = code == PORT_TAKEN != self.instance.exit_code
+        self._backoff = self._backoff if unlucky else self._backoff.after(served)
+        self._after(0.0 if unlucky else self._pause(self._backoff), self._again)
+        self._become("backoff", metrics_port=None, **ended)
+
+    def _again(self) -> None:
+        self.instance = replace(self.instance, restarts=self.instance.restarts + 1)
+        self.start()
+
+    def _go(self, **ended: Any) -> None:
+        self._after(None)
+        self._logs.end(self.blueprint.revision, self.instance.name)
+        self._become("ended", **ended)
+
+    def _after(self, seconds: float | None, work: Callable[[], None] | None = None) -> None:
+        """The one thing that is to come, if nothing else happens first."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, work) if seconds is not None and work else None
+
+    def _become(self, phase: InstancePhase, **changed: Any) -> None:
+        since = self.instance.since if phase == self.instance.phase else time.time()
+        before = self.instance
+        self.instance = replace(before, phase=phase, since=since, **changed)
+        if self.instance != before or phase == "starting":
+            self._tell(self.instance)
+
+
+def _contract() -> dict[str, str]:
+    """It is reached from this machine alone. Its own port it chooses, and tells."""
+    return {
+        "PORT": "0",
+        "MLFUNC_HOST": _HOST,
+        "MLFUNC_METRICS_PORT": str(ports.free(_HOST)),  # there, 0 stands for none
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,102 @@
+"""`mlfunc platform`, with a real supervisor in a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mlfunc import __version__, cli
+from mlfunc.platforms.local import starting, stopping
+from mlfunc.supervisor import home as homes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def stopped() -> Iterator[None]:
+    """None is left behind."""
+    yield
+    stopping.stop(timeout=10)
+
+
+def told(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
+    assert cli.main(["platform", *args, "-o", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_it_starts_says_where_it_is_and_stops(capsys: pytest.CaptureFixture[str]) -> None:
+    began = told(capsys, "start", "--port", "0")
+
+    assert began == told(capsys, "status")
+    assert began["gateway"] == f"http://127.0.0.1:{homes.found(homes.home()).port}"  # type: ignore[union-attr]
+    assert began["dashboard"] == f"{began['gateway']}/"
+    assert (began["version"], began["functions"], began["instances"]) == (__version__, 0, 0)
+    os.kill(began["pid"], 0)
+    assert told(capsys, "stop") == {"stopped": True}
+    assert told(capsys, "stop") == {"stopped": False}
+
+
+def test_what_does_not_run_is_not_started_by_a_look(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["platform", "status"]) == 5
+    assert "mlfunc platform start" in capsys.readouterr().err
+    assert cli.main(["doctor", "-o", "json"]) in (0, 1)
+    rows = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert rows["local platform"]["verdict"] == "ok"
+    assert rows["local platform"]["detail"].startswith("does not run")
+    assert homes.found(homes.home()) is None
+
+
+def test_one_that_runs_is_not_moved(capsys: pytest.CaptureFixture[str]) -> None:
+    about = starting.start(homes.home(), port=0)
+
+    assert told(capsys, "start")["pid"] == about.pid
+    assert told(capsys, "start", "--port", str(about.port))["pid"] == about.pid
+    for moved in (["--port", "1"], ["--host", "0.0.0.0"], ["--foreground"]):
+        assert cli.main(["platform", "start", *moved]) == 2
+        assert f"runs already, at {about.url}" in capsys.readouterr().err
+
+
+def test_doctor_tells_that_it_runs_or_whose_port_it_has(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def row() -> dict[str, str]:
+        cli.main(["doctor", "-o", "json"])
+        rows = json.loads(capsys.readouterr().out)
+        found: dict[str, str] = next(each for each in rows if each["name"] == "local platform")
+        return found
+
+    about = starting.start(homes.home(), port=0)
+    assert row()["detail"] == f"runs at {about.url}, process {about.pid}"
+    stopping.stop()
+    with socket.create_server(("127.0.0.1", about.port)):
+        assert row()["verdict"] == "warn"
+        assert f"port {about.port} is taken" in row()["detail"]
+    assert row()["verdict"] == "ok"
+
+
+def test_in_the_foreground_it_is_the_command_itself_until_it_is_told_to_end() -> None:
+    argv = [sys.executable, "-m", "mlfunc", "platform", "start", "--foreground", "--port", "0"]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as served:
+        assert served.stderr is not None
+        assert any("the local platform serves at" in line for line in served.stderr)
+        about = homes.found(homes.home())
+        assert about is not None
+        assert about.pid == served.pid
+        served.terminate()
+        served.stderr.read()
+    assert served.returncode == 0
+
+
+def test_the_list_of_a_platform_with_nothing_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert cli.main(["list"]) == 0
+    said = capsys.readouterr().err
+    assert "no function in namespace default (the local platform)" in said
+    assert "mlfunc deploy" in said

@@ -1,0 +1,102 @@
+"""What differs on this machine: how it is reached, what is refused, how requests get to a function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mlfunc import cli
+from mlfunc.cluster import kinds
+from mlfunc.errors import ClusterFailed, NotFound, UsageError
+from mlfunc.platforms import choosing, finding
+from mlfunc.platforms.finding import Asked
+from mlfunc.platforms.local import starting, stopping
+
+from tests.rig import apiserver
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlfunc.supervisor.home import Home
+
+LOCAL = choosing.of("local")
+_SERVICE: dict[str, Any] = {
+    "apiVersion": kinds.SERVICE.api_version,
+    "kind": kinds.SERVICE.name,
+    "metadata": {"name": "greeter", "namespace": "default"},
+    "spec": {"template": {"spec": {"containers": [{"image": f"local/g@sha256:{'0' * 64}"}]}}},
+}
+
+
+@pytest.fixture
+def started(own: Home) -> Home:
+    """With a supervisor that runs."""
+    starting.start(own, port=0)
+    return own
+
+
+def test_it_is_there_once_something_was_kept_and_it_is_started_by_who_connects(own: Home) -> None:
+    assert (LOCAL.is_there(), LOCAL.is_running()) == (False, False)
+
+    cluster = LOCAL.connect(None, None)
+
+    assert cluster.list(kinds.SERVICE) == []
+    assert cluster.place == "namespace default (the local platform)"
+    assert LOCAL.is_running()
+    stopping.stop(own)
+    assert (LOCAL.is_there(), LOCAL.is_running()) == (True, False)
+
+
+@pytest.mark.usefixtures("started")
+def test_requests_go_to_the_gateway_with_the_function_s_host() -> None:
+    cluster = LOCAL.connect(None, "team")
+
+    url, host = LOCAL.way(cluster, "http://canary-greeter.team.localhost:8088", None)
+
+    assert (url, host) == ("http://127.0.0.1:8088", "canary-greeter.team.localhost:8088")
+    with pytest.raises(UsageError, match="--ingress is of a cluster"):
+        LOCAL.way(cluster, "http://greeter.team.localhost:8088", "http://127.0.0.1")
+
+
+def test_a_supervisor_that_is_gone_meanwhile_is_told_in_words(started: Home) -> None:
+    cluster = LOCAL.connect(None, None)
+    stopping.stop(started)
+
+    with pytest.raises(ClusterFailed, match="the local platform cannot be reached") as gone:
+        cluster.list(kinds.SERVICE)
+    assert "mlfunc platform status" in gone.value.hint
+
+
+@pytest.mark.usefixtures("started")
+def test_what_a_cluster_has_not_and_this_machine_has_is_hinted_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LOCAL.connect(None, None).apply(_SERVICE)
+    with apiserver.serving(_nothing) as server:
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "kubeconfig")))
+        with pytest.raises(NotFound, match="there is no function greeter") as no:
+            finding.find(Asked("greeter", None, None, None, None, None))
+        assert no.value.hint == "the local platform has one: mlfunc invoke greeter --platform local"
+        with pytest.raises(NotFound) as neither:
+            finding.find(Asked("other", None, None, None, None, None))
+        assert "local platform" not in neither.value.hint
+
+
+def test_a_filter_by_cesql_is_refused_before_anything_is_made(
+    own: Home, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (project / "mlfunc.yaml").open("a") as file:
+        file.write("events: {subscriptions: [{filters: [{not: {cesql: 'type = 1'}}]}]}\n")
+
+    assert cli.main(["deploy", f"--path={project}", "--platform=local"]) == 7
+
+    told = capsys.readouterr().err
+    assert "greeter cannot run here: events.subscriptions[0] filters by CESQL" in told
+    assert list(own.releases.glob("*")) == []
+
+
+def _nothing(asked: apiserver.Asked) -> apiserver.Reply:
+    name = asked.path.rpartition("/")[2]
+    if name == "services":
+        return apiserver.Reply(body={"metadata": {"resourceVersion": "1"}, "items": []})
+    return apiserver.status(404, "NotFound", "not found", name=name)
