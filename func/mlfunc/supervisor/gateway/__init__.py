@@ -1,7 +1,7 @@
 """The data plane: requests from clients, and from within, to the instances of functions.
 
 gateway.py      what the other parts of the supervisor call; routes, revisions, own pages
-listening.py    the port: whose it is if it is taken, and its end
+files.py        as many open ones as there may be
 connection.py   a client's connection: requests in, one after the other, each answered in turn
 parser.py       bytes to requests, by llhttp, body piece by piece; fields.py: what is refused
 writer.py       replies to bytes

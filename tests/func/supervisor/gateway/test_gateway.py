@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlfunc.errors import MlfuncError
-from mlfunc.supervisor.gateway.gateway import Gateway
 from mlfunc.supervisor.http.messages import Reply, Request, json_reply
 
 from tests.func.supervisor.gateway.instances import echo, read_head, scripted
@@ -30,6 +28,8 @@ from tests.func.supervisor.gateway.rig import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from mlfunc.supervisor.gateway.gateway import Gateway
 
     from tests.func.supervisor.gateway.instances import Instance
 
@@ -350,16 +350,6 @@ def test_a_request_from_within_is_one_like_any(gate: Running, instance: Instance
 
 
 # Its life.
-
-
-def test_a_port_that_is_taken_is_said_so() -> None:
-    with running() as first:
-
-        async def second() -> None:
-            await Gateway().start("127.0.0.1", first.port)
-
-        with pytest.raises(MlfuncError, match=f"port {first.port} is taken"):
-            asyncio.run(second())
 
 
 def test_the_end_answers_what_is_under_way_and_takes_no_more(gate: Running) -> None:
