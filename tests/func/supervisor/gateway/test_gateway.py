@@ -163,7 +163,7 @@ def test_connections_are_kept_on_both_sides(gate: Running) -> None:
 
 
 def test_nobody_waits_for_acknowledgements(gate: Running) -> None:
-    """TCP_NODELAY: 100 requests in two pieces each take no 40 ms each."""
+    """TCP_NODELAY: a stream's pieces would wait 40 ms each for those before."""
 
     def look(near: socket.socket) -> None:
         read_head(near)
