@@ -22,6 +22,7 @@ NAMES = (
     "deploy",
     "localstart",
     "events",
+    "gateway",
 )
 
 

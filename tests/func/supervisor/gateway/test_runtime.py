@@ -58,7 +58,7 @@ class Process:
         """Its log, to the end."""
         assert self.child.stderr is not None
         for text in self.child.stderr:
-            line = json.loads(text) if text.startswith("{") else {"output": text}
+            line: dict[str, Any] = json.loads(text) if text.startswith("{") else {"output": text}
             self.lines.append(line)
             if line.get("phase") == "listening":
                 self.port = line["port"]
