@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mlfunc.errors import UsageError
 from mlfunc.knative.facts import Finding
@@ -95,14 +96,15 @@ class Local:
         return released, None
 
     def way(self, _: Cluster, url: str, ingress: str | None) -> tuple[str, str | None]:
-        """By the gateway's own address: not every resolver knows names under localhost."""
+        """By the gateway's own address: not every resolver knows names under localhost, and it may
+        be told to listen elsewhere.
+        """
         if ingress:
             message = "--ingress is of a cluster: the local platform has its gateway"
             raise UsageError(message, "leave it out, or say --platform knative")
-        from urllib.parse import urlsplit
+        from mlfunc.platforms.local import starting
 
-        at = urlsplit(url)
-        return f"http://127.0.0.1:{at.port}", at.netloc
+        return starting.ensure_running().url, urlsplit(url).netloc
 
 
 PLATFORM: Platform = Local()
