@@ -183,12 +183,16 @@ class Control:
             if handle is not None:
                 handle.cancel()
         self._handle = self._timer = None
-        news, self._news = self._news, {}
-        for instance in news.values():
-            self._try(partial(self._note, instance), partial(self._heard, instance))
-        due, self._due = self._due, {}
-        for key in due:
-            self._try(partial(self._settle_service, key), partial(self._mark, key))
+        try:
+            for instance in list(self._news.values()):
+                del self._news[instance.name]
+                self._try(partial(self._note, instance), partial(self._heard, instance))
+            for key in list(self._due):
+                del self._due[key]
+                self._try(partial(self._settle_service, key), partial(self._mark, key))
+        finally:
+            if self._news or self._due:  # what one could not bear, the others are not to suffer
+                self._hurry()
 
     def _try(self, work: Callable[[], None], again: Callable[[], None]) -> None:
         try:
