@@ -93,7 +93,6 @@ async def _begin(
     parts.push_async_callback(broker.close)
     shown = Sources(objects, fleet, Counts(gateway), Passages(broker, objects), Journals(logs))
     dashboard = Dashboard(shown, Platform(about.url, about.version, about.pid, about.began))
-    parts.push_async_callback(dashboard.close)
     answers = events_or(broker, api.handler(objects, pod_logs(logs), about.url))
     await _open_api(home, answers, parts)
     _own_pages(gateway, broker, dashboard)
@@ -105,6 +104,8 @@ async def _begin(
     parts.callback(Idleness(objects, idle).close)
     await gateway.take(listening, about.host)
     parts.push_async_callback(gateway.close, _ANSWER_SECONDS)
+    # Before it: a page that is open reads for as long as it is let.
+    parts.push_async_callback(dashboard.close)
 
 
 def _own_pages(gateway: Gateway, broker: Broker, dashboard: Dashboard) -> None:

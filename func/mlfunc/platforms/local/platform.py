@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlfunc.cluster.client import Cluster
 from mlfunc.errors import UsageError
 from mlfunc.knative.facts import Finding
 
@@ -15,11 +13,10 @@ if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
+    from mlfunc.cluster.client import Cluster
     from mlfunc.function import Function
     from mlfunc.knative.release import Model, Release
     from mlfunc.platforms.platform import Name, Order, Platform
-
-_HELP = "mlfunc platform status shows whether it runs, and where its log is"
 
 
 class Local:
@@ -47,8 +44,7 @@ class Local:
 
         own = home.home()
         starting.ensure_running(own)
-        access = replace(connecting.open_(own), named=self.title, help=_HELP)
-        return Cluster(access, namespace)
+        return connecting.connect(own, namespace)
 
     def check(self, build: Build) -> None:
         """No image is made: nothing about one makes sense."""
@@ -57,6 +53,8 @@ class Local:
             "--registry": build.registry,
             "--build-platform": build.platform,
             "--insecure": build.insecure,
+            "--upgrade": build.upgrade,
+            "--locked": build.locked,
         }
         for option in (option for option, value in given.items() if value):
             message = f"{option} is about an image, and the local platform needs none"
@@ -87,9 +85,9 @@ class Local:
             function,
             cluster.namespace,
             home.home(),
-            given.values,
             workshop.watcher.said,
             workshop.cancellation,
+            given.values,
         )
         released = releasing.release(source, dry_run=order.dry_run)
         for each in given.objects:

@@ -99,8 +99,12 @@ class Dashboard:
                 return asset(name) or _missing()
 
     async def close(self) -> None:
-        """Look no more. The gateway ends what pages still read."""
+        """Look no more, and end what pages read: they would keep the gateway from its end."""
         self._closed = True
+        for page in self._pages:
+            page.end()
+        for following in self._followings:
+            following.end()
         tasks = [task for task in (self._beating, self._refreshing) if task is not None]
         for task in tasks:
             task.cancel()
@@ -167,8 +171,8 @@ class Dashboard:
     # Answering
 
     def _stream(self, open_ones: set[Any], body: AsyncIterator[bytes]) -> Reply:
-        if len(open_ones) >= _PAGES:
-            text = b"So many dashboards are open that this one is refused: close some.\n"
+        if self._closed or len(open_ones) >= _PAGES:
+            text = b"It ends, or so many dashboards are open that this one is refused.\n"
             return Reply(503, [("retry-after", "5"), *SAFE], text)
         return Reply(200, _STREAM, body)
 
@@ -187,8 +191,8 @@ class Dashboard:
         try:
             yield b"retry: 1000\n\n" + event(self._history(), "history")
             page.show(self._frame())
-            while True:
-                yield await page.message()
+            async for message in page.messages():
+                yield message
         finally:
             self._pages.discard(page)
 

@@ -381,6 +381,43 @@ async def test_a_request_at_zero_starts_an_instance_at_once(rig: Rig) -> None:
 
 
 @played
+async def test_requests_are_on_their_way_before_anything_is_written_of_an_instance(
+    rig: Rig,
+) -> None:
+    await rig.apply(function())
+    await rig.ready()
+    rig.close()
+    patient = Rig(rig.objects, pause=3600)
+    await patient.settle()
+    written = patient.objects.version
+
+    patient.gateway.woken(Key("default", "f-00001"))
+    patient.fleet.becomes("f-00001-deployment-1", "ready")
+    await patient.settle()
+
+    assert patient.gateway.joined == {"f-00001-deployment-1": 4000}
+    assert patient.objects.version == written
+    patient.close()
+
+
+@played
+async def test_a_revision_that_nothing_has_changed_of_is_not_worked_out_anew(rig: Rig) -> None:
+    await rig.apply(function())
+    await rig.ready()
+    await rig.apply(function("g", env={"TOKEN": {"secret": "hub", "key": "token"}}))
+    rig.objects.write(_secret({"token": "eHl6"}))
+    await rig.settle()
+    await rig.ready()
+    asked = len(rig.fleet.asked)
+
+    rig.objects.write(_secret({"token": "YWJj"}))
+    await rig.settle()
+
+    assert rig.fleet.asked[asked:] == [("g-00001", 1)]
+    assert rig.fleet.blueprints[Key("default", "g-00001")].env["TOKEN"] == "abc"
+
+
+@played
 async def test_nothing_is_asked_while_all_is_at_zero(rig: Rig) -> None:
     await rig.apply(function())
     await rig.ready()
