@@ -86,9 +86,9 @@ class Local:
             function,
             cluster.namespace,
             home.home(),
-            given.values,
             workshop.watcher.said,
             workshop.cancellation,
+            given.values,
         )
         released = releasing.release(source, dry_run=order.dry_run)
         for each in given.objects:

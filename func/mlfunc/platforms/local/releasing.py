@@ -38,10 +38,10 @@ class Source:
     function: Function
     namespace: str
     home: Home
-    # Of variables that come from Secrets and ConfigMaps: another value is for new instances.
-    values: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = lambda _: None
     cancellation: Cancellation = field(default_factory=Cancellation)
+    # Of variables that come from Secrets and ConfigMaps: another value is for new instances.
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 def release(source: Source, *, dry_run: bool = False) -> Release:
