@@ -7,6 +7,7 @@ takes a place in an instance, so that a slow client keeps nobody waiting.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Protocol, cast
 
 from mlfunc.supervisor.gateway import fields, forwarding, replies
@@ -379,7 +380,7 @@ class Connection(asyncio.Protocol):
         self._ahead.clear()
         self._held = False
         self._steer()
-        if self.transport.can_write_eof() and not self.transport.is_closing():
+        with contextlib.suppress(OSError):  # the client has reset it; asyncio does not know yet
             self.transport.write_eof()
         self._loop.call_later(_LINGER, self.transport.abort)
 

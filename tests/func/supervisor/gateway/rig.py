@@ -30,6 +30,7 @@ class Running:
         self.loop = loop
         self.gateway: Gateway
         self.port = 0
+        self.broken: list[dict[str, Any]] = []  # what the loop has caught
 
     def call(self, do: Callable[[Gateway], T]) -> T:
         """On its thread."""
@@ -70,6 +71,7 @@ def running(factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> I
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     here = Running(loop)
+    loop.set_exception_handler(lambda _, told: here.broken.append(told))
 
     async def start() -> None:
         here.gateway = Gateway()
@@ -84,6 +86,7 @@ def running(factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> I
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+    assert here.broken == []
 
 
 def serve_echo(gateway: Gateway, concurrency: int = 0, timeout: float = PATIENCE) -> None:

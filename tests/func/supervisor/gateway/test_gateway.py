@@ -443,6 +443,9 @@ def test_when_files_run_out_clients_wait_and_nobody_is_lost(
         near.sendall(request(CLOSE))  # it waits: there is no file for a connection to the instance
         late.connect(("127.0.0.1", gate.port))  # nor to accept one
         late.sendall(request(CLOSE))
+        while not gate.broken:
+            pass
+        assert "out of system resource" in gate.broken.pop()["message"]
         for each in files[-8:]:  # the instance needs some, too
             os.close(each)
             files.remove(each)
