@@ -21,6 +21,8 @@ NAMES = (
     "build",
     "deploy",
     "localstart",
+    "events",
+    "gateway",
 )
 
 

@@ -5,6 +5,7 @@ gate.py PORT INSTANCE_PORT [LOOP]
 
 import asyncio
 import importlib
+import socket
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ async def main(port, instance):
     gateway = Gateway()
     gateway.serve(REVISION, 0, 60.0)
     gateway.route([Route(SERVICE, (Target(REVISION, 100),))])
-    await gateway.start("127.0.0.1", port)
+    await gateway.take(socket.create_server(("127.0.0.1", port), backlog=1024), "127.0.0.1")
     gateway.join(REVISION, "instance", instance)
     await asyncio.Event().wait()
 

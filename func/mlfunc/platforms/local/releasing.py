@@ -38,6 +38,8 @@ class Source:
     function: Function
     namespace: str
     home: Home
+    # Of variables that come from Secrets and ConfigMaps: another value is for new instances.
+    values: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = lambda _: None
     cancellation: Cancellation = field(default_factory=Cancellation)
 
@@ -130,6 +132,7 @@ def _digest(source: Source, files: Tree, spec: Spec, models: Mapping[str, str]) 
         os.fspath(environment.place(spec).folder),
         [(entry.path, _content(entry)) for entry in files.entries],
         sorted(models.items()),
+        sorted(source.values.items()),
         [_files_of(source, name) for name in sorted(source.function.local_models)],
     ]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from mlfunc.supervisor.gateway import fields, forwarding, replies
 from mlfunc.supervisor.gateway.fields import Refused
 from mlfunc.supervisor.gateway.parser import Parser
+from mlfunc.supervisor.gateway.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +116,7 @@ class Connection(asyncio.Protocol):
     """Serves one client."""
 
     transport: asyncio.Transport
+    _writer: Writer
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -124,10 +126,13 @@ class Connection(asyncio.Protocol):
         self._way: Way | None = None
         self._served: Served | None = None
         self._ahead = bytearray()
-        self._out: list[bytes] = []
-        self._working = self._held = self._choked = self._lingering = self._reading_stopped = False
-        self._chunked = self._bodiless = self._keep = self._begun = self._ended = False
-        self._since = asyncio.get_running_loop().time()
+        self._working = False  # _work is further up the stack
+        self._held = False  # whoever gets the body takes no more for now
+        self._choked = False  # the client reads no more for now
+        self._lingering = False  # the last reply is out
+        self._stopped = False  # nothing is read
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
         self.peer = b""
 
     # What asyncio says.
@@ -135,6 +140,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: it is open."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+        self._writer = Writer(self.transport)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]).encode() if peer else b"unknown"
         self._connections.add(self)
@@ -144,6 +150,8 @@ class Connection(asyncio.Protocol):
         if self._lingering:
             return
         incoming = self._incoming
+        if incoming is None and not self._parser.partial:
+            self._since = self._loop.time()
         if self._ahead or (self._served is not None and incoming is not None and incoming.whole):
             self._ahead += data
             self._steer()
@@ -197,55 +205,36 @@ class Connection(asyncio.Protocol):
 
     def begin(self, head: ReplyHead) -> None:
         """The head of a reply."""
-        incoming = self._incoming
-        if incoming is None:
-            return
-        body = forwarding.has_body(head, incoming.method)
-        endless = body and head.length is None
-        self._begun, self._bodiless = True, not body
-        self._chunked = endless and incoming.modern
-        self._keep = (
-            incoming.keep
-            and incoming.whole
-            and not self._connections.draining
-            and (self._chunked or not endless)
-        )
-        self._out.append(forwarding.reply_head(head, keep=self._keep, chunked=self._chunked))
+        if self._incoming is not None:
+            self._writer.begin(head, self._incoming, last=self._connections.draining)
         if self._choked and self._served is not None:
             self._served.pause()
 
     def data(self, piece: bytes) -> None:
         """Some of its body."""
-        if not self._bodiless:
-            self._out.append(forwarding.chunk(piece) if self._chunked else piece)
+        self._writer.data(piece)
 
     def end(self) -> None:
         """All of it: the next request may follow."""
-        if self._chunked:
-            self._out.append(forwarding.LAST_CHUNK)
-        self.flush()
+        self._writer.end()
         incoming, self._incoming, self._served = self._incoming, None, None
-        self._begun = self._ended = False
-        self._since = asyncio.get_running_loop().time()
-        if not self._keep:
+        self._held = False
+        self._since = self._loop.time()
+        if not self._writer.keep:
             self._close(unread=incoming is None or not incoming.whole or bool(self._ahead))
-        elif self._connections.draining and not self._ahead and not self._parser.ready:
-            self.transport.close()
-        else:
-            self._held = False
-            self._work()
+            return
+        self._work()
+        if self._connections.draining:
+            self.retire()
 
     def flush(self) -> None:
         """What was handed over goes out."""
-        if self._out:
-            out, self._out = self._out, []
-            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
+        self._writer.flush()
 
     def cut(self) -> None:
-        """The reply will not be whole: the client sees that it is not."""
-        self.flush()
+        """The reply will not be whole."""
         self._served = None
-        self.transport.close()
+        self._writer.cut()
 
     def answer(self, reply: Reply) -> None:
         """A reply that is whole."""
@@ -335,14 +324,14 @@ class Connection(asyncio.Protocol):
     def _hand_over(self, incoming: Incoming, served: Served) -> None:
         if incoming.pieces:
             served.more(incoming.take())
-        if incoming.whole and not self._ended:
-            self._ended = True
+        if incoming.whole and not incoming.ended:
+            incoming.ended = True
             served.ends()
 
     def _break_off(self, served: Served, refused: Refused) -> None:
         """The body goes wrong."""
         served.abandon()
-        if self._begun:
+        if self._writer.begun:
             self.cut()
         else:
             self._refuse(refused)
@@ -362,8 +351,8 @@ class Connection(asyncio.Protocol):
         incoming = self._incoming
         busy = self._served is not None and incoming is not None and incoming.whole
         stop = self._held if not busy else len(self._ahead) > _AHEAD
-        if stop != self._reading_stopped and not self.transport.is_closing():
-            self._reading_stopped = stop
+        if stop != self._stopped and not self.transport.is_closing():
+            self._stopped = stop
             (self.transport.pause_reading if stop else self.transport.resume_reading)()
 
     def _continue(self, incoming: Incoming) -> None:
@@ -392,7 +381,7 @@ class Connection(asyncio.Protocol):
         self._steer()
         if self.transport.can_write_eof() and not self.transport.is_closing():
             self.transport.write_eof()
-        asyncio.get_running_loop().call_later(_LINGER, self.transport.abort)
+        self._loop.call_later(_LINGER, self.transport.abort)
 
     def _leave(self) -> None:
         served, self._served = self._served, None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 from typing import TYPE_CHECKING
 
-from mlfunc.supervisor.gateway import fields, forwarding, listening, pages, replies, routing
+from mlfunc.supervisor.gateway import fields, files, forwarding, pages, replies, routing
 from mlfunc.supervisor.gateway.connection import Connection, Connections
 from mlfunc.supervisor.gateway.exchange import Exchange, Outgoing
 from mlfunc.supervisor.gateway.fields import Refused
@@ -17,7 +18,6 @@ from mlfunc.supervisor.gateway.within import Within
 from mlfunc.supervisor.parts import Key, Load
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
 
     from mlfunc.supervisor.gateway.connection import Served, Way
@@ -52,20 +52,11 @@ class Gateway:
         """Answer what begins with this path; the longest of several. `/` is itself alone."""
         self._own[prefix] = handler
 
-    async def start(self, host: str, port: int) -> int:
-        """Take requests; 0 stands for any free port. The port.
-
-        Raises:
-            MlfuncError: somebody else has it, or it cannot be had.
-
-        """
-        self.host = host
-        self._server, self.port = await listening.listen(self._connect, host, port)
-        self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
-        return self.port
-
     async def take(self, listening: socket.socket, host: str) -> None:
         """Take the requests of a socket that listens already, at this address."""
+        files.allow_many()
+        # Those that are accepted have it from there: asyncio knows only sockets that say "TCP".
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.host, self.port = host, listening.getsockname()[1]
         self._server = await self._loop.create_server(self._connect, sock=listening)
         self._sweeper = self._loop.call_later(_SWEEP, self._sweep)

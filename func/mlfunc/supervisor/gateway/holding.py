@@ -207,6 +207,8 @@ class Revision:
         place = None if self._line else self._roomiest()
         if place is not None:
             place.take(exchange)
+        elif self.gone:
+            exchange.fail(503, f"{self.key.name} is not served any more", RETRY)
         elif len(self._line) >= LINE_LIMIT or self._bytes > LINE_BYTES:
             exchange.fail(503, f"too many requests wait for {self.key.name}", RETRY)
         else:

@@ -20,13 +20,15 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
 
 
 class Incoming:
-    """A request whose head is there; its body comes in `pieces`, until it is `whole`.
+    """A request whose head is there; its body comes in `pieces`, until it is `whole`. `ended`: who
+    gets the body knows that it is.
 
     `known` has the fields that the gateway itself reads, `fields` all others; names in lower case.
     """
 
     __slots__ = (
         "chunked",
+        "ended",
         "fields",
         "keep",
         "known",
@@ -43,7 +45,7 @@ class Incoming:
         self.known = known
         self.fields = others
         self.method = self.target = b""
-        self.keep = self.modern = self.chunked = self.whole = False
+        self.keep = self.modern = self.chunked = self.whole = self.ended = False
         self.length = self.size = 0
         self.pieces: list[bytes] = []
 

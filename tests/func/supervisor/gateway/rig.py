@@ -73,7 +73,8 @@ def running(factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> I
 
     async def start() -> None:
         here.gateway = Gateway()
-        here.port = await here.gateway.start("127.0.0.1", 0)
+        await here.gateway.take(socket.create_server(("127.0.0.1", 0), backlog=1024), "127.0.0.1")
+        here.port = here.gateway.port
 
     try:
         here.wait(start())

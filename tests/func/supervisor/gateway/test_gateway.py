@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlfunc.errors import MlfuncError
-from mlfunc.supervisor.gateway.gateway import Gateway
 from mlfunc.supervisor.http.messages import Reply, Request, json_reply
 
 from tests.func.supervisor.gateway.instances import echo, read_head, scripted
@@ -30,6 +28,8 @@ from tests.func.supervisor.gateway.rig import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from mlfunc.supervisor.gateway.gateway import Gateway
 
     from tests.func.supervisor.gateway.instances import Instance
 
@@ -163,7 +163,7 @@ def test_connections_are_kept_on_both_sides(gate: Running) -> None:
 
 
 def test_nobody_waits_for_acknowledgements(gate: Running) -> None:
-    """TCP_NODELAY: 100 requests in two pieces each take no 40 ms each."""
+    """TCP_NODELAY: a stream's pieces would wait 40 ms each for those before."""
 
     def look(near: socket.socket) -> None:
         read_head(near)
@@ -352,16 +352,6 @@ def test_a_request_from_within_is_one_like_any(gate: Running, instance: Instance
 # Its life.
 
 
-def test_a_port_that_is_taken_is_said_so() -> None:
-    with running() as first:
-
-        async def second() -> None:
-            await Gateway().start("127.0.0.1", first.port)
-
-        with pytest.raises(MlfuncError, match=f"port {first.port} is taken"):
-            asyncio.run(second())
-
-
 def test_the_end_answers_what_is_under_way_and_takes_no_more(gate: Running) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
@@ -395,11 +385,55 @@ def test_the_end_answers_what_is_under_way_and_takes_no_more(gate: Running) -> N
         ending.result(20)
 
 
+def sweep(gate: Running, seconds: float) -> None:
+    """As if that much time had passed."""
+    gate.call(lambda g: g._connections.sweep(gate.loop.time() + seconds))
+    gate.call(lambda g: g._revisions[ECHO].sweep(gate.loop.time() + seconds))
+
+
+def test_a_connection_that_is_idle_for_long_is_closed(gate: Running, instance: Instance) -> None:
+    with gate.connect() as near:
+        near.sendall(request())
+        read_reply(near)
+        sweep(gate, 60)
+        near.sendall(request())
+        assert statuses(read_reply(near)) == [200]
+        sweep(gate, 130)
+        assert near.recv(1) == b""
+    assert gate.call(lambda g: g._revisions[ECHO]._places["a"]._idle) == []
+
+
+@pytest.mark.parametrize("end", [20, -1])
+def test_a_request_that_does_not_get_on_is_refused(
+    gate: Running, instance: Instance, end: int
+) -> None:
+    with gate.connect() as near:
+        near.sendall((request("Content-Length: 3", line="POST / HTTP/1.1") + b"abc")[:end])
+        while not gate.call(
+            lambda g: [each for each in g._connections._open if each._parser.partial]
+        ):
+            pass
+        sweep(gate, 10)
+        sweep(gate, 40)
+        assert statuses(b"".join(iter(lambda: near.recv(65536), b""))) == [408]
+    assert instance.requests == []
+
+
+def test_a_request_that_waits_for_an_instance_is_not_slow(gate: Running) -> None:
+    with gate.connect() as near, echo() as instance:
+        near.sendall(request())
+        while not gate.call(lambda g: g.load(ECHO).waiting):
+            pass
+        sweep(gate, 1000)
+        gate.call(lambda g: g.join(ECHO, "a", instance.port))
+        assert statuses(read_reply(near)) == [200]
+
+
 def test_when_files_run_out_clients_wait_and_nobody_is_lost(
     gate: Running, instance: Instance
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    near = gate.connect()
+    near, late = gate.connect(), socket.socket()
     files: list[int] = []
     try:
         highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
@@ -407,15 +441,20 @@ def test_when_files_run_out_clients_wait_and_nobody_is_lost(
         with pytest.raises(OSError, match="open files"):
             take_all(files)
         near.sendall(request(CLOSE))  # it waits: there is no file for a connection to the instance
-        for each in files[-2:]:  # the instance needs one, too
+        late.connect(("127.0.0.1", gate.port))  # nor to accept one
+        late.sendall(request(CLOSE))
+        for each in files[-8:]:  # the instance needs some, too
             os.close(each)
             files.remove(each)
-        assert statuses(b"".join(iter(lambda: near.recv(65536), b""))) == [200]
+        late.settimeout(20)
+        for client in (near, late):
+            assert statuses(b"".join(iter(lambda: client.recv(65536), b""))) == [200]  # noqa: B023
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for each in files:
             os.close(each)
         near.close()
+        late.close()
 
 
 def take_all(files: list[int]) -> None:

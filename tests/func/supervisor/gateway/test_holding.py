@@ -13,8 +13,9 @@ from mlfunc.supervisor.parts import Key, Route, Target
 from tests.func.supervisor.gateway.rig import ECHO, SERVICE
 
 if TYPE_CHECKING:
-    import pytest
     from collections.abc import Awaitable, Callable
+
+    import pytest
 
 GET = Request("GET", "/")
 

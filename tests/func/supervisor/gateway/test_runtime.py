@@ -58,7 +58,7 @@ class Process:
         """Its log, to the end."""
         assert self.child.stderr is not None
         for text in self.child.stderr:
-            line = json.loads(text) if text.startswith("{") else {"output": text}
+            line: dict[str, Any] = json.loads(text) if text.startswith("{") else {"output": text}
             self.lines.append(line)
             if line.get("phase") == "listening":
                 self.port = line["port"]
@@ -138,7 +138,9 @@ def test_no_request_fails_while_instances_come_and_go(gate: Running, folder: Pat
                 before = after
         assert outcome.failed == []
         assert len(outcome.count("pid")) == 4
-        assert [each.json()["n"] for each in outcome.outcomes if each.json()["n"] != each.number] == []
+        assert [
+            each.json()["n"] for each in outcome.outcomes if each.json()["n"] != each.number
+        ] == []
 
 
 def test_no_request_fails_from_one_to_none_and_back(gate: Running, folder: Path) -> None:
@@ -163,7 +165,9 @@ def test_a_kill_costs_what_the_instance_had_and_nothing_else(gate: Running, fold
     with contextlib.ExitStack() as stack:
         doomed, other = (stack.enter_context(instance(folder)) for _ in range(2))
         join(gate, "doomed", doomed)
-        send = stack.enter_context(load.client(url, "echo.default.localhost", lambda n: {"n": n, "seconds": 0.02}))
+        send = stack.enter_context(
+            load.client(url, "echo.default.localhost", lambda n: {"n": n, "seconds": 0.02})
+        )
         with load.steady(send, per_second=300) as outcome:
             while len(outcome.outcomes) < 50:
                 threading.Event().wait(0.01)
@@ -171,7 +175,9 @@ def test_a_kill_costs_what_the_instance_had_and_nothing_else(gate: Running, fold
             join(gate, "other", other)
             doomed.child.wait(30)
             gate.call(lambda g: g.leave(ECHO, "doomed"))
-            while not any(each.ok and each.json()["pid"] == other.child.pid for each in outcome.outcomes):
+            while not any(
+                each.ok and each.json()["pid"] == other.child.pid for each in outcome.outcomes
+            ):
                 threading.Event().wait(0.01)
         assert {each.status for each in outcome.failed} <= {502}
         assert len(outcome.failed) <= 8  # what it may have at once
@@ -179,7 +185,12 @@ def test_a_kill_costs_what_the_instance_had_and_nothing_else(gate: Running, fold
 
 def test_a_thousand_clients_at_once_are_answered(gate: Running, folder: Path) -> None:
     body = b'{"n": 1}'
-    sent = request(f"Content-Length: {len(body)}", "Content-Type: application/json", line="POST / HTTP/1.1") + body
+    sent = (
+        request(
+            f"Content-Length: {len(body)}", "Content-Type: application/json", line="POST / HTTP/1.1"
+        )
+        + body
+    )
 
     async def client(started: asyncio.Semaphore) -> list[int]:
         async with started:
@@ -205,10 +216,14 @@ def test_a_thousand_clients_at_once_are_answered(gate: Running, folder: Path) ->
         assert asyncio.run(crowd()) == [[200] * 3] * 1000
 
 
-def test_a_stream_comes_as_it_is_made_and_ends_when_the_client_leaves(gate: Running, folder: Path) -> None:
+def test_a_stream_comes_as_it_is_made_and_ends_when_the_client_leaves(
+    gate: Running, folder: Path
+) -> None:
     (folder / "predictor.py").write_text(STREAM)
     body = b'{"n": 100000}'
-    head = request(f"Content-Length: {len(body)}", "Content-Type: application/json", line="POST / HTTP/1.1")
+    head = request(
+        f"Content-Length: {len(body)}", "Content-Type: application/json", line="POST / HTTP/1.1"
+    )
     with instance(folder) as process:
         join(gate, "a", process)
         with gate.connect() as near:
@@ -225,7 +240,9 @@ def test_a_stream_comes_as_it_is_made_and_ends_when_the_client_leaves(gate: Runn
 def test_what_is_too_late_is_given_up_by_the_instance_too(gate: Running, folder: Path) -> None:
     gate.call(lambda g: serve_echo(g, concurrency=8, timeout=0.3))
     body = b'{"n": 1, "seconds": 2}'
-    head = request(f"Content-Length: {len(body)}", "Content-Type: application/json", line="POST / HTTP/1.1")
+    head = request(
+        f"Content-Length: {len(body)}", "Content-Type: application/json", line="POST / HTTP/1.1"
+    )
     with instance(folder) as process:
         join(gate, "a", process)
         with gate.connect() as near:
@@ -238,7 +255,12 @@ def test_what_is_too_late_is_given_up_by_the_instance_too(gate: Running, folder:
 def test_a_socket_may_end_at_any_moment(gate: Running, folder: Path) -> None:
     """Clients that leave at each byte of a request: the next one is answered."""
     body = b'{"n": 1}'
-    sent = request(f"Content-Length: {len(body)}", "Content-Type: application/json", line="POST / HTTP/1.1") + body
+    sent = (
+        request(
+            f"Content-Length: {len(body)}", "Content-Type: application/json", line="POST / HTTP/1.1"
+        )
+        + body
+    )
     with instance(folder) as process:
         join(gate, "a", process)
         for end in range(0, len(sent), 3):
