@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 import socket
 import threading
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
+from mlfunc.cli import cli
 from mlfunc.cluster import kinds
 from mlfunc.supervisor.dashboard.assets import asset
 from mlfunc.supervisor.dashboard.sources import Delivery, Passage
@@ -696,6 +699,33 @@ def test_commands_are_there_to_be_copied(page: DashboardPage, platform: Platform
     page.until(lambda: button.text == "Copied")
     copied = page.browser.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
     assert copied == "mlfunc invoke hello --platform local"
+
+
+def test_all_commands_are_such_as_the_command_line_takes(
+    page: DashboardPage, platform: PlatformPage
+) -> None:
+    def fill(made: Made) -> None:
+        deploy(made, "hello", {"hello-00002": 10, "hello-00001": 90})
+        for each in (*made.objects.list(kinds.REVISION), *made.objects.list(kinds.SERVICE)):
+            moved = {**each, "metadata": {**each["metadata"], "namespace": "team"}}
+            made.objects.remove(kinds.of(each), "default", each["metadata"]["name"])
+            made.objects.write(moved)
+
+    platform.do(fill)
+    page.until(lambda: page.all(".commands code"))
+    script = (
+        "return [...document.querySelectorAll('.commands code')].map((each) => each.textContent)"
+    )
+    lines = page.browser.execute_script(script)
+
+    assert len(lines) == 8
+    for line in lines:
+        _, name, *args = shlex.split(line)
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        told = command.make_context(name, args).params
+        assert told["namespace"] == "team"
+        assert "hello" in told.values()
 
 
 def test_an_empty_platform_says_how_to_begin(page: DashboardPage) -> None:

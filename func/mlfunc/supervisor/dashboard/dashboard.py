@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mlfunc.supervisor.http.messages import Request
     from mlfunc.supervisor.parts import Fleet, Instance
     from mlfunc.supervisor.state.objects import Objects
+
+_log = logging.getLogger(__name__)
 
 PREFIX = "/-/dashboard/"
 _SECOND = 1.0
@@ -86,6 +89,10 @@ class Dashboard:
             return Reply(405, [("allow", "GET, HEAD"), *SAFE])
         if _is_from_elsewhere(request):
             return Reply(403, SAFE, b"Only the dashboard itself reads this.\n")
+        reply = await self._answer(request)
+        return Reply(reply.status, reply.headers) if request.method == "HEAD" else reply
+
+    async def _answer(self, request: Request) -> Reply:
         match request.path.removeprefix(PREFIX):
             case "feed":
                 return self._stream(self._pages, self._feed())
@@ -121,6 +128,7 @@ class Dashboard:
     def _wake(self) -> None:
         if self._beating is None and not self._closed:
             self._beating = asyncio.get_running_loop().create_task(self._beat())
+            self._beating.add_done_callback(self._stopped)
 
     async def _beat(self) -> None:
         while True:
@@ -129,6 +137,13 @@ class Dashboard:
                 self._beating = None
                 return
             await asyncio.sleep(_SECOND)
+
+    def _stopped(self, beating: asyncio.Task[None]) -> None:
+        """After a mistake of ours, pages are told by their end; they come again by themselves."""
+        if _has_failed(beating):
+            self._beating = None
+            for page in self._pages:
+                page.end()
 
     def _look(self) -> None:
         self._recorder.observe(self._clock())
@@ -161,6 +176,7 @@ class Dashboard:
         """Ask those that may be slow; until they have answered, what they said before is shown."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.get_running_loop().create_task(self._ask())
+            self._refreshing.add_done_callback(_has_failed)
 
     async def _ask(self) -> None:
         asked = self._sources.fleet.instances()
@@ -243,6 +259,14 @@ def _is_from_elsewhere(request: Request) -> bool:
     site = request.header("sec-fetch-site", "none")
     is_visit = request.header("sec-fetch-mode") == "navigate" and request.path == "/"
     return site not in ("same-origin", "none") and not is_visit
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    """Whether it has; the log says how."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.error("the dashboard has made a mistake", exc_info=error)
+    return error is not None
 
 
 def _key(found: Mapping[str, Any]) -> Key:

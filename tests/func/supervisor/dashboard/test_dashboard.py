@@ -205,6 +205,40 @@ def test_a_broker_that_does_not_answer_does_not_hold_up_the_feed() -> None:
     assert run(ask()) == 5
 
 
+def test_after_a_mistake_of_ours_pages_end_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def ask() -> tuple[list[Any], list[Any]]:
+        made = Made()
+        dashboard = made.dashboard()
+        stream = messages(await get(dashboard, "/-/dashboard/feed"))
+        got = [await anext(stream) for _ in range(2)]
+        stats = made.counters.stats
+        made.counters.stats = None  # type: ignore[assignment, method-assign]
+        got += await _all(stream)
+        made.counters.stats = stats  # type: ignore[method-assign]
+        again = messages(await get(dashboard, "/-/dashboard/feed"))
+        second = [await anext(again) for _ in range(3)]
+        await dashboard.close()
+        return got, second
+
+    first, second = run(ask())
+    assert first[1].keys() >= {"functions"}
+    assert second[1].keys() >= {"functions"}
+    assert "the dashboard has made a mistake" in caplog.text
+
+
+@pytest.mark.parametrize("target", ["/", "/-/dashboard/feed", "/-/dashboard/snapshot"])
+def test_a_head_has_no_body_and_opens_nothing(target: str) -> None:
+    async def ask() -> tuple[Reply, bool]:
+        dashboard = Made().dashboard()
+        reply = await get(dashboard, target, "HEAD")
+        return reply, dashboard.is_looking
+
+    reply, looks = run(ask())
+    assert (reply.status, reply.body, looks) == (200, b"", False)
+
+
 def test_so_many_pages_may_be_open_and_no_more() -> None:
     async def ask() -> list[int]:
         dashboard = Made().dashboard()
