@@ -109,6 +109,8 @@ def _show(ui: Ui) -> None:
     if found is None:
         raise NotFound("the local platform does not run", "mlfunc platform start")
     ui.show(_as_data(found), human=lambda: _report(ui, found))
+    if found.about.warning:
+        ui.note(f"note: {found.about.warning}")
 
 
 def _as_data(found: Status) -> dict[str, Any]:

@@ -100,3 +100,9 @@ def test_the_list_of_a_platform_with_nothing_is_empty(capsys: pytest.CaptureFixt
     said = capsys.readouterr().err
     assert "no function in namespace default (the local platform)" in said
     assert "mlfunc deploy" in said
+
+
+def test_who_lets_others_in_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["platform", "start", "--host", "0.0.0.0", "--port", "0"]) == 0
+
+    assert "there is no password" in capsys.readouterr().err
