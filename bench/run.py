@@ -21,6 +21,7 @@ NAMES = (
     "build",
     "deploy",
     "localstart",
+    "events",
     "gateway",
 )
 

@@ -53,7 +53,10 @@ class Notice:
 def main() -> None:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mlfunc-sample-") as folder:
-        show(Path(folder))
+        try:
+            show(Path(folder))
+        except subprocess.CalledProcessError as failed:  # which has said why
+            raise SystemExit(failed.returncode) from None
     say(f"all of it took {time.perf_counter() - began:.1f} s")
 
 
@@ -76,7 +79,7 @@ def show(folder: Path) -> None:
         mlfunc("invoke", "similarity", "--data", TEXT)
         step("an event goes to the broker, to the first function, and its answer to the second")
         mlfunc("emit", "--type", "com.example.text", "--data", QUESTION)
-        mlfunc.wait_for_line("notice", "noticed: ")
+        mlfunc.wait_for_line("notice", "noticed: Money")
         mlfunc.wait_for_zero()
     finally:
         mlfunc("platform", "stop")
@@ -86,8 +89,10 @@ def surroundings(folder: Path) -> dict[str, str]:
     """State of its own, so that nobody's functions are touched; environments are shared."""
     env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "MLFUNC_PLATFORM": "local"}
     if home := env.pop("MLFUNC_HOME", None):
+        shared = Path(home).absolute()
+        shared.mkdir(parents=True, exist_ok=True)
         (folder / "cache").mkdir()
-        (folder / "cache" / "mlfunc").symlink_to(Path(home).absolute())
+        (folder / "cache" / "mlfunc").symlink_to(shared)
         env["XDG_CACHE_HOME"] = str(folder / "cache")
     return env
 
@@ -118,7 +123,7 @@ class Mlfunc:
     def wait_for_zero(self) -> None:
         """As `mlfunc list` tells it."""
         with timed("$ mlfunc list"):
-            while any(each["instances"] for each in self.listed()):
+            while any(each["replicas"] for each in self.listed()):
                 time.sleep(0.2)
             subprocess.run([*MLFUNC, "list"], cwd=self.folder, env=self.env, check=True)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.rig import places
 from tests.rig.cluster import eventually
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Sleeper:
 
     def predict(self, seconds: float) -> float:
         time.sleep(seconds)
+        print("slept", seconds, flush=True)
         return seconds
 '''
 _QUICK: dict[str, Any] = {"scale": {"max": 3, "window": "6s", "retention": "0s"}}
@@ -44,9 +46,12 @@ def test_it_is_scaled_to_zero_and_the_next_request_waits_for_an_instance(
     place: Place, sleeper: Path
 ) -> None:
     eventually(lambda: _instances(place) == 0, "it is scaled to zero", seconds=120)
+    with places.started(place, "logs", "--follow", "--path", sleeper) as follower:
+        places.expect(follower, "sleeper is scaled to zero: waiting for an instance")
 
-    answered = place.mlfunc("invoke", "--path", sleeper, "-v")
+        answered = place.mlfunc("invoke", "--path", sleeper, "-v")
 
+        places.expect(follower, "ready after", "slept 0.01")
     assert json.loads(answered.out) == 0.01
     assert "waiting for an instance of sleeper-00001" in answered.err
     assert "cold start  scheduling" in answered.err

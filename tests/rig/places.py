@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 import sys
+import threading
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +25,7 @@ from tests.rig import cluster as rig
 from tests.rig.cluster import Cluster, Ended, ended, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _MLFUNC = Path(sys.executable).with_name("mlfunc")
 _ACCEPTED = 202
@@ -35,6 +37,11 @@ class Place(Protocol):
     @property
     def name(self) -> str:
         """Of the platform."""
+        ...
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """What of the environment says that it is this one."""
         ...
 
     def mlfunc(self, *args: str | Path, code: int | None = 0) -> Ended:
@@ -64,6 +71,11 @@ class OnKnative:
 
     cluster: Cluster
     name: str = "knative"
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """KUBECONFIG is there already."""
+        return {"MLFUNC_HOME": str(self.cluster.home), "MLFUNC_PLATFORM": "knative"}
 
     def mlfunc(self, *args: str | Path, code: int | None = 0) -> Ended:
         """In the namespace that mlfunc.yaml names, or -n."""
@@ -122,8 +134,8 @@ class OnThisMachine:
         return found
 
     @property
-    def environ(self) -> dict[str, str]:
-        """What of the environment says so."""
+    def environ(self) -> Mapping[str, str]:
+        """No cluster is there."""
         told = {"MLFUNC_HOME": str(self.home), "MLFUNC_PLATFORM": "local", "NO_COLOR": "1"}
         return {**told, "KUBECONFIG": os.devnull, **self.variables}
 
@@ -163,9 +175,36 @@ class OnThisMachine:
     @property
     def gateway(self) -> str:
         """Its URL."""
-        told = ended([str(_MLFUNC), "platform", "status", "-o", "json"], **self.environ)
-        url: str = told.ok().data["gateway"]
+        url: str = self.mlfunc("platform", "status", "-o", "json").data["gateway"]
         return url
+
+
+@contextlib.contextmanager
+def started(place: Place, *args: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A command that goes on; what it prints, to both, is in its `stdout`."""
+    command = subprocess.Popen(
+        [_MLFUNC, *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **place.environ},
+    )
+    # A test that waits in vain ends all the same.
+    killer = threading.Timer(180, command.kill)
+    killer.start()
+    try:
+        yield command
+    finally:
+        killer.cancel()
+        command.kill()
+        command.communicate()
+
+
+def expect(command: subprocess.Popen[str], *wanted: str) -> None:
+    """That it prints all these, in this order, among other lines."""
+    assert command.stdout is not None
+    for each in wanted:
+        assert any(each in line for line in command.stdout), f"it ended without: {each}"
 
 
 @contextlib.contextmanager
@@ -176,14 +215,14 @@ def on_knative(home: Path) -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def on_this_machine(home: Path) -> Iterator[Place]:
+def on_this_machine(home: Path) -> Iterator[OnThisMachine]:
     """A fresh namespace of the supervisor of that home, which is started when it is needed."""
     yield OnThisMachine(f"test-{uuid.uuid4().hex[:8]}", home)
 
 
 def _in(namespace: str, args: tuple[str | Path, ...]) -> tuple[str | Path, ...]:
-    """A project names its namespace; for all others, the option does."""
-    return args if "--path" in args else (*args, "--namespace", namespace)
+    """A project names its namespace; for all others but those of no function, the option does."""
+    return args if "--path" in args or args[0] == "platform" else (*args, "--namespace", namespace)
 
 
 def _event(type_: str, data: Any, attributes: dict[str, str]) -> dict[str, Any]:

@@ -229,12 +229,16 @@ class PlatformPage:
         self.dashboard = made.dashboard()
         self._loop = loop
 
+    def say(self, instance: str, *lines: str) -> None:
+        """Have an instance say so."""
+        saying = self.made.logs.say(instance, *lines)
+        asyncio.run_coroutine_threadsafe(saying, self._loop).result(10)
+
     def do(self, change: Callable[[Made], T]) -> T:
         """Have this done on the supervisor's thread."""
 
         async def on_loop() -> T:
-            found = change(self.made)
-            return await found if asyncio.iscoroutine(found) else found
+            return change(self.made)
 
         return asyncio.run_coroutine_threadsafe(on_loop(), self._loop).result(10)
 
@@ -253,8 +257,8 @@ class PlatformPage:
                 f"HTTP/1.1 {reply.status} .\r\nconnection: close\r\n{fields}\r\n".encode("latin-1")
             )
             await _send(reply, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client is gone, or the platform ends
         finally:
             writer.close()
 
@@ -281,7 +285,7 @@ async def _send(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.Stre
 
 
 @contextmanager
-def platform_page() -> Iterator[PlatformPage]:
+def platform_page(port: int = 0) -> Iterator[PlatformPage]:
     """Serve a dashboard until the end of the block."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -292,7 +296,7 @@ def platform_page() -> Iterator[PlatformPage]:
 
     async def begin() -> tuple[PlatformPage, asyncio.Server]:
         page = PlatformPage(Made(), loop)
-        server = await asyncio.start_server(page.answer, "127.0.0.1", 0)
+        server = await asyncio.start_server(page.answer, "127.0.0.1", port)
         page.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         return page, server
 

@@ -65,7 +65,7 @@ def destination(
     if wanted and not named.references:
         message = f"nothing says which registry {named.name} is to be pushed to"
         hint = "--registry registry.example.com/team, or `registry:` in mlfunc.yaml"
-        raise UsageError(message, hint)
+        raise UsageError(message, f"{hint}; mlfunc deploy --platform local needs none")
     access = Access(os.environ, own=named.registry, insecure=insecure)
     return Destination(wanted, output, access)
 

@@ -59,3 +59,4 @@ def _next_steps(place: Path) -> Iterator[str]:
     yield "mlfunc run"
     yield "mlfunc invoke          (in another terminal)"
     yield "mlfunc test"
+    yield "mlfunc deploy          (on this machine, or a cluster that is configured)"

@@ -55,7 +55,7 @@ def examine(
 def _knative(function: Function, facts: Facts) -> Iterator[Finding]:
     if facts.serving and not facts.serving.there:
         message = f"the cluster of context {facts.context} has no Knative Serving"
-        yield Finding("refusal", message, f"install it: {_INSTALL}")
+        yield Finding("refusal", message, f"install it: {_INSTALL}; --platform local needs none")
     if facts.serving and versions.is_before(facts.serving.version, OLDEST):
         message = (
             f"Knative Serving is {facts.serving.version}: mlfunc is tested with 1.19 and later"

@@ -58,9 +58,10 @@ class Pruning:
 
     def _prune(self) -> None:
         """In a thread: a project may have many files."""
-        self._after(_SELDOM_SECONDS)
         if self._work is not None and not self._work.done():
+            self._after(_SOON_SECONDS)  # what has begun may have looked too early
             return
+        self._after(_SELDOM_SECONDS)
         found = self._objects.list(kinds.REVISION)
         revisions = {Key(each["metadata"]["namespace"], each["metadata"]["name"]) for each in found}
         images = (each["spec"]["containers"][0].get("image", "") for each in found)

@@ -74,7 +74,14 @@ def test_a_cluster_that_is_meant_and_not_configured_says_how_to_mean_this_machin
 
 @pytest.mark.parametrize(
     "option",
-    ["--image=greeter", "--registry=r.example.com", "--build-platform=linux/arm64", "--insecure"],
+    [
+        "--image=greeter",
+        "--registry=r.example.com",
+        "--build-platform=linux/arm64",
+        "--insecure",
+        "--upgrade",
+        "--locked",
+    ],
 )
 def test_options_of_an_image_are_refused_where_none_is_made(
     option: str, project: Path, capsys: pytest.CaptureFixture[str]

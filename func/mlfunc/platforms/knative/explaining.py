@@ -55,7 +55,8 @@ def explain(question: Question) -> Explained:
 
     """
     where = question.where
-    named = question.name or question.revision or where.context or where.namespace
+    of_platform = where.platform or where.context or where.namespace
+    named = question.name or question.revision or of_platform
     own = None if named else project(where)
     if own:
         return _of_project(question, own)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster.access import Access
 from mlfunc.cluster.client import Cluster
-from mlfunc.errors import ClusterFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,52 +15,30 @@ if TYPE_CHECKING:
 
     from mlfunc.supervisor.home import Home
 
-CONTEXT = "local"
+TITLE = "the local platform"
+_CONTEXT = "local"
 _NAMESPACE = "default"
 _SERVER = "http://localhost"
 # Those that go on, as watches do, hold one each.
 _CONNECTIONS = 32
 
 
-class NotRunning(ClusterFailed):
-    """Nobody listens on the socket."""
-
-
 def connect(home: Home, namespace: str | None = None) -> Cluster:
-    """The local platform of a home.
-
-    Raises:
-        NotRunning: its supervisor does not run.
-
-    """
-    check(home)
+    """The local platform of a home; whether its supervisor runs, the first request shows."""
     return Cluster(open_(home), namespace)
 
 
-def check(home: Home) -> None:
-    """Whether a supervisor listens.
-
-    Raises:
-        NotRunning: none does.
-
-    """
-    try:
-        with socket.socket(socket.AF_UNIX) as there:
-            there.connect(str(home.socket))
-    except OSError as error:
-        message = "the local platform does not run"
-        raise NotRunning(message, "mlfunc platform start") from error
-
-
 def open_(home: Home) -> Access:
-    """The way, whether or not somebody is there."""
+    """The way there."""
     return Access(
-        context=CONTEXT,
+        context=_CONTEXT,
         server=_SERVER,
         namespace=_NAMESPACE,
         pool=_pool(home.socket),
         headers=list,
         again=lambda: open_(home),
+        named=TITLE,
+        help="mlfunc platform status shows whether it runs, and where its log is",
     )
 
 

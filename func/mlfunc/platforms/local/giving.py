@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import UsageError
@@ -24,44 +24,43 @@ if TYPE_CHECKING:
     Get = Callable[[Kind, str], Object | None]
 
 
+class Given(NamedTuple):
+    """What a deployment brings of values, and all of them as its instances will have them."""
+
+    objects: list[Object]  # to apply: Secrets and ConfigMaps that get a value, whole
+    values: dict[str, str]  # by their variables, as those objects have them
+
+
 def values(
     function: Function, namespace: str, get: Get, environ: Mapping[str, str] = os.environ
-) -> list[Object]:
-    """The Secrets and ConfigMaps to apply: those that get a value, whole.
+) -> Given:
+    """Those of the function's variables; `get` gets the Secrets and ConfigMaps that are there.
 
     Raises:
         UsageError: variables have a value neither there nor here.
 
     """
     sources = {name: each for name, each in function.env.items() if isinstance(each, EnvSource)}
-    given = {name: environ[name] for name in sources if name in environ}
-    present = {at: get(*at) or {} for at in sorted(map(_place, sources.values()), key=_order)}
-    lacking = [
-        name
-        for name, each in sources.items()
-        if name not in given and each.key not in _data(present[_place(each)])
-    ]
-    if lacking:
-        raise _missing({name: sources[name] for name in lacking})
-    wanted: dict[tuple[Kind, str], dict[str, str]] = {}
-    for name, value in given.items():
-        at = _place(sources[name])
-        wanted.setdefault(at, {})[sources[name].key] = _kept(at[0], value)
-    return [_manifest(at, namespace, {**_data(present[at]), **new}) for at, new in wanted.items()]
+    data = {
+        at: dict((get(*at) or {}).get("data") or {}) for at in set(map(_place, sources.values()))
+    }
+    changed: dict[tuple[Kind, str], dict[str, str]] = {}
+    for name, source in sources.items():
+        if name in environ:
+            at = _place(source)
+            changed[at] = data[at]
+            data[at][source.key] = _kept(at[0], environ[name])
+    found = {name: data[_place(each)].get(each.key) for name, each in sources.items()}
+    if lacking := {name: sources[name] for name, value in found.items() if value is None}:
+        raise _missing(lacking)
+    objects = [_manifest(at, namespace, whole) for at, whole in changed.items()]
+    return Given(objects, {name: value for name, value in found.items() if value is not None})
 
 
 def _place(source: EnvSource) -> tuple[Kind, str]:
     if source.secret:
         return kinds.SECRET, source.secret
     return kinds.CONFIG_MAP, str(source.config_map)
-
-
-def _order(at: tuple[Kind, str]) -> tuple[str, str]:
-    return at[0].plural, at[1]
-
-
-def _data(found: Object) -> dict[str, str]:
-    return found.get("data") or {}
 
 
 def _kept(kind: Kind, value: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from mlfunc.cluster.client import Cluster
 from mlfunc.errors import UsageError
 from mlfunc.knative.facts import Finding
 
@@ -15,11 +14,10 @@ if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
+    from mlfunc.cluster.client import Cluster
     from mlfunc.function import Function
     from mlfunc.knative.release import Model, Release
     from mlfunc.platforms.platform import Name, Order, Platform
-
-_HELP = "mlfunc platform status shows whether it runs, and where its log is"
 
 
 class Local:
@@ -47,8 +45,7 @@ class Local:
 
         own = home.home()
         starting.ensure_running(own)
-        access = replace(connecting.open_(own), named=self.title, help=_HELP)
-        return Cluster(access, namespace)
+        return connecting.connect(own, namespace)
 
     def check(self, build: Build) -> None:
         """No image is made: nothing about one makes sense."""
@@ -57,6 +54,8 @@ class Local:
             "--registry": build.registry,
             "--build-platform": build.platform,
             "--insecure": build.insecure,
+            "--upgrade": build.upgrade,
+            "--locked": build.locked,
         }
         for option in (option for option, value in given.items() if value):
             message = f"{option} is about an image, and the local platform needs none"
@@ -83,22 +82,29 @@ class Local:
         given = giving.values(function, cluster.namespace, cluster.get)
         workshop.watcher.phase("installing")
         source = releasing.Source(
-            order.build.folder, function, cluster.namespace, home.home(), workshop.watcher.said
+            order.build.folder,
+            function,
+            cluster.namespace,
+            home.home(),
+            workshop.watcher.said,
+            workshop.cancellation,
+            given.values,
         )
         released = releasing.release(source, dry_run=order.dry_run)
-        for each in given:
+        for each in given.objects:
             cluster.apply(each, dry_run=order.dry_run, force=True)
         return released, None
 
     def way(self, _: Cluster, url: str, ingress: str | None) -> tuple[str, str | None]:
-        """By the gateway's own address: not every resolver knows names under localhost."""
+        """By the gateway's own address: not every resolver knows names under localhost, and it may
+        be told to listen elsewhere.
+        """
         if ingress:
             message = "--ingress is of a cluster: the local platform has its gateway"
             raise UsageError(message, "leave it out, or say --platform knative")
-        from urllib.parse import urlsplit
+        from mlfunc.platforms.local import starting
 
-        at = urlsplit(url)
-        return f"http://127.0.0.1:{at.port}", at.netloc
+        return starting.ensure_running().url, urlsplit(url).netloc
 
 
 PLATFORM: Platform = Local()

@@ -40,6 +40,8 @@ class Source:
     home: Home
     report: Callable[[str], None] = lambda _: None
     cancellation: Cancellation = field(default_factory=Cancellation)
+    # Of variables that come from Secrets and ConfigMaps: another value is for new instances.
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 def release(source: Source, *, dry_run: bool = False) -> Release:
@@ -130,6 +132,7 @@ def _digest(source: Source, files: Tree, spec: Spec, models: Mapping[str, str]) 
         os.fspath(environment.place(spec).folder),
         [(entry.path, _content(entry)) for entry in files.entries],
         sorted(models.items()),
+        sorted(source.values.items()),
         [_files_of(source, name) for name in sorted(source.function.local_models)],
     ]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()

@@ -6,6 +6,7 @@ selecting.py    labels and fields
 watches.py      a watch: what changes, as lines
 applying.py     server-side apply; owning.py: whose a field is
 patching.py     a merge patch
+shapes.py       what objects look like
 admitting.py    what Knative's webhooks would add, and refuse
 builtin.py      what a cluster has that is not kept here: nodes, namespaces, settings
 brokers.py      a broker for each namespace

@@ -17,6 +17,7 @@ from mlfunc.supervisor.api import (
     refusals,
     resources,
     selecting,
+    shapes,
 )
 from mlfunc.supervisor.api.applying import Manager
 from mlfunc.supervisor.api.brokers import Brokers
@@ -156,7 +157,7 @@ class _Api:
 
     def _create(self, place: Place, request: Request) -> Reply:
         _check_may(place.kind, _MADE, request.method)
-        body = _body(request)
+        body = _change(place.kind, request)
         named = resources.Place(place.kind, place.namespace, _name(body))
         wanted = _placed(body, named)
         if self._objects.get(*named.at) is not None:
@@ -175,7 +176,7 @@ class _Api:
     def _apply(self, place: Place, request: Request) -> Reply:
         live = self._objects.get(*place.at)
         _check_may(place.kind, _CHANGED if live else _MADE, request.method)
-        manifest = _placed(_body(request), place)
+        manifest = _placed(_change(place.kind, request), place)
         _check_version(place, live, manifest["metadata"])
         if not request.query.get("fieldManager"):
             raise refusals.bad_request("fieldManager: Required value: is required for apply patch")
@@ -189,7 +190,7 @@ class _Api:
         if live is None:
             raise refusals.absent(place.kind, place.name)
         _check_may(place.kind, _CHANGED, request.method)
-        patch = _body(request)
+        patch = _change(place.kind, request)
         _check_version(place, live, patch.get("metadata") or {})
         wanted = {**patching.merged(live, patch), "status": live.get("status")}
         wanted = _placed({key: each for key, each in wanted.items() if each is not None}, place)
@@ -227,6 +228,13 @@ class _Api:
         return Reply(200, [("content-type", "text/plain")], lines)
 
 
+def _change(kind: Kind, request: Request) -> Object:
+    """An object, or what shall be otherwise of one."""
+    found = _body(request)
+    shapes.check(kind, found)
+    return found
+
+
 def _body(request: Request) -> Object:
     try:
         found = msgspec.json.decode(request.body)
@@ -238,11 +246,10 @@ def _body(request: Request) -> Object:
 
 
 def _name(body: Object) -> str:
-    meta = body.get("metadata")
-    name = meta.get("name") if isinstance(meta, dict) else None
-    if not isinstance(name, str) or not name:
+    name = (body.get("metadata") or {}).get("name")
+    if not name:
         raise refusals.bad_request("metadata.name: Required value: a name is required")
-    return name
+    return str(name)
 
 
 def _placed(body: Object, place: Place) -> Object:
@@ -252,8 +259,6 @@ def _placed(body: Object, place: Place) -> Object:
     if said != (kind.api_version, kind.name):
         raise refusals.bad_request(f"{said[1]}.{said[0]} is not what is kept at this path")
     meta = body.get("metadata") or {}
-    if not isinstance(meta, dict):
-        raise refusals.bad_request("metadata is no object")
     own = {"name": place.name, **({"namespace": place.namespace} if kind.namespaced else {})}
     for key, value in own.items():
         if meta.get(key, value) != value:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import kinds
+from mlfunc.errors import MlfuncError
 from mlfunc.knative import names, overview, policies, rescaling
 from mlfunc.supervisor.control import blueprints, conditions, configurations
 from mlfunc.supervisor.control.conditions import Condition
@@ -24,8 +25,18 @@ _NO_TRAFFIC = "The target is not receiving traffic."
 
 
 def policy(revision: Object, reach: Reachability, settings: Mapping[str, str]) -> Policy:
-    """What it goes by; `settings` are those of all revisions."""
-    found = rescaling.policy_of(revision, settings, reachable=reach != "Unreachable")
+    """What it goes by; `settings` are those of all revisions.
+
+    Raises:
+        MlfuncError: an annotation is none of Knative's autoscaler.
+
+    """
+    try:
+        found = rescaling.policy_of(revision, settings, reachable=reach != "Unreachable")
+    except ValueError as error:
+        message = f"{revision['metadata']['name']} cannot be scaled as it is told: {error}"
+        hint = f"its annotations {names.AUTOSCALING}..., or ConfigMap config-autoscaler"
+        raise MlfuncError(message, hint) from error
     return replace(found, progress=blueprints.progress(revision))
 
 

@@ -92,24 +92,20 @@ def status(
     configuration: Object, chosen: Newest, revisions: Sequence[Object], now: float
 ) -> Object:
     """What it says of itself: which revision it has made last, and which one was ready last."""
+    before = configuration.get("status", {})
+    made = before.get("latestCreatedRevisionName") if chosen.conflict else chosen.name
     told = _condition(chosen, revisions)
-    known = {each["metadata"]["name"] for each in revisions} - {
-        chosen.name if chosen.conflict else ""
-    }
-    ready = latest_ready(configuration, revisions)
     given = {
         "observedGeneration": configuration["metadata"]["generation"],
-        "latestCreatedRevisionName": chosen.name if chosen.name in known else None,
-        "latestReadyRevisionName": ready,
-        "conditions": conditions.written(
-            [told], configuration.get("status", {}).get("conditions"), now
-        ),
+        "latestCreatedRevisionName": made,
+        "latestReadyRevisionName": latest_ready(configuration, revisions),
+        "conditions": conditions.written([told], before.get("conditions"), now),
     }
     return {key: value for key, value in given.items() if value is not None}
 
 
 def latest_ready(configuration: Object, revisions: Sequence[Object]) -> str | None:
-    """The newest of its revisions that is ready; of one that was ready, it goes on to be said."""
+    """The newest of its revisions that is ready."""
     own = [each for each in revisions if not _is_foreign(each, configuration)]
     ready = [each for each in sorted(own, key=traffic.age) if traffic.is_ready(each)]
     return ready[-1]["metadata"]["name"] if ready else None

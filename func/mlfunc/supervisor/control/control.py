@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
@@ -47,6 +47,19 @@ _log = logging.getLogger(__name__)
 _SETTINGS = ("knative-serving", "config-autoscaler")
 # What cannot be written down now, for want of room on the disk, is tried again.
 _AGAIN_SECONDS = 5.0
+# What is said of instances is written to the disk: milliseconds that requests are not to wait for.
+_PAUSE_SECONDS = 0.01
+
+
+class _Sight(NamedTuple):
+    """All that a revision is settled by, but for Secrets and ConfigMaps that it names."""
+
+    revision: Object
+    reach: Reachability
+    abandoned: bool
+    scale: Scale
+    instances: tuple[Instance, ...]
+    settings: Mapping[str, str]
 
 
 class Control:
@@ -64,6 +77,7 @@ class Control:
         *,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] | None = None,
+        pause: float = _PAUSE_SECONDS,
     ) -> None:
         self._objects = objects
         self._gateway = gateway
@@ -71,12 +85,15 @@ class Control:
         self._releases: dict[str, Release] = {}
         self._port = port
         self._now = now
+        self._pause = pause
         self._loop = asyncio.get_running_loop()
         self._instances = Instances(fleet, gateway, self._heard)
         self.scaling = Scaling(gateway, self._instances.ready, self._rescaled, clock)
         self._due: dict[Key, None] = {}
         self._news: dict[str, Instance] = {}
         self._handle: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._settled: dict[Key, _Sight] = {}
         self._closed = False
         self._retries: list[Callable[[], None]] = []
         self._later: asyncio.TimerHandle | None = None
@@ -84,14 +101,14 @@ class Control:
         self._stop_listening: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Have what the objects say, from now on."""
+        """Have what the objects say, from now on: when this returns, requests find their way."""
         for each in self._objects.list(kinds.POD):  # of a supervisor before this one
             self._remove(kinds.POD, each)
         self._stop_listening = self._objects.listen(self._changed)
         self._gateway.wake(self._woken)
         for each in self._objects.list(kinds.SERVICE):
             self._mark(_key(each))
-        self._route()
+        self._settle()
 
     def close(self) -> None:
         """Change nothing any more, whatever is heard."""
@@ -99,7 +116,7 @@ class Control:
         self._stop_listening()
         self._stop_listening = lambda: None
         self.scaling.close()
-        for handle in (self._handle, self._later):
+        for handle in (self._handle, self._timer, self._later):
             if handle is not None:
                 handle.cancel()
 
@@ -120,7 +137,7 @@ class Control:
         """Of a process."""
         self.scaling.heed(instance.revision)
         self._news[instance.name] = instance
-        self._hurry()
+        self._take_time()
 
     def _woken(self, key: Key) -> None:
         """A request waits for a revision that has no instance."""
@@ -131,7 +148,8 @@ class Control:
         self._instances.rescale(key, self.scaling.scale(key).instances)
         revision = self._objects.get(kinds.REVISION, *key)
         if revision is not None:
-            self._mark(_service_of(revision))
+            self._due[_service_of(revision)] = None
+            self._take_time()
 
     def _mark_users(self, kind: Kind, found: Object) -> None:
         """Those whose variables come from it, or whose scaling goes by it."""
@@ -141,6 +159,7 @@ class Control:
                 self._mark(_key(each))
         for each in self._objects.list(kinds.REVISION, meta["namespace"]):
             if (kind, meta["name"]) in blueprints.sources(each):
+                self._settled.pop(_key(each), None)
                 self._mark(_service_of(each))
 
     # What is due.
@@ -153,15 +172,27 @@ class Control:
         if self._handle is None and not self._closed:
             self._handle = self._loop.call_soon(self._settle)
 
+    def _take_time(self) -> None:
+        """The same, when requests are on their way: they may have waited for what was heard."""
+        if self._timer is None and not self._closed:
+            self._timer = self._loop.call_later(self._pause, self._settle)
+
     def _settle(self) -> None:
         """All that is due; what comes of it is due after that."""
-        self._handle = None
-        news, self._news = self._news, {}
-        for instance in news.values():
-            self._try(partial(self._note, instance), partial(self._heard, instance))
-        due, self._due = self._due, {}
-        for key in due:
-            self._try(partial(self._settle_service, key), partial(self._mark, key))
+        for handle in (self._handle, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._handle = self._timer = None
+        try:
+            for instance in list(self._news.values()):
+                del self._news[instance.name]
+                self._try(partial(self._note, instance), partial(self._heard, instance))
+            for key in list(self._due):
+                del self._due[key]
+                self._try(partial(self._settle_service, key), partial(self._mark, key))
+        finally:
+            if self._news or self._due:  # what one could not bear, the others are not to suffer
+                self._hurry()
 
     def _try(self, work: Callable[[], None], again: Callable[[], None]) -> None:
         try:
@@ -209,20 +240,37 @@ class Control:
     def _settle_revision(self, revision: Object, service: Object, newest: str) -> None:
         key = _key(revision)
         reach = revisions.reachability(revision, service, newest)
+        abandoned = revisions.is_abandoned(revision, service, newest)
+        if self._settled.get(key) == self._sight(revision, reach, abandoned=abandoned):
+            return
         revision = self._objects.write(revisions.labelled(revision, reach))
-        if revisions.is_abandoned(revision, service, newest):
-            self.scaling.forget(key)
-            status = revisions.superseded(revision, self._now())
-            self._objects.write_status(kinds.REVISION, *key, status)
+        if abandoned:
+            self._abandon(revision)
         else:
             self._follow(revision, reach)
-        self._scale(revision, reach, self.scaling.scale(key))
+        sight = self._sight(revision, reach, abandoned=abandoned)
+        if self._scale(revision, reach, sight.scale):
+            found = self._objects.get(kinds.REVISION, *key) or revision
+            self._settled[key] = sight._replace(revision=found)
 
-    def _scale(self, revision: Object, reach: Reachability, scale: Scale) -> None:
-        """Have so many of it, and say so."""
+    def _sight(self, revision: Object, reach: Reachability, *, abandoned: bool) -> _Sight:
+        key = _key(revision)
+        instances = tuple(self._instances.of(key))
+        scale = self.scaling.scale(key)
+        return _Sight(revision, reach, abandoned, scale, instances, self._settings())
+
+    def _scale(self, revision: Object, reach: Reachability, scale: Scale) -> bool:
+        """Have so many of it, and say so; whether that can be."""
         why = self._run(revision, scale.instances)
         self._show_all(revision, why if scale.instances else None)
         self._write_autoscaler(revision, reach, scale)
+        return why is None
+
+    def _abandon(self, revision: Object) -> None:
+        key = _key(revision)
+        self.scaling.forget(key)
+        status = revisions.superseded(revision, self._now())
+        self._objects.write_status(kinds.REVISION, *key, status)
 
     def _follow(self, revision: Object, reach: Reachability) -> None:
         spec = revision["spec"]
@@ -316,6 +364,7 @@ class Control:
 
     def _forget(self, key: Key) -> None:
         """A revision is gone."""
+        self._settled.pop(key, None)
         self.scaling.forget(key)
         self._route()
         self._instances.forget(key)

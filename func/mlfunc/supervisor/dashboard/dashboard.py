@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mlfunc.supervisor.http.messages import Request
     from mlfunc.supervisor.parts import Fleet, Instance
     from mlfunc.supervisor.state.objects import Objects
+
+_log = logging.getLogger(__name__)
 
 PREFIX = "/-/dashboard/"
 _SECOND = 1.0
@@ -86,6 +89,10 @@ class Dashboard:
             return Reply(405, [("allow", "GET, HEAD"), *SAFE])
         if _is_from_elsewhere(request):
             return Reply(403, SAFE, b"Only the dashboard itself reads this.\n")
+        reply = await self._answer(request)
+        return Reply(reply.status, reply.headers) if request.method == "HEAD" else reply
+
+    async def _answer(self, request: Request) -> Reply:
         match request.path.removeprefix(PREFIX):
             case "feed":
                 return self._stream(self._pages, self._feed())
@@ -99,8 +106,12 @@ class Dashboard:
                 return asset(name) or _missing()
 
     async def close(self) -> None:
-        """Look no more. The gateway ends what pages still read."""
+        """Look no more, and end what pages read: they would keep the gateway from its end."""
         self._closed = True
+        for page in self._pages:
+            page.end()
+        for following in self._followings:
+            following.end()
         tasks = [task for task in (self._beating, self._refreshing) if task is not None]
         for task in tasks:
             task.cancel()
@@ -117,6 +128,7 @@ class Dashboard:
     def _wake(self) -> None:
         if self._beating is None and not self._closed:
             self._beating = asyncio.get_running_loop().create_task(self._beat())
+            self._beating.add_done_callback(self._stopped)
 
     async def _beat(self) -> None:
         while True:
@@ -125,6 +137,13 @@ class Dashboard:
                 self._beating = None
                 return
             await asyncio.sleep(_SECOND)
+
+    def _stopped(self, beating: asyncio.Task[None]) -> None:
+        """After a mistake of ours, pages are told by their end; they come again by themselves."""
+        if _has_failed(beating):
+            self._beating = None
+            for page in self._pages:
+                page.end()
 
     def _look(self) -> None:
         self._recorder.observe(self._clock())
@@ -157,6 +176,7 @@ class Dashboard:
         """Ask those that may be slow; until they have answered, what they said before is shown."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.get_running_loop().create_task(self._ask())
+            self._refreshing.add_done_callback(_has_failed)
 
     async def _ask(self) -> None:
         asked = self._sources.fleet.instances()
@@ -167,8 +187,8 @@ class Dashboard:
     # Answering
 
     def _stream(self, open_ones: set[Any], body: AsyncIterator[bytes]) -> Reply:
-        if len(open_ones) >= _PAGES:
-            text = b"So many dashboards are open that this one is refused: close some.\n"
+        if self._closed or len(open_ones) >= _PAGES:
+            text = b"It ends, or so many dashboards are open that this one is refused.\n"
             return Reply(503, [("retry-after", "5"), *SAFE], text)
         return Reply(200, _STREAM, body)
 
@@ -187,8 +207,8 @@ class Dashboard:
         try:
             yield b"retry: 1000\n\n" + event(self._history(), "history")
             page.show(self._frame())
-            while True:
-                yield await page.message()
+            async for message in page.messages():
+                yield message
         finally:
             self._pages.discard(page)
 
@@ -239,6 +259,14 @@ def _is_from_elsewhere(request: Request) -> bool:
     site = request.header("sec-fetch-site", "none")
     is_visit = request.header("sec-fetch-mode") == "navigate" and request.path == "/"
     return site not in ("same-origin", "none") and not is_visit
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    """Whether it has; the log says how."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.error("the dashboard has made a mistake", exc_info=error)
+    return error is not None
 
 
 def _key(found: Mapping[str, Any]) -> Key:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -29,25 +29,35 @@ class Page:
         self._sent: dict[str, bytes] = {}
         self._frame: Frame | None = None
         self._news = asyncio.Event()
+        self._ended = False
 
     def show(self, frame: Frame) -> None:
         """This is how things are now."""
         self._frame = frame
         self._news.set()
 
-    async def message(self) -> bytes:
-        """The next one, once there is a frame."""
-        await self._news.wait()
-        self._news.clear()
-        assert self._frame is not None  # noqa: S101 - it comes with the news
+    def end(self) -> None:
+        """There is no more to come."""
+        self._ended = True
+        self._news.set()
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """One for each frame, if it is read in time."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._ended:
+                return
+            if self._frame is not None:
+                yield self._message(self._frame)
+
+    def _message(self, frame: Frame) -> bytes:
         changed = {
-            name: text
-            for name, text in self._frame.sections.items()
-            if self._sent.get(name) != text
+            name: text for name, text in frame.sections.items() if self._sent.get(name) != text
         }
         self._sent |= changed
         raw = {name: msgspec.Raw(text) for name, text in changed.items()}
-        return event({"at": round(self._frame.at, 3), **raw})
+        return event({"at": round(frame.at, 3), **raw})
 
 
 def encode(data: Any) -> bytes:

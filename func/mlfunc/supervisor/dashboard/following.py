@@ -35,6 +35,8 @@ class Following:
         self._logs = logs
         self._wanted = wanted
         self._lines: asyncio.Queue[Line] = asyncio.Queue(_AT_ONCE)
+        self._news = asyncio.Event()
+        self._ended = False
         self._readers: dict[str, asyncio.Task[None]] = {}
 
     def tell(self, instance: Instance) -> None:
@@ -48,15 +50,22 @@ class Following:
 
     async def batches(self) -> AsyncIterator[Sequence[Line]]:
         """Lines as they come, some at a time; an empty batch says that nothing came for long."""
-        while True:
+        while not self._ended:
             try:
                 async with asyncio.timeout(_HEARTBEAT):
-                    first = await self._lines.get()
+                    await self._news.wait()
             except TimeoutError:
                 yield ()
                 continue
             await asyncio.sleep(_GATHER)  # what belongs together is drawn at once
-            yield [first, *self._rest()]
+            self._news.clear()
+            if lines := self._rest():
+                yield lines
+
+    def end(self) -> None:
+        """There is no more to come."""
+        self._ended = True
+        self._news.set()
 
     async def close(self) -> None:
         """Read no more."""
@@ -72,6 +81,7 @@ class Following:
         namespace, name = instance.revision.namespace, instance.name
         async for raw in self._logs.follow(namespace, name, _TAIL):
             await self._lines.put(line(name, raw))
+            self._news.set()
 
 
 def line(instance: str, raw: bytes) -> Line:

@@ -238,4 +238,5 @@ def _phrase(status: int) -> str:
 
 
 def _problem(status: int, detail: str) -> Reply:
-    return json_reply(status, {"title": _phrase(status), "status": status, "detail": detail})
+    """As the API says what it refuses."""
+    return json_reply(status, {"kind": "Status", "message": detail, "code": status})

@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlfunc.cluster import kinds
-from mlfunc.supervisor.state.keeping import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from mlfunc.cluster.kinds import Kind
-    from mlfunc.supervisor.state.keeping import At
+    from mlfunc.supervisor.state.keeping import At, Kept
 
 Object = dict[str, Any]
 Happening = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -135,11 +133,6 @@ class Objects:
         self._listeners.append(tell)
         return lambda: self._listeners.remove(tell)
 
-    def close(self) -> None:
-        """Let go of the file that they are kept in."""
-        if self._kept:
-            self._kept.close()
-
     def _keep(self, at: At, before: Object | None, after: Object) -> Object:
         if self._kept:
             self._kept.write(at, after, self.version + 1)
@@ -179,21 +172,6 @@ class Objects:
                     tell(change)
         finally:
             self._telling = False
-
-
-def open_(path: Path) -> Objects:
-    """Those that are kept in a file, which is made if need be.
-
-    Raises:
-        MlfuncError: it is broken, of a later mlfunc, or cannot be written.
-
-    """
-    kept = Kept(path)
-    try:
-        return Objects(kept)
-    except BaseException:
-        kept.close()
-        raise
 
 
 def _at(wanted: Object) -> At:

@@ -161,7 +161,7 @@ def test_of_several_refusals_each_has_its_fix(has: dict[str, Any], cluster: Clus
     assert refused.value.message.splitlines() == [
         "greeter cannot run there:",
         "  the cluster of context loopback has no Knative Serving",
-        "    install it: https://knative.dev/docs/install",
+        "    install it: https://knative.dev/docs/install; --platform local needs none",
         "  there is no namespace team in the cluster of loopback",
         "    kubectl create namespace team",
     ]

@@ -33,7 +33,7 @@ def coded(text: str) -> str:
 
 def test_values_come_from_the_variables_of_the_same_names() -> None:
     environ = {"TOKEN": "s3cret", "USER_NAME": "", "MODE": "fast", "LEVEL": "low"}
-    secret, settings = values(FUNCTION, "team", none, environ)
+    secret, settings = values(FUNCTION, "team", none, environ).objects
 
     assert secret == {
         "apiVersion": "v1",
@@ -49,9 +49,10 @@ def test_what_is_there_stays_beside_what_is_given() -> None:
         (kinds.SECRET, "hub"): {"data": {"token": "b2xk", "user": "bWU=", "else": "eA=="}},
         (kinds.CONFIG_MAP, "settings"): {"data": {"mode": "slow"}},
     }
-    [secret] = values(FUNCTION, "team", lambda *at: kept.get(at), {"TOKEN": "new"})
+    [secret], found = values(FUNCTION, "team", lambda *at: kept.get(at), {"TOKEN": "new"})
 
     assert secret["data"] == {"token": coded("new"), "user": "bWU=", "else": "eA=="}
+    assert found == {"TOKEN": coded("new"), "USER_NAME": "bWU=", "MODE": "slow"}
 
 
 def test_all_that_have_no_value_are_named_with_how_to_give_them() -> None:
@@ -67,4 +68,4 @@ def test_all_that_have_no_value_are_named_with_how_to_give_them() -> None:
 
 
 def test_a_function_without_such_variables_needs_none() -> None:
-    assert values(function.parse(b"name: x\nenv: {A: b}\n"), "team", none, {"A": "c"}) == []
+    assert values(function.parse(b"name: x\nenv: {A: b}\n"), "team", none, {"A": "c"}) == ([], {})

@@ -11,6 +11,7 @@ from mlfunc.errors import ClusterFailed, NotFound, UsageError
 from mlfunc.platforms import choosing, finding
 from mlfunc.platforms.finding import Asked
 from mlfunc.platforms.local import starting, stopping
+from mlfunc.supervisor import home as homes
 
 from tests.rig import apiserver
 
@@ -47,13 +48,14 @@ def test_it_is_there_once_something_was_kept_and_it_is_started_by_who_connects(o
     assert (LOCAL.is_there(), LOCAL.is_running()) == (True, False)
 
 
-@pytest.mark.usefixtures("started")
-def test_requests_go_to_the_gateway_with_the_function_s_host() -> None:
+def test_requests_go_to_the_gateway_with_the_function_s_host(started: Home) -> None:
+    about = homes.found(started)
+    assert about is not None
     cluster = LOCAL.connect(None, "team")
 
     url, host = LOCAL.way(cluster, "http://canary-greeter.team.localhost:8088", None)
 
-    assert (url, host) == ("http://127.0.0.1:8088", "canary-greeter.team.localhost:8088")
+    assert (url, host) == (about.url, "canary-greeter.team.localhost:8088")
     with pytest.raises(UsageError, match="--ingress is of a cluster"):
         LOCAL.way(cluster, "http://greeter.team.localhost:8088", "http://127.0.0.1")
 

@@ -95,6 +95,14 @@ def test_a_change_of_what_an_instance_sees_is_another_release(source: Source, na
     assert digest(source) != before
 
 
+def test_another_value_of_a_secret_is_another_release_and_is_not_in_it(source: Source) -> None:
+    first = digest(replace(source, values={"TOKEN": "one"}))
+
+    assert digest(replace(source, values={"TOKEN": "one"})) == first
+    assert digest(replace(source, values={"TOKEN": "two"})) != first
+    assert "TOKEN" not in releases.load(source.home, first, {}).env
+
+
 def with_model(source: Source) -> Source:
     (source.folder / "weights").mkdir()
     (source.folder / "weights" / "w.bin").write_bytes(b"12345")

@@ -135,7 +135,7 @@ class Kept(Objects):
 class Rig:
     """To be made while a loop runs."""
 
-    def __init__(self, objects: Kept | None = None, port: int = PORT) -> None:
+    def __init__(self, objects: Kept | None = None, port: int = PORT, pause: float = 0) -> None:
         self.told: list[str] = []
         self.objects = objects or Kept()
         self.fleet = Fleet(self.told)
@@ -150,6 +150,7 @@ class Rig:
             port,
             now=lambda: self.time,
             clock=lambda: self.time,
+            pause=pause,
         )
         self.control.start()
 

@@ -12,6 +12,7 @@ from mlfunc.supervisor.parts import Key, Load, Route, Target
 from tests.func.supervisor.control.rig import Rig, function, played
 
 if TYPE_CHECKING:
+    import pytest
     from mlfunc.knative.progress import Progress
 
 Object = dict[str, Any]
@@ -283,6 +284,25 @@ async def test_one_of_the_same_name_after_it_is_another(rig: Rig) -> None:
     assert phases == ["draining", "starting"]
 
 
+@played
+async def test_a_name_that_is_taken_makes_no_revision_and_what_serves_goes_on(rig: Rig) -> None:
+    first = await rig.apply(function())
+    await rig.ready()
+    template = {**first["spec"]["template"]["spec"], "timeoutSeconds": 99}
+    spec = {"template": {"metadata": {"name": "f-00001"}, "spec": template}}
+
+    rig.objects.write({**rig.service("f"), "spec": spec})
+    await rig.settle()
+
+    service = rig.service("f")
+    told = diagnosis.condition(service, "ConfigurationsReady")
+    assert told["status"] == "False"
+    assert 'revisions.serving.knative.dev "f-00001" already exists' in told["message"]
+    assert service["status"]["latestCreatedRevisionName"] == "f-00001"
+    assert serving(rig) == ["f-00001"]
+    assert rig.revisions == ["f-00001"]
+
+
 # Who gets the requests.
 
 
@@ -378,6 +398,43 @@ async def test_a_request_at_zero_starts_an_instance_at_once(rig: Rig) -> None:
     await rig.settle()
     told = diagnosis.condition(rig.autoscaler("f-00001"), "Active")
     assert (told["status"], told["reason"]) == ("Unknown", "Queued")
+
+
+@played
+async def test_requests_are_on_their_way_before_anything_is_written_of_an_instance(
+    rig: Rig,
+) -> None:
+    await rig.apply(function())
+    await rig.ready()
+    rig.close()
+    patient = Rig(rig.objects, pause=3600)
+    await patient.settle()
+    written = patient.objects.version
+
+    patient.gateway.woken(Key("default", "f-00001"))
+    patient.fleet.becomes("f-00001-deployment-1", "ready")
+    await patient.settle()
+
+    assert patient.gateway.joined == {"f-00001-deployment-1": 4000}
+    assert patient.objects.version == written
+    patient.close()
+
+
+@played
+async def test_a_revision_that_nothing_has_changed_of_is_not_worked_out_anew(rig: Rig) -> None:
+    await rig.apply(function())
+    await rig.ready()
+    await rig.apply(function("g", env={"TOKEN": {"secret": "hub", "key": "token"}}))
+    rig.objects.write(_secret({"token": "eHl6"}))
+    await rig.settle()
+    await rig.ready()
+    asked = len(rig.fleet.asked)
+
+    rig.objects.write(_secret({"token": "YWJj"}))
+    await rig.settle()
+
+    assert rig.fleet.asked[asked:] == [("g-00001", 1)]
+    assert rig.fleet.blueprints[Key("default", "g-00001")].env["TOKEN"] == "abc"
 
 
 @played
@@ -501,6 +558,20 @@ async def test_what_cannot_be_written_down_is_tried_again(rig: Rig) -> None:
     await rig.settle()
 
     assert rig.revisions == ["f-00001"]
+
+
+@played
+async def test_one_that_is_told_nonsense_does_not_keep_others_from_what_they_need(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = {names.AUTOSCALING + "panic-window-percentage": "x"}
+    wanted = function("a", deploy={"annotations": told})
+
+    await rig.apply(wanted)
+    await rig.apply(function("b"))
+
+    assert scaled(rig, "b-00001") == 1
+    assert "a-00001 cannot be scaled as it is told: could not convert string" in caplog.text
 
 
 def _secret(data: dict[str, str]) -> Object:

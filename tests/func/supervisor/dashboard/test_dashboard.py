@@ -61,7 +61,7 @@ def test_the_page_is_its_own_files_and_lets_nothing_else_in(target: str) -> None
     assert headers["x-content-type-options"] == "nosniff"
     assert b"http" not in reply.body.replace(b"http://www.w3.org/2000/svg", b"").replace(
         b"https?:", b""
-    )  # type: ignore[union-attr]
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,6 +205,40 @@ def test_a_broker_that_does_not_answer_does_not_hold_up_the_feed() -> None:
     assert run(ask()) == 5
 
 
+def test_after_a_mistake_of_ours_pages_end_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def ask() -> tuple[list[Any], list[Any]]:
+        made = Made()
+        dashboard = made.dashboard()
+        stream = messages(await get(dashboard, "/-/dashboard/feed"))
+        got = [await anext(stream) for _ in range(2)]
+        stats = made.counters.stats
+        made.counters.stats = None  # type: ignore[assignment, method-assign]
+        got += await _all(stream)
+        made.counters.stats = stats  # type: ignore[method-assign]
+        again = messages(await get(dashboard, "/-/dashboard/feed"))
+        second = [await anext(again) for _ in range(3)]
+        await dashboard.close()
+        return got, second
+
+    first, second = run(ask())
+    assert first[1].keys() >= {"functions"}
+    assert second[1].keys() >= {"functions"}
+    assert "the dashboard has made a mistake" in caplog.text
+
+
+@pytest.mark.parametrize("target", ["/", "/-/dashboard/feed", "/-/dashboard/snapshot"])
+def test_a_head_has_no_body_and_opens_nothing(target: str) -> None:
+    async def ask() -> tuple[Reply, bool]:
+        dashboard = Made().dashboard()
+        reply = await get(dashboard, target, "HEAD")
+        return reply, dashboard.is_looking
+
+    reply, looks = run(ask())
+    assert (reply.status, reply.body, looks) == (200, b"", False)
+
+
 def test_so_many_pages_may_be_open_and_no_more() -> None:
     async def ask() -> list[int]:
         dashboard = Made().dashboard()
@@ -232,7 +266,7 @@ def test_the_whole_is_to_be_had_as_json() -> None:
         await dashboard.close()
         return reply
 
-    found = json.loads(run(ask()).body)  # type: ignore[arg-type]
+    found = json.loads(run(ask()).body)
     assert [each["name"] for each in found["functions"]] == ["hello"]
     assert found["live"]["default/hello-00001"]["ready"] == 1
 
@@ -273,7 +307,7 @@ def test_a_flood_comes_in_bounded_batches_and_a_long_line_without_its_end() -> N
             await get(dashboard, "/-/dashboard/logs?namespace=default&function=hello")
         )
         flood = asyncio.create_task(made.logs.say("a", "x" * 1_000_000, *(["flood"] * 5000)))
-        sizes, longest = [], 0
+        sizes, longest = list[int](), 0
         while sum(sizes) < 200:
             lines = await anext(stream)
             sizes.append(len(lines))
@@ -286,3 +320,25 @@ def test_a_flood_comes_in_bounded_batches_and_a_long_line_without_its_end() -> N
     sizes, longest = run(ask())
     assert max(sizes) <= 501
     assert longest < 4100
+
+
+def test_what_pages_read_ends_with_the_dashboard_and_does_not_begin_again() -> None:
+    async def ask() -> int:
+        made = Made()
+        made.objects.write(revision("hello", "hello-00001"))
+        made.fleet.put(instance("a", "hello-00001"))
+        dashboard = made.dashboard()
+        logs = "/-/dashboard/logs?namespace=default&function=hello"
+        streams = [messages(await get(dashboard, target)) for target in ("/-/dashboard/feed", logs)]
+        reading = [asyncio.create_task(_all(stream)) for stream in streams]
+        while not dashboard.is_looking:
+            await asyncio.sleep(0.01)
+        await dashboard.close()
+        await asyncio.gather(*reading)
+        return (await get(dashboard, "/-/dashboard/feed")).status
+
+    assert run(ask()) == 503
+
+
+async def _all(stream: AsyncIterator[Any]) -> list[Any]:
+    return [each async for each in stream]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlfunc.supervisor.dashboard import snapshot
 from mlfunc.supervisor.dashboard.chronicle import Chronicle
@@ -14,6 +14,9 @@ from mlfunc.supervisor.parts import Key
 from mlfunc.supervisor.state.objects import Objects
 
 from tests.rig.platformpage import instance, revision, service, trigger
+
+if TYPE_CHECKING:
+    from mlfunc.supervisor.parts import InstancePhase
 
 HELLO = Key("default", "hello-00001")
 
@@ -91,7 +94,14 @@ def test_a_service_that_was_just_made_is_shown() -> None:
 
 
 def test_what_starts_is_told_from_what_is_ready_and_what_ends_is_neither() -> None:
-    phases = ("starting", "importing", "warming", "ready", "draining", "backoff")
+    phases: tuple[InstancePhase, ...] = (
+        "starting",
+        "importing",
+        "warming",
+        "ready",
+        "draining",
+        "backoff",
+    )
     processes = [instance(phase, "hello-00001", phase) for phase in phases]
 
     found = snapshot.samples(processes, {HELLO: Counted(in_flight=2, waiting=1)}, {})

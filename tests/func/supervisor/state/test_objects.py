@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
 from mlfunc.supervisor.state import objects as module
+from mlfunc.supervisor.state.keeping import Kept
 from mlfunc.supervisor.state.objects import Forgotten, Objects
 
 if TYPE_CHECKING:
@@ -29,16 +31,30 @@ def made(kind: Kind, name: str, *, owner: Object | None = None, **body: Any) -> 
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": meta, **body}
 
 
+class Opened:
+    """Objects of a file, which may be closed and opened anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.kept = Kept(path)
+
+    def again(self) -> Objects:
+        """As after a start."""
+        self.kept.close()
+        self.kept = Kept(self._path)
+        return Objects(self.kept)
+
+
 @pytest.fixture
-def objects(tmp_path: Path) -> Iterator[Objects]:
-    found = module.open_(tmp_path / "state.db")
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    found = Opened(tmp_path / "state.db")
     yield found
-    found.close()
+    found.kept.close()
 
 
-def again(objects: Objects, tmp_path: Path) -> Objects:
-    objects.close()
-    return module.open_(tmp_path / "state.db")
+@pytest.fixture
+def objects(opened: Opened) -> Objects:
+    return Objects(opened.kept)
 
 
 def versions(changes: list[Change]) -> list[tuple[int, str, str]]:
@@ -60,7 +76,7 @@ def test_generation_grows_with_the_spec_alone(objects: Objects) -> None:
     assert objects.get(kinds.SERVICE, "default", "a") is said
 
 
-def test_what_is_owned_goes_with_its_owner(objects: Objects, tmp_path: Path) -> None:
+def test_what_is_owned_goes_with_its_owner(objects: Objects, opened: Opened) -> None:
     service = objects.write(made(kinds.SERVICE, "a"))
     revision = objects.write(made(kinds.REVISION, "a-00001", owner=service))
     objects.write(made(kinds.POD, "a-00001-x", owner=revision))
@@ -75,9 +91,8 @@ def test_what_is_owned_goes_with_its_owner(objects: Objects, tmp_path: Path) -> 
     assert [int(each.object["metadata"]["resourceVersion"]) for each in told] == [
         each.version for each in told
     ]
-    objects = again(objects, tmp_path)
+    objects = opened.again()
     assert [each["metadata"]["name"] for each in objects.list(kinds.REVISION)] == ["b-00001"]
-    objects.close()
 
 
 def test_all_hear_of_changes_in_their_order(objects: Objects) -> None:
@@ -98,21 +113,20 @@ def test_all_hear_of_changes_in_their_order(objects: Objects) -> None:
 
 
 def test_after_a_start_they_are_as_they_were_but_for_what_passes(
-    objects: Objects, tmp_path: Path
+    objects: Objects, opened: Opened
 ) -> None:
     kept = [objects.write(made(kind, "a", spec={})) for kind in (kinds.SERVICE, kinds.SECRET)]
     passing = (kinds.POD, kinds.AUTOSCALER)
     for kind in passing:
         objects.write(made(kind, "a"))
 
-    objects = again(objects, tmp_path)
+    objects = opened.again()
 
     assert [objects.get(kind, "default", "a") for kind in (kinds.SERVICE, kinds.SECRET)] == kept
     assert [objects.list(kind) for kind in passing] == [[], []]
-    objects.close()
 
 
-def test_versions_never_go_back(objects: Objects, tmp_path: Path) -> None:
+def test_versions_never_go_back(objects: Objects, opened: Opened) -> None:
     """Though most changes are of what is not kept."""
     highest = 0
     for count in (1, 1500, 3):
@@ -120,24 +134,22 @@ def test_versions_never_go_back(objects: Objects, tmp_path: Path) -> None:
             written = objects.write(made(kinds.POD, "a", status={"is": random.random()}))
             assert int(written["metadata"]["resourceVersion"]) > highest, number
             highest = int(written["metadata"]["resourceVersion"])
-        objects = again(objects, tmp_path)
+        objects = opened.again()
         assert objects.version >= highest
-    objects.close()
 
 
-def test_a_version_of_before_a_start_is_forgotten(objects: Objects, tmp_path: Path) -> None:
+def test_a_version_of_before_a_start_is_forgotten(objects: Objects, opened: Opened) -> None:
     objects.write(made(kinds.SERVICE, "a"))
     before = objects.version - 1
     assert len(objects.since(before)) == 1
 
-    objects = again(objects, tmp_path)
+    objects = opened.again()
 
     with pytest.raises(Forgotten):
         objects.since(before)
     assert objects.since(objects.version) == []
     with pytest.raises(Forgotten):
         objects.since(objects.version + 1)
-    objects.close()
 
 
 def test_only_the_last_changes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,28 +168,26 @@ def test_only_the_last_changes_are_remembered(monkeypatch: pytest.MonkeyPatch) -
         objects.since(objects.version - 4)
 
 
-def test_what_cannot_be_kept_is_not_done(objects: Objects, tmp_path: Path) -> None:
+def test_what_cannot_be_kept_is_not_done(objects: Objects, opened: Opened) -> None:
     objects.write(made(kinds.SERVICE, "a"))
     told: list[Change] = []
     objects.listen(told.append)
     version = objects.version
-    assert objects._kept is not None
-    objects._kept._database.rows("PRAGMA max_page_count = 1")
+    opened.kept._database.rows("PRAGMA max_page_count = 1")
 
     with pytest.raises(MlfuncError, match="no space left"):
         objects.write(made(kinds.SECRET, "b", data={"key": "x" * 100_000}))
 
     assert objects.get(kinds.SECRET, "default", "b") is None
     assert (objects.version, told) == (version, [])
-    objects = again(objects, tmp_path)
+    objects = opened.again()
     assert [each["metadata"]["name"] for each in objects.list(kinds.SERVICE)] == ["a"]
-    objects.close()
 
 
 WRITER = """
 import pathlib, sys
-from mlfunc.supervisor.state import objects
-found = objects.open_(pathlib.Path(sys.argv[1]))
+from mlfunc.supervisor.state import keeping, objects
+found = objects.Objects(keeping.Kept(pathlib.Path(sys.argv[1])))
 number = int(sys.argv[2])
 while True:
     number += 1
@@ -213,11 +223,9 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
             expected.pop(name, None)
             if sign == "+":
                 expected[name] = number
-        found = module.open_(path)
-        there = {
-            each["metadata"]["name"]: each["spec"]["number"] for each in found.list(kinds.SERVICE)
-        }
-        found.close()
+        with contextlib.closing(Kept(path)) as kept:
+            found = Objects(kept).list(kinds.SERVICE)
+        there = {each["metadata"]["name"]: each["spec"]["number"] for each in found}
         # The one that was under way when it was killed may have been kept, and not been told.
         last = f"a{(number + 1) % 7}"
         assert {name: at for name, at in there.items() if name != last} == {

@@ -21,6 +21,9 @@ function area(values, floor, x, y) {
   return `M${tops.join(" L")} L${bottoms.join(" L")} Z`;
 }
 
+/** The line of the upper kind, where there is any of it. */
+const above = (upper, both, x, y) => [...both].map((value, index) => (upper[index] ? `M${x(index)},${y(value)} H${x(index + 1)}` : "")).join(" ");
+
 const line = (values, x, y) => `M${[...values].map((value, index) => `${x(index)},${y(value)} L${x(index + 1)},${y(value)}`).join(" L")}`;
 
 const sum = (one, other) => one.map((value, index) => value + other[index]);
@@ -93,7 +96,7 @@ function lane(title, top, lower, upper, { width, hatch, kinds }) {
     svg("text", { class: "c-label", x: LEFT - 6, y: y(most) + 4, text: String(most) }), svg("text", { class: "c-label", x: LEFT - 6, y: y(0) + 1, text: "0" }),
     svg("path", { class: `c-${kinds[0]}`, d: area(lower, nothing, x, y) }), isRequests ? svg("path", { class: "c-line", d: line(lower, x, y) }) : null,
     svg("path", { class: `c-${kinds[1]}`, d: area(both, lower, x, y), fill: `url(#${hatch})` }),
-    isRequests && upper.some(Boolean) ? svg("path", { class: "c-line c-dashed", d: line(both, x, y) }) : null,
+    isRequests && upper.some(Boolean) ? svg("path", { class: "c-line c-dashed", d: above(upper, both, x, y) }) : null,
   ].filter(Boolean);
 }
 

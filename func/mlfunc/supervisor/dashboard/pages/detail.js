@@ -222,11 +222,11 @@ function commands(one) {
 const quote = (text) => (/^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 function linesOf({ namespace, name }, { revisions: all }) {
-  const which = `${quote(name)} --platform local${namespace === "default" ? "" : ` -n ${quote(namespace)}`}`;
+  const which = `${quote(name)} --platform local${namespace === "default" ? "" : ` --namespace ${quote(namespace)}`}`;
   const [newest, before] = all.map((revision) => quote(revision.name));
   return [["Call it", `mlfunc invoke ${which}`], ["Look closer", `mlfunc describe ${which}`], ["Follow its log", `mlfunc logs ${which} -f`],
     before ? ["Split traffic", `mlfunc traffic ${which} ${newest}=10 ${before}=90`] : null, before ? ["Go back", `mlfunc rollback ${which}`] : null,
-    ["Keep one instance", `mlfunc scale ${which} --min 1`], ["Send it events", `mlfunc subscribe ${which} --filter type=TYPE`], ["Delete it", `mlfunc delete ${which}`]].filter(Boolean);
+    ["Keep one instance", `mlfunc scale ${which} --min 1`], ["Send it events", `mlfunc subscribe ${which} --type TYPE`], ["Delete it", `mlfunc delete ${which}`]].filter(Boolean);
 }
 
 function command([word]) {

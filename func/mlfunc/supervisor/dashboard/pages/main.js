@@ -13,6 +13,7 @@ const page = { at: 0, platform: null, functions: [], live: {}, events: [] };
 const table = functionTable();
 const one = detail();
 const log = logs();
+let drawn = null;
 
 start();
 
@@ -24,12 +25,15 @@ function start() {
   new Stream("/-/dashboard/feed", { history: begin, message: take }, showState);
 }
 
-/** A message has those sections that have changed. */
+/** A message has those sections that have changed. However fast they come, the page is drawn once a frame. */
 function take(message) {
   Object.assign(page, message);
   add(page.at, page.live);
-  show();
-  if (message.events) showPassages();
+  drawn ??= requestAnimationFrame(() => {
+    drawn = null;
+    show();
+    showPassages();
+  });
 }
 
 function showState(state) {
