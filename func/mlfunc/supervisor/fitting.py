@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import kinds
@@ -41,6 +44,40 @@ def events_or(broker: Broker, others: Handler) -> Handler:
         return await (broker.handle if broker.owns(request.path) else others)(request)
 
     return handle
+
+
+def until(ending: asyncio.Event, handler: Handler) -> Handler:
+    """The same, whose replies that go on for ever end then: nobody has to wait for them."""
+
+    async def handle(request: Request) -> Reply:
+        reply = await handler(request)
+        if isinstance(reply.body, bytes):
+            return reply
+        return replace(reply, body=_until(ending, reply.body))
+
+    return handle
+
+
+async def _until(ending: asyncio.Event, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    end = asyncio.ensure_future(ending.wait())
+    try:
+        while (piece := await _before(end, pieces)) is not None:
+            yield piece
+    finally:
+        end.cancel()
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
+
+
+async def _before(end: asyncio.Future[Any], pieces: AsyncIterator[bytes]) -> bytes | None:
+    """The next one; None: there is none, or the end came first."""
+    piece = asyncio.ensure_future(anext(pieces, None))
+    try:
+        await asyncio.wait({piece, end}, return_when=asyncio.FIRST_COMPLETED)
+        return piece.result() if piece.done() and not end.done() else None
+    finally:
+        piece.cancel()
+        await asyncio.wait({piece})
 
 
 class Journals:

@@ -21,7 +21,7 @@ from mlfunc.supervisor import api, releases, sockets
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.control.control import Control
 from mlfunc.supervisor.dashboard.dashboard import PREFIX, Dashboard, Platform, Sources
-from mlfunc.supervisor.fitting import Counts, Journals, Passages, events_or, pod_logs
+from mlfunc.supervisor.fitting import Counts, Journals, Passages, events_or, pod_logs, until
 from mlfunc.supervisor.fleet.logs import Logs
 from mlfunc.supervisor.fleet.processes import Processes
 from mlfunc.supervisor.gateway.gateway import Gateway
@@ -69,7 +69,7 @@ async def serve(home: Home, wish: Wish, tenure: Tenure, told: Callable[[About], 
         with home.usable():
             listening = parts.enter_context(sockets.gateway(home, wish.host, wish.port))
         about = _about(wish, listening)
-        await _begin(home, about, listening, parts, Idle(wish.idle, ending.set))
+        await _begin(home, about, listening, parts, ending, wish.idle)
         tenure.serve(about)
         parts.callback(tenure.leave)
         _say_that_it_serves(about)
@@ -79,7 +79,12 @@ async def serve(home: Home, wish: Wish, tenure: Tenure, told: Callable[[About], 
 
 
 async def _begin(
-    home: Home, about: About, listening: socket.socket, parts: AsyncExitStack, idle: Idle
+    home: Home,
+    about: About,
+    listening: socket.socket,
+    parts: AsyncExitStack,
+    ending: asyncio.Event,
+    idle: float,
 ) -> None:
     """All parts, one after the other: nobody comes to the gateway before all are there."""
     objects = Objects(parts.enter_context(closing(Kept(home.state))))
@@ -95,23 +100,23 @@ async def _begin(
     dashboard = Dashboard(shown, Platform(about.url, about.version, about.pid, about.began))
     answers = events_or(broker, api.handler(objects, pod_logs(logs), about.url))
     await _open_api(home, answers, parts)
-    _own_pages(gateway, broker, dashboard)
+    _own_pages(gateway, broker, until(ending, dashboard.handle))
     control.start()
     await broker.start()
     pruning = Pruning(home, objects, fleet, logs)
     parts.push_async_callback(pruning.close)
     pruning.start()
-    parts.callback(Idleness(objects, idle).close)
+    parts.callback(Idleness(objects, Idle(idle, ending.set)).close)
     await gateway.take(listening, about.host)
     parts.push_async_callback(gateway.close, _ANSWER_SECONDS)
     # Before it: a page that is open reads for as long as it is let.
     parts.push_async_callback(dashboard.close)
 
 
-def _own_pages(gateway: Gateway, broker: Broker, dashboard: Dashboard) -> None:
+def _own_pages(gateway: Gateway, broker: Broker, dashboard: Handler) -> None:
     """Nothing of it changes what there is: that is for the API, which its user alone reaches."""
-    gateway.own("/", dashboard.handle)
-    gateway.own(PREFIX, dashboard.handle)
+    gateway.own("/", dashboard)
+    gateway.own(PREFIX, dashboard)
     gateway.own("/-/broker/", broker.handle)
     gateway.own("/-/health", _health)
 

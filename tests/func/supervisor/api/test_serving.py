@@ -191,7 +191,7 @@ def test_a_merge_patch_changes_what_it_names(cluster: Cluster) -> None:
     assert changed["metadata"]["labels"] == {"more": "y"}
     assert "status" not in changed
     assert changed["spec"] == cluster.apply(service(), dry_run=True)["spec"]
-    with pytest.raises(Absent, match='services.serving.knative.dev "nosuch" not found'):
+    with pytest.raises(Absent, match=r'services.serving.knative.dev "nosuch" not found'):
         cluster.patch(kinds.SERVICE, "nosuch", change)
 
 
