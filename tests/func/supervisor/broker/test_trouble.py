@@ -101,6 +101,22 @@ def test_an_event_goes_to_any_address(state: Path) -> None:
         assert subscriber.ids == {"out": 1}
 
 
+def test_an_address_that_says_nothing_holds_up_no_end(state: Path) -> None:
+    async def scenario(silent: socket.socket) -> None:
+        async with running(state) as rig:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+            made = rig.subscribe("unused")
+            rig.objects.write({**made, "spec": {**made["spec"], "subscriber": {"uri": url}}})
+            await rig.emit("order")
+            connection, _ = await asyncio.to_thread(silent.accept)
+            connections.append(connection)
+
+    connections: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asyncio.run(scenario(silent))
+    connections[0].close()
+
+
 def test_an_address_where_nobody_listens_is_tried_again_and_then_a_dead_letter(
     state: Path,
 ) -> None:
