@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from mlfunc import cron
 from mlfunc.cluster import kinds
 from mlfunc.knative import syntax
 from mlfunc.supervisor.api import refusals
+from mlfunc.supervisor.broker.delivery import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,8 +170,21 @@ def _trigger_problems(found: Object, before: Object | None) -> Iterator[str]:
     elif before is not None and before["spec"].get("broker") != spec["broker"]:
         yield "Immutable fields changed (-old +new): spec.broker"
     yield from _nowhere(spec["subscriber"], "spec.subscriber")
+    yield from _delivery_problems(spec.get("delivery") or {})
     if any(_has_cesql(each) for each in spec.get("filters") or ()):
         yield "it knows no CESQL, for which no Python library is kept; a cluster does: spec.filters"
+
+
+def _delivery_problems(found: Object) -> Iterator[str]:
+    for key in ("backoffDelay", "timeout"):
+        try:
+            seconds(found.get(key) or "PT0S")
+        except ValueError:
+            yield f"invalid value: {found[key]}: spec.delivery.{key}"
+    if (found.get("backoffPolicy") or "linear") not in ("linear", "exponential"):
+        yield f"invalid value: {found['backoffPolicy']}: spec.delivery.backoffPolicy"
+    if not (isinstance(found.get("retry") or 0, int) and (found.get("retry") or 0) >= 0):
+        yield f"invalid value: {found['retry']}: spec.delivery.retry"
 
 
 def _has_cesql(term: Any) -> bool:
@@ -193,6 +208,8 @@ def _ping_source(found: Object) -> Object:
 def _ping_source_problems(found: Object, _: Object | None) -> Iterator[str]:
     spec = found["spec"]
     yield from _nowhere(spec["sink"], "spec.sink")
+    if problem := cron.problem(spec["schedule"], spec.get("timezone")):
+        yield f"{problem}: spec.schedule"
     if spec.get("data") and spec.get("dataBase64"):
         yield "expected exactly one, got both: spec.data, spec.dataBase64"
 

@@ -84,7 +84,7 @@ class Broker:
         self._directory.close()
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
         await asyncio.gather(*self._tasks)
-        await self._sender.close()
+        self._sender.close()
         await self._committer.close()
 
     @staticmethod

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ from mlfunc.supervisor.broker import answers, cloudevents
 from mlfunc.supervisor.http.messages import Reply, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import urllib3
 
     from mlfunc.supervisor.broker.answers import Answer
@@ -27,7 +30,7 @@ class Sender:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._threads = ThreadPoolExecutor(_OUTSIDE, "broker-sends")
+        self._places = asyncio.Semaphore(_OUTSIDE)
         self._pool: urllib3.PoolManager | None = None
 
     async def send(self, due: Delivery, destination: Destination, timeout: float) -> Answer:
@@ -41,22 +44,21 @@ class Sender:
             return await self._outside(destination.uri, request, timeout)
         return answers.unanswered(f"there is no way to {destination}", 0.0)
 
-    async def close(self) -> None:
-        """Once what is on its way has been answered."""
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+    def close(self) -> None:
+        """Requests to other addresses that go on are left alone."""
         if self._pool:
             self._pool.clear()
 
     async def _outside(self, uri: str, request: Request, timeout: float) -> Answer:
         import urllib3
 
-        began = time.monotonic()
-        loop = asyncio.get_running_loop()
-        try:
-            reply = await loop.run_in_executor(self._threads, self._post, uri, request, timeout)
-        except urllib3.exceptions.HTTPError as error:
-            return answers.unanswered(f"{uri}: {error}", time.monotonic() - began)
-        return answers.read(reply, time.monotonic() - began)
+        async with self._places:
+            began = time.monotonic()
+            try:
+                reply = await _in_thread(lambda: self._post(uri, request, timeout))
+            except urllib3.exceptions.HTTPError as error:
+                return answers.unanswered(f"{uri}: {error}", time.monotonic() - began)
+            return answers.read(reply, time.monotonic() - began)
 
     def _post(self, uri: str, request: Request, timeout: float) -> Reply:
         """Redirects are answers, as for Knative."""
@@ -87,3 +89,29 @@ def _path(destination: Destination) -> str:
     parts = urlsplit(destination.uri)
     path = "/" + parts.path.lstrip("/")
     return f"{path}?{parts.query}" if parts.query else path
+
+
+def _in_thread(work: Callable[[], Reply]) -> asyncio.Future[Reply]:
+    """Nobody waits for the thread in the end: an address that is silent holds up no stop."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Reply] = loop.create_future()
+
+    def settle(reply: Reply | None, error: Exception | None) -> None:
+        if done.done():
+            return
+        if reply is not None:
+            done.set_result(reply)
+        elif error is not None:
+            done.set_exception(error)
+
+    def run() -> None:
+        reply, failure = None, None
+        try:
+            reply = work()
+        except Exception as error:  # whatever it is, it is raised where this was asked for
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, reply, failure)
+
+    threading.Thread(target=run, name="broker-sends", daemon=True).start()
+    return done

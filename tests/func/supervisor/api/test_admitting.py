@@ -142,6 +142,31 @@ def test_what_no_trigger_may_be(found: Object, said: str) -> None:
     assert refusal(kinds.TRIGGER, found) == said
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"backoffDelay": "5s"}, "invalid value: 5s: spec.delivery.backoffDelay"),
+        ({"timeout": "PT"}, "invalid value: PT: spec.delivery.timeout"),
+        ({"backoffPolicy": "cubic"}, "invalid value: cubic: spec.delivery.backoffPolicy"),
+        ({"retry": -1}, "invalid value: -1: spec.delivery.retry"),
+    ],
+)
+def test_how_no_trigger_may_deliver(given: Object, said: str) -> None:
+    with pytest.raises(Refused) as raised:
+        admitting.admitted(kinds.TRIGGER, trigger(delivery=given), None)
+    assert said in raised.value.status["message"]
+
+
+def test_a_schedule_that_knative_refuses_is_refused() -> None:
+    source = {
+        "metadata": {"name": "p", "namespace": "shop"},
+        "spec": {"schedule": "@every 5m", "sink": SUBSCRIBER},
+    }
+    with pytest.raises(Refused) as raised:
+        admitting.admitted(kinds.PING_SOURCE, source, None)
+    assert "Knative takes no @every" in raised.value.status["message"]
+
+
 def test_a_trigger_stays_at_its_broker() -> None:
     before = admitting.admitted(kinds.TRIGGER, trigger(), None)
 
