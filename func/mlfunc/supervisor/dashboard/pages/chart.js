@@ -21,8 +21,11 @@ function area(values, floor, x, y) {
   return `M${tops.join(" L")} L${bottoms.join(" L")} Z`;
 }
 
-/** The line of the upper kind, where there is any of it. */
-const above = (upper, both, x, y) => [...both].map((value, index) => (upper[index] ? `M${x(index)},${y(value)} H${x(index + 1)}` : "")).join(" ");
+/** The line of the upper kind, where there is any of it; in one go as far as it reaches, for its dashes. */
+function above(upper, both, x, y) {
+  const step = (index) => `${index && upper[index - 1] ? "L" : "M"}${x(index)},${y(both[index])} H${x(index + 1)}`;
+  return [...upper].map((value, index) => (value ? step(index) : "")).join(" ");
+}
 
 const line = (values, x, y) => `M${[...values].map((value, index) => `${x(index)},${y(value)} L${x(index + 1)},${y(value)}`).join(" L")}`;
 
