@@ -12,18 +12,20 @@ import faulthandler
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlfunc.errors import MlfuncError
 from mlfunc.supervisor import home as homes
 from mlfunc.supervisor import logs, saying, sockets, supervisor
+from mlfunc.supervisor.home import Home
 from mlfunc.supervisor.supervisor import Wish
 from mlfunc.supervisor.tenure import Serves, Tenure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlfunc.supervisor.home import About, Home
+    from mlfunc.supervisor.home import About
 
 _log = logging.getLogger(__name__)
 
@@ -32,15 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve, and tell who has started it, by a descriptor, how that went."""
     options = _options(argv)
     wish = Wish(options.host, options.port, options.idle)
-    tell = _telling(options.tell)
-    home = homes.home()
+    tell = _Telling(options.tell)
+    home = Home(options.home) if options.home else homes.home()
     try:
         run(home, wish, lambda about: tell(saying.serves(about)), in_log_alone=True)
     except Serves as found:
         tell(saying.serves(found.about))
     except MlfuncError as error:
         _log.error("cannot serve: %s; %s", error.message, error.hint)
-        tell(saying.fails(error))
+        tell(saying.fails(error), at_the_end=True)
         return error.exit_code
     return 0
 
@@ -66,6 +68,7 @@ def run(
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m mlfunc.supervisor", description=__doc__)
+    parser.add_argument("--home", type=Path, metavar="FOLDER")
     parser.add_argument("--host", default=sockets.LOOPBACK)
     parser.add_argument("--port", type=int)
     parser.add_argument("--idle", type=float, default=0.0)
@@ -73,19 +76,23 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _telling(descriptor: int | None) -> Callable[[bytes], None]:
-    """Once, then it is closed; instances do not get it."""
-    if descriptor is None:
-        return lambda _: None
-    os.set_inheritable(descriptor, False)
-    stream = os.fdopen(descriptor, "wb")
+class _Telling:
+    """Once, to the end of a pipe, which instances do not get."""
 
-    def tell(line: bytes) -> None:
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+        if descriptor is not None:
+            os.set_inheritable(descriptor, False)
+
+    def __call__(self, line: bytes, *, at_the_end: bool = False) -> None:
+        """`at_the_end`: who hears it hears the end of this program, too."""
+        if self._descriptor is None:
+            return
         # Who has started it may have left: it serves all the same.
-        with contextlib.suppress(BrokenPipeError), stream:
-            stream.write(line)
-
-    return tell
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._descriptor, line)
+        if not at_the_end:
+            os.close(self._descriptor)
 
 
 if __name__ == "__main__":

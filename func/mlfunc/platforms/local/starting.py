@@ -79,7 +79,7 @@ def start(
     """
     home.prepare()
     said_before = home.log.stat().st_size if home.log.exists() else 0
-    asked = {"--host": host, "--port": port, "--idle": idle or None}
+    asked = {"--home": home.folder, "--host": host, "--port": port, "--idle": idle or None}
     options = [f"{name}={value}" for name, value in asked.items() if value is not None]
     # Not from the current folder, nor from what PYTHONPATH names.
     argv = [sys.executable, "-P", "-m", "mlfunc.supervisor", *options, "--tell"]
@@ -104,19 +104,18 @@ def _is_handed_on(name: str) -> bool:
 
 
 def _line(telling: BinaryIO, log: Path) -> bytes:
-    """What it says, or nothing when it has ended; it is awake the moment that happens."""
+    """What it says, if anything: all of it, to its end where it has failed."""
     end = time.monotonic() + _PATIENCE
     line = b""
-    while not line.endswith(b"\n"):
+    while True:
         if not select.select([telling], [], [], max(0.0, end - time.monotonic()))[0]:
             raise MlfuncError(
                 f"the local platform does not serve after {_PATIENCE:.0f} s",
                 f"it may wait for one that ends: mlfunc platform status; its log is {log}",
             )
         if not (read := os.read(telling.fileno(), 65536)):
-            return b""
+            return line
         line += read
-    return line
 
 
 def _tail(log: Path, begin: int) -> str:

@@ -115,6 +115,30 @@ def test_a_request_that_is_under_way_is_answered_when_it_is_told_to_end(
     assert said == ['"done"']
 
 
+def test_who_stops_it_need_not_wait_for_what_takes_too_long(
+    machine: OnThisMachine, running: About
+) -> None:
+    lost: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            asked(running, seconds=3600.5)
+        except OSError as error:
+            lost.append(error)
+
+    request = threading.Thread(target=ask)
+    with follow(machine) as lines:
+        request.start()
+        assert next(line for line in lines if "begun 3600.5" in line)
+        instances = children(running.pid)
+        assert stopping.stop(timeout=0.1) == running
+    request.join()
+
+    assert lost
+    for pid in instances:
+        os.kill(pid, signal.SIGKILL)  # it would do what it has begun
+
+
 @contextlib.contextmanager
 def follow(machine: OnThisMachine) -> Iterator[Any]:
     """What the function says."""
@@ -149,6 +173,6 @@ def test_a_broken_state_is_told_left_as_it_is_and_put_aside_as_the_error_says(
     command = broken.value.hint.partition(": ")[2]
     subprocess.run(command, shell=True, check=True)
     try:
-        assert starting.ensure_running()
+        assert starting.ensure_running().port
     finally:
         stopping.stop()
