@@ -19,19 +19,22 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-_PLURALS = ("services", "brokers", "triggers")
+_PLURALS = ("services", "brokers", "triggers", "pingsources")
 
 
 class SmallCluster:
     """Objects by their paths; `status` is what they get.
 
-    `events` are what watches of a kind tell of, by its plural, before they fall silent.
+    `events` are what watches of a kind tell of, by its plural, before they fall silent. What is to
+    be passed on to a service is `passed_on`, and answered with `proxied`.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
         self.status: Object = {"conditions": [{"type": "Ready", "status": "True"}]}
         self.events: dict[str, tuple[Object, ...]] = {}
+        self.proxied = Reply(status=202)
+        self.passed_on: list[Asked] = []
 
     def keep(self, path: str, found: Object) -> Object:
         """An object as it is from now on; another spec is another generation of it."""
@@ -53,6 +56,9 @@ class SmallCluster:
 
     def answer(self, asked: Asked) -> Reply:
         """As an API server does."""
+        if "/proxy/" in asked.path:
+            self.passed_on.append(asked)
+            return self.proxied
         plural = asked.path.rpartition("/")[2]
         if asked.watches:
             return Reply(lines=self.events.get(plural, ()), ends="hang")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mlfunc.supervisor.broker import cloudevents, delivery
 from mlfunc.supervisor.broker.cloudevents import BadEvent, Event
@@ -119,4 +122,9 @@ def _malformed(problem: str, body: bytes, seconds: float) -> Answer:
 
 
 def _begins(body: bytes) -> str:
+    """What a failure says, in short: of a problem its detail."""
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        found = msgspec.json.decode(body)
+        if isinstance(found, dict) and isinstance(found.get("detail"), str):
+            return str(found["detail"])[:_SHOWN]
     return body[:_SHOWN].decode(errors="replace")

@@ -39,20 +39,24 @@ class Pings:
     """`fire` is called with each source at its time, and with the time."""
 
     def __init__(
-        self, sources: Callable[[], Iterable[Object]], fire: Callable[[Object, float], None]
+        self,
+        sources: Callable[[], Iterable[Object]],
+        fire: Callable[[Object, float], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._sources = sources
         self._fire = fire
+        self._clock = clock
         self._next: dict[str, _Next] = {}  # by the uid of the source
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """What came due just before counts: whoever fires knows what was fired already."""
-        self._look(time.time() - _LATE)
+        self._look(self._clock() - _LATE)
 
     def look(self) -> None:
         """Sources have changed."""
-        self._look(time.time())
+        self._look(self._clock())
 
     def close(self) -> None:
         """Fire no more."""
@@ -81,11 +85,11 @@ class Pings:
             self._timer.cancel()
         due = [each.at for each in self._next.values() if each.at is not None]
         if due:
-            seconds = min(max(min(due) - time.time(), 0.0), _LONGEST_SLEEP)
+            seconds = min(max(min(due) - self._clock(), 0.0), _LONGEST_SLEEP)
             self._timer = asyncio.get_running_loop().call_later(seconds, self._wake)
 
     def _wake(self) -> None:
-        now = time.time()
+        now = self._clock()
         for source in self._sources():
             uid = source["metadata"]["uid"]
             due = self._next.get(uid)
