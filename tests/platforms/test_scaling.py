@@ -63,7 +63,7 @@ def test_more_requests_at_once_than_one_takes_bring_more_instances(
 ) -> None:
     load = threading.Thread(
         target=place.mlfunc,
-        args=("invoke", "sleeper", "-n", "120", "-c", "12", "--data", '{"seconds": 1}'),
+        args=("invoke", "sleeper", "-n", "48", "-c", "12", "--data", '{"seconds": 1}'),
     )
     load.start()
     eventually(lambda: _instances(place) > 1, "there is more than one", seconds=120)

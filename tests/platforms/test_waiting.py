@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.rig.places import Place
 
-_SECONDS = 15
+_SECONDS = 10
 _LOADS = f"    def load(self):\n        time.sleep({_SECONDS})\n\n    def predict"
 SLOW = "import time\n" + GREETER.replace("    def predict", _LOADS)
 
