@@ -67,6 +67,7 @@ def handling(
 
     async def start() -> Server:
         server = Server(make())
+        home.socket.unlink(missing_ok=True)
         bound = socket.socket(socket.AF_UNIX)
         bound.bind(str(home.socket))
         await server.listen(bound)

@@ -182,6 +182,26 @@ def test_a_watch_that_was_away_for_too_long_lists_again(
         assert seen(changes) == ["a", "b"]
 
 
+def test_a_watch_outlives_the_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "_BACKOFF_SECONDS", (0.005, 0.05))
+    changes: watching.Changes | None = None
+    with contextlib.ExitStack() as following:
+        for number, name in enumerate("abc"):
+            with (
+                contextlib.closing(Kept(tmp_path / "state.db")) as kept,
+                localapi.serving(tmp_path, objects=Objects(kept)) as running,
+            ):
+                cluster = running.cluster()
+                if changes is None:
+                    changes = following.enter_context(
+                        watching.follow(cluster, Topic(kinds.SERVICE))
+                    )
+                    assert seen(changes) == []
+                cluster.apply(service(name))
+                while seen(changes) != list("abc"[: number + 1]):
+                    pass
+
+
 def test_a_merge_patch_changes_what_it_names(cluster: Cluster) -> None:
     cluster.apply(service(app="x"))
     change = {"metadata": {"labels": {"app": None, "more": "y"}}, "status": {"forged": True}}
