@@ -9,9 +9,9 @@ import hashlib
 import ipaddress
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlfunc import paths
 from mlfunc.errors import MlfuncError
@@ -146,9 +146,15 @@ def found(home: Home) -> About | None:
         if not is_held(home.lock):
             return None
         try:
-            return About(**json.loads(home.about.read_text(encoding="utf-8")))
+            return _about(json.loads(home.about.read_text(encoding="utf-8")))
         except FileNotFoundError:  # it starts, or ends
             return None
+
+
+def _about(said: dict[str, Any]) -> About:
+    """Of a later version it may say more than is known here; `version` tells that it is one."""
+    known = {each.name for each in fields(About)}
+    return About(**{name: value for name, value in said.items() if name in known})
 
 
 def is_held(path: Path) -> bool:

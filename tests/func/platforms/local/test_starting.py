@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,6 +182,16 @@ def test_one_of_another_version_is_not_worked_with(
     with pytest.raises(MlfuncError, match=r"is of mlfunc 0\..*, this is 9\.9\.9") as refused:
         starting.ensure_running(own)
     assert "mlfunc platform stop && mlfunc platform start" in refused.value.hint
+
+
+def test_one_of_a_later_version_that_says_more_is_found_all_the_same(own: Home) -> None:
+    about = starting.ensure_running(own)
+    said = {**json.loads(own.about.read_text()), "version": "9.9.9", "more": [1]}
+    own.about.write_text(json.dumps(said))
+
+    assert homes.found(own) == replace(about, version="9.9.9")
+    with pytest.raises(MlfuncError, match=r"is of mlfunc 9\.9\.9"):
+        starting.ensure_running(own)
 
 
 def test_one_that_dies_before_it_serves_is_told_with_the_end_of_its_log(
