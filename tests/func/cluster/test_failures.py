@@ -7,14 +7,14 @@ import socket
 import ssl
 import subprocess
 import threading
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 from mlfunc.cluster import client, failures, kinds, refusals
+from mlfunc.cluster.access import Access
 from mlfunc.cluster.failures import Absent, Conflict, Expired, Forbidden, Unavailable
 from mlfunc.errors import ClusterFailed
 
@@ -279,7 +279,14 @@ def test_one_that_is_always_busy_is_told(serve: Serve) -> None:
     assert len(server.asked) == 4
 
 
-ACCESS: Any = SimpleNamespace(context="c", server="https://s", named="")
+ACCESS = Access(
+    context="c",
+    server="https://s",
+    namespace="n",
+    pool=urllib3.PoolManager(),
+    headers=list,
+    again=lambda: ACCESS,
+)
 
 
 @given(st.integers(400, 599), st.binary(max_size=200) | st.just(b'{"message": null}'))
