@@ -279,7 +279,7 @@ def test_one_that_is_always_busy_is_told(serve: Serve) -> None:
     assert len(server.asked) == 4
 
 
-ACCESS = Access(
+ACCESS: Access = Access(
     context="c",
     server="https://s",
     namespace="n",
