@@ -279,7 +279,9 @@ def test_one_that_is_always_busy_is_told(serve: Serve) -> None:
     assert len(server.asked) == 4
 
 
-ACCESS: Any = SimpleNamespace(context="c", server="https://s")
+ACCESS: Any = SimpleNamespace(
+    context="c", server="https://s", title="the cluster of context c", named="", help=""
+)
 
 
 @given(st.integers(400, 599), st.binary(max_size=200) | st.just(b'{"message": null}'))

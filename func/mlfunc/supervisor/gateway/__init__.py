@@ -1,7 +1,7 @@
 """The data plane: requests from clients, and from within, to the instances of functions.
 
 gateway.py      what the other parts of the supervisor call; routes, revisions, own pages
-files.py        as many open ones as there may be
+listening.py    connections accepted, as long as there are files.py for them
 connection.py   a client's connection: requests in, one after the other, each answered in turn
 parser.py       bytes to requests, by llhttp, body piece by piece; fields.py: what is refused
 writer.py       replies to bytes

@@ -189,6 +189,8 @@ class Exchange:
 
     def lost(self, *, kept: bool, reset: bool) -> None:
         """The connection has ended. `kept`: it had served before. `reset`: with unread bytes."""
+        if self.place is not None:
+            self.place.shun()  # it may be on its way out
         if self.replying:
             self.revision.meter.broken += 1
             self._finish(self.status)

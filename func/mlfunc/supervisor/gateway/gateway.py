@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import socket
 from typing import TYPE_CHECKING
 
 from mlfunc.supervisor.gateway import fields, files, forwarding, pages, replies, routing
@@ -13,11 +12,13 @@ from mlfunc.supervisor.gateway.connection import Connection, Connections
 from mlfunc.supervisor.gateway.exchange import Exchange, Outgoing
 from mlfunc.supervisor.gateway.fields import Refused
 from mlfunc.supervisor.gateway.holding import Revision
+from mlfunc.supervisor.gateway.listening import Listener
 from mlfunc.supervisor.gateway.parser import Incoming
 from mlfunc.supervisor.gateway.within import Within
 from mlfunc.supervisor.parts import Key, Load
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from mlfunc.supervisor.gateway.connection import Served, Way
@@ -42,7 +43,7 @@ class Gateway:
         self._own: dict[str, Handler] = {}
         self._wakers: list[Callable[[Key], None]] = []
         self._connections = Connections(self._find)
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -55,16 +56,15 @@ class Gateway:
     async def take(self, listening: socket.socket, host: str) -> None:
         """Take the requests of a socket that listens already, at this address."""
         files.allow_many()
-        # Those that are accepted have it from there: asyncio knows only sockets that say "TCP".
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.host, self.port = host, listening.getsockname()[1]
-        self._server = await self._loop.create_server(self._connect, sock=listening)
+        self._listener = Listener(listening, self._connect)
         self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
 
     async def close(self, seconds: float = 10.0) -> None:
         """Take no more; what is under way is answered, if that takes no longer."""
-        if self._server is not None:
-            self._server.close()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for revision in self._revisions.values():

@@ -25,7 +25,7 @@ LINE_BYTES = 64 * 2**20
 _KEPT_LIMIT = 100  # idle connections to an instance
 # Before the instance closes it, which it does after 120 s.
 _IDLE = 90.0
-# One that could not be reached is looked at again after so long, if it has not left by then.
+# One that could not be reached, or broke off, is tried again after so long, if it has not left.
 _UNREACHABLE = 0.2
 
 
@@ -82,6 +82,12 @@ class Place:
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
+    def shun(self) -> None:
+        """No more requests for a moment: it does not answer as it should."""
+        if not (self.unreachable or self.leaving):
+            self.unreachable = True
+            self._look = self._loop.call_later(_UNREACHABLE, self._look_again)
+
     def leave(self) -> None:
         """No more requests; those that it has go on."""
         self.leaving = True
@@ -101,7 +107,7 @@ class Place:
                 lambda: Upstream(self), "127.0.0.1", self._port
             )
         except OSError:
-            self._shun()
+            self.shun()
             if not exchange.over:
                 exchange.unreachable()
             return
@@ -109,11 +115,6 @@ class Place:
             self.keep(upstream)
         else:
             exchange.send_on(upstream)
-
-    def _shun(self) -> None:
-        if not (self.unreachable or self.leaving):
-            self.unreachable = True
-            self._look = self._loop.call_later(_UNREACHABLE, self._look_again)
 
     def _look_again(self) -> None:
         self._look, self.unreachable = None, False
