@@ -132,3 +132,19 @@ def _kill(here: OnThisMachine) -> Any:
     os.kill(about["pid"], signal.SIGKILL)
     eventually(lambda: here.mlfunc("platform", "status", code=None).code == 5, "it is gone")
     return about
+
+
+def test_a_broker_is_there_once_a_subscription_names_it(
+    here: OnThisMachine, tmp_path: Path
+) -> None:
+    """No `kn` makes one: nobody is sent to it."""
+    project = here.project(tmp_path / "invoiced", GREETER)
+    here.mlfunc("deploy", "--path", project)
+    emit = ("emit", "--type", "invoice", "--broker", "billing", "--data", '{"name": "Ada"}')
+
+    before = here.mlfunc(*emit, code=5).err
+    made = here.mlfunc("subscribe", "invoiced", "--type", "invoice", "--broker", "billing")
+    here.mlfunc(*emit)
+
+    assert "mlfunc subscribe NAME --type TYPE --broker billing" in before
+    assert "invoiced subscribed: type=invoice of broker billing" in made.out

@@ -254,7 +254,7 @@ def test_deleting_takes_what_is_its_own_and_tells_what_stays(
 
     _, told = said(capsys, "delete", "greeter", "--yes")
 
-    assert "- Service greeter in team (context loopback): 2 revisions, 1 of its pods run" in told
+    assert "- Service greeter in team (context loopback): 2 revisions, 1 instance runs" in told
     assert "- Trigger ours" in told
     assert "Trigger other is somebody else's" in told
     assert "PersistentVolumeClaim weights stays" in told
