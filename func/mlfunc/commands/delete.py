@@ -73,6 +73,7 @@ def _lines(removal: Removal, cluster: Cluster) -> Iterator[str]:
     revisions = f"{len(removal.revisions)} revision" + "s" * (len(removal.revisions) != 1)
     yield f"- Service {removal.name} in {where}: {revisions}{running}"
     yield from (f"- Trigger {name}" for name in removal.triggers)
+    yield from (f"- PingSource {name}" for name in removal.pings)
     yield from (f"- PersistentVolumeClaim {name}, with what it holds" for name in removal.claims)
     for name in removal.kept:
         yield f"  PersistentVolumeClaim {name} stays: --models deletes it, too"
