@@ -134,17 +134,20 @@ def _kill(here: OnThisMachine) -> Any:
     return about
 
 
-def test_a_broker_is_there_once_a_subscription_names_it(
+def test_a_broker_that_is_not_there_is_made_by_mlfunc_yaml_and_nobody_is_sent_to_kn(
     here: OnThisMachine, tmp_path: Path
 ) -> None:
-    """No `kn` makes one: nobody is sent to it."""
     project = here.project(tmp_path / "invoiced", GREETER)
     here.mlfunc("deploy", "--path", project)
-    emit = ("emit", "--type", "invoice", "--broker", "billing", "--data", '{"name": "Ada"}')
+    of_billing = ("--type", "invoice", "--broker", "billing")
 
-    before = here.mlfunc(*emit, code=5).err
-    made = here.mlfunc("subscribe", "invoiced", "--type", "invoice", "--broker", "billing")
-    here.mlfunc(*emit)
+    for command in (("emit",), ("subscribe", "invoiced")):
+        assert "events.subscriptions" in here.mlfunc(*command, *of_billing, code=5).err
 
-    assert "mlfunc subscribe NAME --type TYPE --broker billing" in before
-    assert "invoiced subscribed: type=invoice of broker billing" in made.out
+    here.project(
+        project,
+        GREETER,
+        events={"subscriptions": [{"broker": "billing", "filter": {"type": "invoice"}}]},
+    )
+    here.mlfunc("deploy", "--path", project)
+    here.mlfunc("emit", *of_billing, "--data", '{"name": "Ada"}')

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 _INGRESS = "/api/v1/namespaces/knative-eventing/services/http:broker-ingress:80/proxy"
 # Knative's own channel answers when all who get the event have answered.
 _PATIENCE = 930
-# Where there is no cluster, there is no `kn` either.
-_MADE = "a subscription makes it: mlfunc subscribe NAME --type TYPE --broker {}"
 
 
 def emit(cluster: Cluster, broker: str, events: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -36,8 +34,8 @@ def emit(cluster: Cluster, broker: str, events: Iterable[dict[str, Any]]) -> Ite
 
     """
     if cluster.get(kinds.BROKER, broker) is None:
-        message, hint = subscriptions.missing_broker(broker, cluster.namespace)
-        raise NotFound(message, _MADE.format(broker) if cluster.access.named else hint)
+        by_name = bool(cluster.access.named)
+        raise NotFound(*subscriptions.missing_broker(broker, cluster.namespace, by_name=by_name))
     for each in events:
         reply = cluster.request(
             "POST",

@@ -93,10 +93,11 @@ def subscribe(at: Addressed, wanted: Subscription) -> Applied:
     reply_type = subscriptions.reply_type(service, there)
     note = _check(wanted, at.name, reply_type)
     brokers = _names(at.cluster.list(kinds.BROKER))
-    if at.cluster.access.named:
-        brokers.add(wanted.broker)  # the local platform makes those that a subscription names
     if wanted.broker not in brokers:
-        raise NotFound(*subscriptions.missing_broker(wanted.broker, at.cluster.namespace))
+        by_name = bool(at.cluster.access.named)
+        raise NotFound(
+            *subscriptions.missing_broker(wanted.broker, at.cluster.namespace, by_name=by_name)
+        )
     manifest = triggers.manifest(wanted, at.name, reply_type, at.cluster.namespace, service)
     before = _alike(there, manifest)
     if before is not None and not triggers.is_by_command(before):
