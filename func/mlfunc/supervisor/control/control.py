@@ -129,6 +129,7 @@ class Control:
         elif change.kind == kinds.REVISION:
             if change.happening == "DELETED":
                 self._forget(_key(found))
+                self._forget_values(found)
             self._mark(_service_of(found))
         elif change.kind in (kinds.SECRET, kinds.CONFIG_MAP):
             self._mark_users(change.kind, found)
@@ -369,6 +370,15 @@ class Control:
         self._route()
         self._instances.forget(key)
         self._objects.remove(kinds.POD, key.namespace, pods.blocked_name(key.name))
+
+    def _forget_values(self, revision: Object) -> None:
+        """A function that is gone leaves no secret that was only its own."""
+        if self._objects.get(kinds.SERVICE, *_service_of(revision)) is not None:
+            return
+        namespace = revision["metadata"]["namespace"]
+        others = map(blueprints.sources, self._objects.list(kinds.REVISION, namespace))
+        for kind, name in blueprints.sources(revision).difference(*others):
+            self._objects.remove(kind, namespace, name)
 
     def _remove(self, kind: Kind, found: Object) -> None:
         self._objects.remove(kind, found["metadata"]["namespace"], found["metadata"]["name"])

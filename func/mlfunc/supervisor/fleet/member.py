@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from mlfunc import ports
 from mlfunc.runner import PORT_TAKEN
-from mlfunc.supervisor.fleet import liveness, output
+from mlfunc.supervisor.fleet import endings, liveness, output
 from mlfunc.supervisor.fleet.patience import Backoff
 from mlfunc.supervisor.fleet.process import Ears, Process
 from mlfunc.supervisor.parts import Instance, InstancePhase
@@ -58,12 +58,12 @@ class Member:
         self._journal: Journal | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._hangs: asyncio.Task[None] | None = None
-        self._failure = ""
+        self._failure, self._said_why = "", False
         self._ready_at: float | None = None
 
     def start(self) -> None:
         """The next process."""
-        self._failure = ""
+        self._failure, self._said_why = "", False
         self._ready_at = None
         self._journal = self._logs.begin(self.blueprint.revision, self.instance.name)
         try:
@@ -105,6 +105,7 @@ class Member:
         if phase == "failed":
             said = (str(told.get(key) or "") for key in ("error", "traceback", "hint"))
             self._failure = "\n".join(part.rstrip() for part in said if part)
+            self._said_why = True
         elif phase in _TOLD and not (self.leaves and phase != "draining"):
             self._reach(cast("InstancePhase", phase), told)
 
@@ -143,8 +144,7 @@ class Member:
     def _ended(self, code: int | None) -> None:
         self._process = None
         self._watch(None)
-        if self._journal is not None:
-            self._journal.close()
+        self._close_journal(code)
         ended = {"pid": None, "port": None, "exit_code": code, "failure": self._failure}
         if self.leaves:
             self._go(**ended)
@@ -155,6 +155,14 @@ class Member:
         self._backoff = self._backoff if unlucky else self._backoff.after(served)
         self._after(0.0 if unlucky else self._pause(self._backoff), self._again)
         self._become("backoff", metrics_port=None, **ended)
+
+    def _close_journal(self, code: int | None) -> None:
+        """What failed has said so itself."""
+        if self._journal is None:
+            return
+        if code is not None and not (self.leaves or self._said_why):
+            self._journal.write([endings.line(code, self._failure, time.time())])
+        self._journal.close()
 
     def _again(self) -> None:
         self.instance = replace(self.instance, restarts=self.instance.restarts + 1)

@@ -574,6 +574,23 @@ async def test_one_that_is_told_nonsense_does_not_keep_others_from_what_they_nee
     assert "a-00001 cannot be scaled as it is told: could not convert string" in caplog.text
 
 
+@played
+async def test_a_secret_goes_with_the_last_function_that_names_it(rig: Rig) -> None:
+    env = {"TOKEN": {"secret": "hub", "key": "token"}}
+    rig.objects.write(_secret({"token": "eHl6"}))
+    for name in ("f", "g"):
+        await rig.apply(function(name, env=env))
+
+    rig.objects.remove(kinds.SERVICE, "default", "f")
+    await rig.settle()
+    shared = rig.objects.get(kinds.SECRET, "default", "hub")
+    rig.objects.remove(kinds.SERVICE, "default", "g")
+    await rig.settle()
+
+    assert shared is not None
+    assert rig.objects.get(kinds.SECRET, "default", "hub") is None
+
+
 def _secret(data: dict[str, str]) -> Object:
     meta = {"namespace": "default", "name": "hub"}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}

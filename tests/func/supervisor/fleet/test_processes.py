@@ -214,6 +214,11 @@ async def test_one_that_is_killed_shows_the_signal_and_the_log_of_before(project
 
     assert (again.exit_code, again.restarts, again.pid != ready.pid) == (-9, 1, True)
     assert "progress 50%" in before
+    told = json.loads(before[-1])
+    assert (told["level"], told["message"]) == (
+        "error",
+        "it was ended by SIGKILL; it is started again",
+    )
 
 
 @on_a_loop
