@@ -73,6 +73,8 @@ def test_structured_mode_has_json_text_and_bytes() -> None:
         ({"data": 1, "data_base64": "AA=="}, "data_base64: an event has data or data_base64"),
         ({"data_base64": "%"}, "data_base64: not Base64"),
         ({"data": 1, "datacontenttype": "text/plain"}, "data: must be text"),
+        ({"datacontenttype": "a/b\r\nx-role: admin"}, "datacontenttype: 'a/b\\r\\nx-role: admin'"),
+        ({"datacontenttype": "a/b; c=\u20ac"}, "datacontenttype: 'a/b; c=\u20ac' is no media type"),
     ],
 )
 def test_what_is_wrong_is_told(members: dict[str, object], said: str) -> None:
