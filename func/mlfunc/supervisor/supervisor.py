@@ -109,7 +109,9 @@ async def _begin(
     parts.callback(Idleness(objects, Idle(idle, ending.set)).close)
     await gateway.take(listening, about.host)
     parts.push_async_callback(gateway.close, _ANSWER_SECONDS)
-    # Before it: a page that is open reads for as long as it is let.
+    # Before it: whom it turns away, for it ends, has not failed.
+    parts.callback(broker.rest)
+    # Likewise: a page that is open reads for as long as it is let.
     parts.push_async_callback(dashboard.close)
 
 

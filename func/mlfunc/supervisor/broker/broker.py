@@ -65,6 +65,7 @@ class Broker:
         self._lanes: dict[Way, Lane] = {}
         self._keep = keep
         self._accepted = 0
+        self._resting = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -75,6 +76,13 @@ class Broker:
             else:
                 self._lane(way).look()
         self._pings.start()
+
+    def rest(self) -> None:
+        """Begin no delivery, and count no failure: what fails from now on fails for our end.
+
+        Events are still taken, and kept for the next start.
+        """
+        self._resting = True
 
     async def close(self) -> None:
         """What is not done stays on the disk."""
@@ -192,7 +200,11 @@ class Broker:
         subscription = self._directory.get(due.way)
         if subscription is None:
             return None  # what was due by it is dropped already
+        if self._resting:
+            return None  # it is on the disk
         answer = await self._send(due, subscription)
+        if self._resting and not answer.is_success:
+            return None
         try:
             return await self._conclude(due, subscription, answer)
         except MlfuncError as error:
@@ -204,7 +216,11 @@ class Broker:
         destination = _destination(due, subscription)
         if destination.kind == "broker":
             return Answer(Attempt(202))  # it is kept there when this delivery ends
-        return await self._sender.send(due, destination, subscription.policy.timeout)
+        try:
+            return await self._sender.send(due, destination, subscription.policy.timeout)
+        except Exception:  # a mistake of ours is a failure of this one, and not the end of its lane
+            _log.exception("event %s to %s", due.event.id, destination)
+            return answers.unanswered("the platform has made a mistake; its log has it", 0.0)
 
     async def _conclude(
         self, due: Delivery, subscription: Subscription, answer: Answer

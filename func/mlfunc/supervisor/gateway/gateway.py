@@ -43,6 +43,7 @@ class Gateway:
         self._own: dict[str, Handler] = {}
         self._wakers: list[Callable[[Key], None]] = []
         self._connections = Connections(self._find)
+        self._asked_within: set[asyncio.Future[Reply]] = set()
         self._listener: Listener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -73,6 +74,8 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._connections.wait_until_none()
+                while self._asked_within:
+                    await asyncio.wait(self._asked_within)
         self._connections.abort()
 
     # parts.Gateway.
@@ -135,6 +138,7 @@ class Gateway:
             exchange, recipient = self._within(destination, request, request_id)
         except Refused as refused:
             return replies.refusal(refused, request_id)
+        self._asked_within.add(recipient.reply)
         exchange.begin()
         try:
             async with asyncio.timeout(timeout):
@@ -142,6 +146,7 @@ class Gateway:
         except TimeoutError:
             return replies.problem(504, f"no reply within {timeout:g} s", request_id)
         finally:
+            self._asked_within.discard(recipient.reply)
             exchange.abandon()
 
     # What becomes of a request.
