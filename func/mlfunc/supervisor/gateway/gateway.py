@@ -38,6 +38,7 @@ class Gateway:
     def __init__(self) -> None:
         self.host = ""
         self.port = 0
+        self._is_private = False  # only this machine reaches it: then no web site shall
         self._table = routing.Table()
         self._revisions: dict[Key, Revision] = {}
         self._own: dict[str, Handler] = {}
@@ -58,6 +59,7 @@ class Gateway:
         """Take the requests of a socket that listens already, at this address."""
         files.allow_many()
         self.host, self.port = host, listening.getsockname()[1]
+        self._is_private = routing.is_of_this_machine(host.lower())
         self._listener = Listener(listening, self._connect)
         self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
 
@@ -162,6 +164,8 @@ class Gateway:
             pages.check(incoming, self.host)
             return pages.Own(handler)
         found = self._table.find(host, target)
+        if self._is_private:
+            pages.check_caller(incoming, self.host)
         if found is None:
             raise Refused(404, self._table.near(host, target))
         if incoming.known.get(b"upgrade", b"").lower() == b"websocket":
