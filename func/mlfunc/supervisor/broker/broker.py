@@ -26,7 +26,7 @@ from mlfunc.supervisor.broker.subscriptions import Way
 from mlfunc.supervisor.http.messages import Reply, json_reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from mlfunc.supervisor.broker.subscriptions import Destination, Subscription
@@ -90,8 +90,8 @@ class Broker:
         self._pings.close()
         self._settling.close()
         self._directory.close()
+        await asyncio.gather(*self._tasks)  # before lanes, of which one may make another
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
-        await asyncio.gather(*self._tasks)
         self._sender.close()
         await self._committer.close()
 
@@ -272,7 +272,17 @@ class Broker:
             self._passing.tell(passing.tried(due, step, target, answer))
 
     def _drop(self, way: Way) -> None:
-        self._background(lambda db: journal.drop(db, way, f"{way.kind} {way.name} was deleted"))
+        self._start(self._drop_all(way))
+
+    async def _drop_all(self, way: Way) -> None:
+        """In parts: there may be a million. What comes for another of the same name stays."""
+        problem = f"{way.kind} {way.name} was deleted"
+        try:
+            last = await self._committer.do(journal.newest)
+            while await self._committer.do(lambda db: journal.drop(db, way, last, problem)):
+                pass
+        except MlfuncError as error:
+            _log.error("what was due to %s is there still: %s", problem, error)
 
     def _hear(self, change: Change) -> None:
         if change.kind == kinds.PING_SOURCE:
@@ -285,9 +295,7 @@ class Broker:
         meta = source["metadata"]
         way = Way("PingSource", meta["namespace"], meta["name"])
         arrival = Arrival(meta["namespace"], "", pings.event(source, at), (way,))
-        task = asyncio.get_running_loop().create_task(self._keep_fired(at, arrival))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._start(self._keep_fired(at, arrival))
 
     async def _keep_fired(self, at: float, arrival: Arrival) -> None:
         try:
@@ -299,7 +307,10 @@ class Broker:
             self._have_come([arrival], due)
 
     def _background(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(self._do(work))
+        self._start(self._do(work))
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
