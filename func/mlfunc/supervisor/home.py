@@ -129,7 +129,8 @@ class About:
             return ""
         return (
             f"the gateway listens on {self.host}: whoever reaches this machine can call its "
-            "functions and send them events, for there is no password"
+            "functions, send them events, and read their logs and events on the dashboard, for "
+            "there is no password"
         )
 
     def write(self, path: Path) -> None:
