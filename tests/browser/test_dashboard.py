@@ -575,7 +575,14 @@ def everything(made: Made) -> None:
     made.counters.set(
         Key("default", "a-rather-long-name-of-a-function-00001"), in_flight=3, waiting=2
     )
-    states: tuple[DeliveryState, ...] = ("waiting", "retrying", "delivered", "dead")
+    states: tuple[DeliveryState, ...] = (
+        "waiting",
+        "retrying",
+        "delivered",
+        "dead",
+        "lost",
+        "dropped",
+    )
     deliveries = tuple(
         Delivery("on-image", "hello", state, 2, 503, 0.1, "x" * 200) for state in states
     )

@@ -18,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlfunc.supervisor.api.brokers import Brokers
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.http.server import Server
 from mlfunc.supervisor.state.objects import Objects
@@ -117,6 +118,7 @@ def emit(connection: Connection, id_: str) -> int:
 
 async def _serve(state: Path, path: Path, to: str) -> None:
     objects = Objects()
+    Brokers(objects, "http://127.0.0.1")
     objects.write(_trigger(to))
     broker = Broker(state, objects, FakeGateway())
     await broker.start()

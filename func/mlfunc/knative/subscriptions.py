@@ -92,11 +92,12 @@ def reply_type(service: Object, its_triggers: Iterable[Object]) -> str:
     return f"dev.mlfunc.{service['metadata']['name']}.result"
 
 
-def missing_broker(name: str, namespace: str) -> tuple[str, str]:
-    """What is wrong, and the command that makes one."""
+def missing_broker(name: str, namespace: str, *, by_name: bool = False) -> tuple[str, str]:
+    """What is wrong, and what makes one; `by_name`: being named does, as on the local platform."""
+    hint = "events.subscriptions of a deployed mlfunc.yaml may name it: then it is made"
     return (
         f"there is no broker {name} in namespace {namespace}",
-        f"kn broker create {name} -n {namespace}",
+        hint if by_name else f"kn broker create {name} -n {namespace}",
     )
 
 

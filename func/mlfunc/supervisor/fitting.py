@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlfunc.cluster import kinds
 from mlfunc.supervisor.dashboard.sources import Counted, Delivery, Latencies, Passage
@@ -173,10 +173,10 @@ def _state(told: Mapping[str, Any]) -> DeliveryState:
     match told["state"], told["phase"]:
         case "open", "subscriber":
             return "retrying" if told["failures"] else "waiting"
-        case "delivered", _:
-            return "delivered"
-        case _:
+        case "open", _:
             return "dead"
+        case state, _:
+            return cast("DeliveryState", state)
 
 
 def _subscriber(objects: Objects, namespace: str, told: Mapping[str, Any]) -> str:

@@ -122,8 +122,8 @@ def test_statuses_are_counted_by_class() -> None:
         ("delivered", "subscriber", 1, "delivered"),
         ("open", "dead letter", 0, "dead"),
         ("dead", "dead letter", 0, "dead"),
-        ("lost", "dead letter", 3, "dead"),
-        ("dropped", "subscriber", 0, "dead"),
+        ("lost", "dead letter", 3, "lost"),
+        ("dropped", "subscriber", 0, "dropped"),
     ],
 )
 def test_what_became_of_a_delivery(state: str, phase: str, failures: int, shown: str) -> None:

@@ -34,7 +34,8 @@ def emit(cluster: Cluster, broker: str, events: Iterable[dict[str, Any]]) -> Ite
 
     """
     if cluster.get(kinds.BROKER, broker) is None:
-        raise NotFound(*subscriptions.missing_broker(broker, cluster.namespace))
+        by_name = bool(cluster.access.named)
+        raise NotFound(*subscriptions.missing_broker(broker, cluster.namespace, by_name=by_name))
     for each in events:
         reply = cluster.request(
             "POST",

@@ -94,7 +94,10 @@ def subscribe(at: Addressed, wanted: Subscription) -> Applied:
     note = _check(wanted, at.name, reply_type)
     brokers = _names(at.cluster.list(kinds.BROKER))
     if wanted.broker not in brokers:
-        raise NotFound(*subscriptions.missing_broker(wanted.broker, at.cluster.namespace))
+        by_name = bool(at.cluster.access.named)
+        raise NotFound(
+            *subscriptions.missing_broker(wanted.broker, at.cluster.namespace, by_name=by_name)
+        )
     manifest = triggers.manifest(wanted, at.name, reply_type, at.cluster.namespace, service)
     before = _alike(there, manifest)
     if before is not None and not triggers.is_by_command(before):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import mlfunc
 from mlfunc import proc
-from mlfunc.errors import MlfuncError, NotFound
+from mlfunc.errors import MlfuncError
 from mlfunc.supervisor import home as homes
 from mlfunc.supervisor import saying
 
@@ -49,23 +49,6 @@ def ensure_running(home: Home | None = None) -> About:
     if about.version != mlfunc.__version__:
         raise _of_another_version(about)
     return about
-
-
-def require_running(home: Home | None = None) -> About:
-    """The local platform as it runs: for what only looks, which starts nobody's functions.
-
-    Raises:
-        NotFound: it does not run.
-
-    """
-    home = home or homes.home()
-    if about := homes.found(home):
-        return about
-    if not home.state.exists():
-        raise NotFound("nothing is deployed on this machine", "mlfunc deploy")
-    raise NotFound(
-        "the local platform does not run", "mlfunc platform start: what was deployed comes back"
-    )
 
 
 def start(

@@ -1,4 +1,7 @@
-"""Brokers: each is ready at the gateway; `default` is there wherever somebody may want it."""
+"""Brokers: each is ready at the gateway. Nobody but this makes them, for there is no `kn` here.
+
+`default` is there wherever somebody may want it, any other once a Trigger names it.
+"""
 
 from __future__ import annotations
 
@@ -27,27 +30,33 @@ class Brokers:
             self._say(each)
         for kind in _USERS:
             for each in objects.list(kind):
-                self.have_default(each["metadata"]["namespace"])
+                self._have_for(each)
         objects.listen(self._see)
 
-    def have_default(self, namespace: str) -> None:
+    def have(self, namespace: str, name: str = DEFAULT) -> None:
         """Make it, unless it is there."""
-        if self._objects.get(kinds.BROKER, namespace, DEFAULT) is None:
+        if self._objects.get(kinds.BROKER, namespace, name) is None:
             self._objects.write(
                 {
                     "apiVersion": kinds.BROKER.api_version,
                     "kind": kinds.BROKER.name,
-                    "metadata": {"name": DEFAULT, "namespace": namespace},
+                    "metadata": {"name": name, "namespace": namespace},
                     "spec": {},
-                    "status": self._status(namespace, DEFAULT),
+                    "status": self._status(namespace, name),
                 }
             )
+
+    def _have_for(self, user: Object) -> None:
+        namespace = user["metadata"]["namespace"]
+        self.have(namespace)
+        if user["kind"] == kinds.TRIGGER.name:
+            self.have(namespace, user["spec"].get("broker", DEFAULT))
 
     def _see(self, change: Change) -> None:
         if change.happening == "DELETED":
             return
         if change.kind in _USERS:
-            self.have_default(change.object["metadata"]["namespace"])
+            self._have_for(change.object)
         elif change.kind == kinds.BROKER:
             self._say(change.object)
 

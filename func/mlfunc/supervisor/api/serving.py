@@ -107,7 +107,7 @@ class _Api:
         if place.part:
             return self._part(place, request)
         if place.kind == kinds.BROKER and place.namespace:
-            self._brokers.have_default(place.namespace)
+            self._brokers.have(place.namespace)
         match request.method, bool(place.name):
             case "GET", True:
                 return json_reply(200, self._get(place))

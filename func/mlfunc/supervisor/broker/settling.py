@@ -1,4 +1,4 @@
-"""Brokers that Triggers name, and what Triggers and PingSources say of themselves."""
+"""What Triggers and PingSources say of themselves."""
 
 from __future__ import annotations
 
@@ -43,20 +43,10 @@ class Settling:
 
     def _settle(self) -> None:
         self._soon = None
-        for namespace, name in sorted(self._needed()):
-            if self._objects.get(kinds.BROKER, namespace, name) is None:
-                self._objects.write(_broker(namespace, name))
         for each in self._objects.list(kinds.TRIGGER):
             self._say(kinds.TRIGGER, each, self._of_trigger(each))
         for each in self._objects.list(kinds.PING_SOURCE):
             self._say(kinds.PING_SOURCE, each, readiness.ping(each, self._resolve))
-
-    def _needed(self) -> set[tuple[str, str]]:
-        """Nobody else makes them, there being no `kn` for this platform."""
-        return {
-            (each["metadata"]["namespace"], each["spec"].get("broker", _FIRST))
-            for each in self._objects.list(kinds.TRIGGER)
-        }
 
     def _of_trigger(self, found: Object) -> Object:
         namespace, name = found["metadata"]["namespace"], found["spec"].get("broker", _FIRST)
@@ -86,12 +76,3 @@ class Settling:
         if found is None:
             return Resolved("", f"there is no function {to.key.name}")
         return Resolved((found.get("status") or {}).get("url", "") + to.uri)
-
-
-def _broker(namespace: str, name: str) -> Object:
-    return {
-        "apiVersion": kinds.BROKER.api_version,
-        "kind": kinds.BROKER.name,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {},
-    }

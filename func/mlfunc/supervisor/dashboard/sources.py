@@ -14,7 +14,9 @@ DeliveryState = Literal[
     "waiting",  # for its first try
     "retrying",  # it has failed, and is tried again
     "delivered",
-    "dead",  # given up; a dead letter, if there is somebody to get it
+    "dead",  # given up: a dead letter
+    "lost",  # given up, and there is nobody who takes dead letters
+    "dropped",  # its trigger is gone
 ]
 
 

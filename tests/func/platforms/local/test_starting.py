@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from mlfunc.errors import MlfuncError, NotFound
+from mlfunc.errors import MlfuncError
 from mlfunc.platforms.local import starting, stopping
 from mlfunc.supervisor import home as homes
 
@@ -47,7 +47,6 @@ def test_one_that_is_needed_is_started_and_found_again(own: Home) -> None:
     about = starting.ensure_running(own)
 
     assert starting.ensure_running(own) == about
-    assert starting.require_running(own) == about
     assert homes.found(own) == about
 
 
@@ -158,19 +157,6 @@ def test_a_port_that_is_taken_is_told_with_its_holder_and_a_way_out(own: Home) -
     assert f"(process {os.getpid()})" in failed.value.message
     assert "mlfunc platform start --port" in failed.value.hint
     assert homes.found(own) is None
-
-
-def test_what_only_looks_starts_nothing(own: Home) -> None:
-    with pytest.raises(NotFound, match="nothing is deployed") as none:
-        starting.require_running(own)
-    own.prepare()
-    own.state.touch()
-    with pytest.raises(NotFound, match="does not run") as stopped:
-        starting.require_running(own)
-
-    assert none.value.hint == "mlfunc deploy"
-    assert "mlfunc platform start" in stopped.value.hint
-    assert not homes.is_held(own.lock)
 
 
 def test_one_of_another_version_is_not_worked_with(

@@ -3,7 +3,7 @@
 import { el, fill, keyed, write } from "./dom.js";
 import { clock, duration } from "./words.js";
 
-const STATES = { waiting: ["waiting", "Waiting"], retrying: ["waiting", "Is tried again"], delivered: ["good", "Delivered"], dead: ["bad", "Dead letter"] };
+const STATES = { waiting: ["waiting", "Waiting"], retrying: ["waiting", "Is tried again"], delivered: ["good", "Delivered"], dead: ["bad", "Dead letter"], lost: ["bad", "Given up"], dropped: ["bad", "Trigger gone"] };
 const DEEPEST = 8; // Replies of replies; what goes on in a circle ends somewhere.
 
 export function showEvents(element, passages, { onlyFailed }) {
@@ -24,7 +24,7 @@ function trees(passages) {
   return passages.filter(({ number }) => !replies.has(number)).map((one) => withReplies(one, 0));
 }
 
-const hasFailed = ({ deliveries }) => deliveries.some(({ state, answer }) => state === "dead" || state === "retrying" || (answer && hasFailed(answer)));
+const hasFailed = ({ deliveries }) => deliveries.some(({ state, answer }) => !["waiting", "delivered"].includes(state) || (answer && hasFailed(answer)));
 
 /** An event that is as before is left as it was: open, selected, read. */
 function article() {
