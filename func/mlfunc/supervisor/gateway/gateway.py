@@ -110,11 +110,6 @@ class Gateway:
         if revision in self._revisions:
             self._revisions[revision].leave(instance)
 
-    def is_idle(self, revision: Key, instance: str) -> bool:
-        """Whether it has no request."""
-        found = self._revisions.get(revision)
-        return found is None or found.is_idle(instance)
-
     def load(self, revision: Key) -> Load:
         """What came since this was last asked."""
         found = self._revisions.get(revision)
