@@ -184,7 +184,7 @@ def _from_base64(text: Any) -> bytes:
 def _json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadEvent(f"body: not JSON: {error}") from None
 
 

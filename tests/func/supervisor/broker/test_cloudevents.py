@@ -88,6 +88,7 @@ def test_what_is_wrong_is_told(members: dict[str, object], said: str) -> None:
     [
         ([], b"{}", "no CloudEvent: send ce- headers"),
         (STRUCTURED, b"{", "body: not JSON"),
+        (STRUCTURED, b"[" * 100_000, "body: not JSON"),
         (STRUCTURED, b"[]", "body: an event is a JSON object"),
         ([("content-type", "application/cloudevents-batch+json")], b"{}", "body: a batch is"),
         (BINARY[1:], b"", "ce-specversion: is missing"),
