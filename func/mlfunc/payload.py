@@ -6,14 +6,13 @@ import contextlib
 import json
 from base64 import b64decode
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.client import Request
 from mlfunc.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlfunc.client import Connection
 
 _JSON = "application/json"
@@ -34,10 +33,24 @@ def from_text(text: str) -> Payload:
 
     An object with a missing quote is still sent as JSON: the function's answer says where it
     breaks.
+
+    Raises:
+        UsageError: it is meant as curl means it, and would be sent as it is.
+
     """
+    if text.startswith("@") and _is_file(text[1:]):
+        message = f"{text} would be sent as it is, and a file of that name is here"
+        raise UsageError(message, f"send the file: --file {text[1:]}")
     data = text.encode("utf-8", "surrogateescape")
     means_json = text.lstrip().startswith(("{", "[")) or _is_json(data)
     return Payload(data, _JSON if means_json else _TEXT)
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a text, and no name that a file could have
+        return False
 
 
 def from_file(path: Path) -> Payload:

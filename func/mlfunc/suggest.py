@@ -17,7 +17,9 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean X?` where one of `known` is close, else the list of all of them."""
+    """`did you mean X?` where one of `known` is close, else all of them."""
     choices = list(known)
     close = closest(word, choices)
-    return f"did you mean {close}?" if close else f"there are {', '.join(choices)}"
+    if close:
+        return f"did you mean {close}?"
+    return f"there is only {choices[0]}" if len(choices) == 1 else f"there are {', '.join(choices)}"

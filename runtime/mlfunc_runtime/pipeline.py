@@ -186,8 +186,9 @@ class Pipeline:
             case Problem():
                 return self._refused(error, request)
             case TooLate():
-                allowed = request.deadline - request.asked
-                return problem(Problem(504, f"no answer within {allowed:.3g} s"), request)
+                late = f"no answer within {request.deadline - request.asked:.3g} s"
+                _log.warning(late)
+                return problem(Problem(504, late), request)
             case Gone():
                 return Reply(status=CLIENT_GONE)
             case Stopping():

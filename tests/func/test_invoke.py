@@ -98,6 +98,20 @@ def test_the_type_of_typed_data_is_guessed(data: str, kind: str, server: Server)
     assert (headers["content-type"], body) == (kind, data.encode())
 
 
+def test_who_names_a_file_as_curl_does_is_told_the_option_for_it(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "body.json").write_text("{}")
+
+    assert cli.main(["invoke", server.url, "--data", "@body.json"]) == 2
+    assert "try: send the file: --file body.json" in capsys.readouterr().err
+    assert cli.main(["invoke", server.url, "--data", "@ada says hello"]) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [

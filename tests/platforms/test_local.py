@@ -132,3 +132,22 @@ def _kill(here: OnThisMachine) -> Any:
     os.kill(about["pid"], signal.SIGKILL)
     eventually(lambda: here.mlfunc("platform", "status", code=None).code == 5, "it is gone")
     return about
+
+
+def test_a_broker_that_is_not_there_is_made_by_mlfunc_yaml_and_nobody_is_sent_to_kn(
+    here: OnThisMachine, tmp_path: Path
+) -> None:
+    project = here.project(tmp_path / "invoiced", GREETER)
+    here.mlfunc("deploy", "--path", project)
+    of_billing = ("--type", "invoice", "--broker", "billing")
+
+    for command in (("emit",), ("subscribe", "invoiced")):
+        assert "events.subscriptions" in here.mlfunc(*command, *of_billing, code=5).err
+
+    here.project(
+        project,
+        GREETER,
+        events={"subscriptions": [{"broker": "billing", "filter": {"type": "invoice"}}]},
+    )
+    here.mlfunc("deploy", "--path", project)
+    here.mlfunc("emit", *of_billing, "--data", '{"name": "Ada"}')

@@ -155,7 +155,9 @@ def test_the_hub_turns_while_predict_blocks(serve: Serve) -> None:
     job.join()
 
 
-def test_a_request_that_takes_too_long_gets_504_and_frees_nothing_twice(serve: Serve) -> None:
+def test_a_request_that_takes_too_long_gets_504_and_frees_nothing_twice(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     client = serve(
         """
         import time
@@ -169,6 +171,7 @@ def test_a_request_that_takes_too_long_gets_504_and_frees_nothing_twice(serve: S
     )
     reply = client.post({"seconds": 0.4})
     assert (reply.status, reply.json()["detail"]) == (504, "no answer within 0.2 s")
+    assert "no answer within 0.2 s" in caplog.messages
     gevent.sleep(0.3)
     assert client.post({"seconds": 0}).json() == "done"
 

@@ -62,13 +62,18 @@ def command(
     ui.show(_as_data(removal), human=lambda: ui.note(f"{removal.name} {gone}"))
 
 
+def _instances(count: int) -> str:
+    return "1 instance runs" if count == 1 else f"{count} instances run"
+
+
 def _lines(removal: Removal, cluster: Cluster) -> Iterator[str]:
     """What goes and what stays."""
     where = f"{cluster.namespace} ({cluster.access.where})"
-    running = f", {len(removal.pods)} of its pods run" if removal.pods else ""
+    running = f", {_instances(len(removal.pods))}" if removal.pods else ""
     revisions = f"{len(removal.revisions)} revision" + "s" * (len(removal.revisions) != 1)
     yield f"- Service {removal.name} in {where}: {revisions}{running}"
     yield from (f"- Trigger {name}" for name in removal.triggers)
+    yield from (f"- PingSource {name}" for name in removal.pings)
     yield from (f"- PersistentVolumeClaim {name}, with what it holds" for name in removal.claims)
     for name in removal.kept:
         yield f"  PersistentVolumeClaim {name} stays: --models deletes it, too"

@@ -111,7 +111,8 @@ def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
     for name, text in _facts(data, found.start):
         ui.say(f"{ui.paint(f'{name:<14}', 'cyan')}{text}")
     for kind, message in data["not_ready"].items():
-        ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
+        if message != data["message"]:  # which is told above
+            ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
     _report_revisions(ui, found)
     if remarks := [*_troubles(ui, found), *map(_subscribed, found.subscriptions), *_changed(data)]:
         ui.say()

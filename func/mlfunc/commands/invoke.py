@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.command("invoke")
 @click.argument("target", required=False, metavar="[NAME|URL]")
-@click.option("-d", "--data", metavar="TEXT", help="The body.")
+@click.option("-d", "--data", metavar="TEXT", help="The body, as it is written.")
 @click.option(
     "-f",
     "--file",

@@ -42,14 +42,17 @@ def command(
     where = addressing.Where(None, context, namespace, platform)
     cluster, deployer = addressing.cluster_of(where), where.chosen().name
     found = reading.functions(cluster, everywhere=everywhere)
-    place = cluster.access.title if everywhere else cluster.place
-    ui.show([_as_data(each, deployer) for each in found], human=lambda: _report(ui, found, place))
+    place = f"on {cluster.access.title}" if everywhere else f"in {cluster.place}"
+    other = "" if everywhere else "; `mlfunc list -A` looks everywhere"
+    none = (f"no function {place}", f"deploy one with `mlfunc deploy`, in its folder{other}")
+    shown = [_as_data(each, deployer) for each in found]
+    ui.show(shown, human=lambda: _report(ui, found, none))
 
 
-def _report(ui: Ui, found: list[Summary], place: str) -> None:
+def _report(ui: Ui, found: list[Summary], none: tuple[str, str]) -> None:
     if not found:
-        ui.note(f"no function in {place}")
-        ui.note("deploy one with `mlfunc deploy`, in its folder; `mlfunc list -A` looks everywhere")
+        for line in none:
+            ui.note(line)
         return
     ui.table(_HEADERS, [_row(each) for each in found])
     for each in found:

@@ -99,7 +99,7 @@ def _failure(pod: Object, ended: Object, events: Sequence[Object], phase: Phase)
         message = f"it answered no liveness probe while {phase}, and was stopped"
         hint = "code that holds the interpreter for so long: `serve.isolation: process`"
         return Failure(message, hint, pod=name)
-    hint = "mlfunc run starts it here, in the same way"
+    hint = "mlfunc run starts it in your terminal, and again whenever you change it"
     if ended["exitCode"] == _SIGNALLED + signal.SIGKILL:
         hint = "who kills is mostly the kernel, for want of memory: raise `resources.memory`"
     message = f"the function does not start: {_ending(ended['exitCode'])} while {phase}"

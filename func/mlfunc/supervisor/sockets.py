@@ -102,9 +102,11 @@ def _listen(host: str, port: int) -> socket.socket:
 def _failure(error: OSError, host: str, ports: Sequence[int]) -> MlfuncError:
     if error.errno != errno.EADDRINUSE:
         reason = (error.strerror or str(error)).lower()
+        hint = "leave --host out, or choose a port above 1023: mlfunc platform start --port 8088"
+        if error.errno == errno.EADDRNOTAVAIL:
+            hint = "leave --host out, or give it an address of this machine; 0.0.0.0 stands for all"
         return MlfuncError(
-            f"the local platform cannot listen on {host}:{ports[-1]}: {reason}",
-            "leave --host out, or choose a port above 1023: mlfunc platform start --port 8088",
+            f"the local platform cannot listen on {host}:{ports[-1]}: {reason}", hint
         )
     if len(ports) > 1:
         message = f"the ports {ports[0]} to {ports[-1]} are all taken"

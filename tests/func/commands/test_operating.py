@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SERVICES = "/apis/serving.knative.dev/v1/namespaces/team/services"
 _REVISIONS = "/apis/serving.knative.dev/v1/namespaces/team/revisions"
 _TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/team/triggers"
+_PINGS = "/apis/sources.knative.dev/v1/namespaces/team/pingsources"
 _PODS = "/api/v1/namespaces/team/pods"
 _CLAIMS = "/api/v1/namespaces/team/persistentvolumeclaims"
 _LOG = (
@@ -38,6 +39,7 @@ class Team:
             _REVISIONS: [revision(1), revision(2)],
             _PODS: [pod(2)],
             _TRIGGERS: [],
+            _PINGS: [],
             _CLAIMS: [],
         }
         self.logs = {pod(2)["metadata"]["name"]: _LOG}
@@ -250,12 +252,14 @@ def test_deleting_takes_what_is_its_own_and_tells_what_stays(
         _trigger("other"),
     ]
     labels = {"mlfunc.dev/function": "greeter"}
+    team.lists[_PINGS] = [{"metadata": {"name": "nightly", "labels": labels}}]
     team.lists[_CLAIMS] = [{"metadata": {"name": "weights", "labels": labels}}]
 
     _, told = said(capsys, "delete", "greeter", "--yes")
 
-    assert "- Service greeter in team (context loopback): 2 revisions, 1 of its pods run" in told
+    assert "- Service greeter in team (context loopback): 2 revisions, 1 instance runs" in told
     assert "- Trigger ours" in told
+    assert "- PingSource nightly" in told
     assert "Trigger other is somebody else's" in told
     assert "PersistentVolumeClaim weights stays" in told
     deleted = [each.path.rpartition("/")[2] for each in team.changed if each.method == "DELETE"]

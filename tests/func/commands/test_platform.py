@@ -100,6 +100,18 @@ def test_the_list_of_a_platform_with_nothing_is_empty(capsys: pytest.CaptureFixt
     said = capsys.readouterr().err
     assert "no function in namespace default (the local platform)" in said
     assert "mlfunc deploy" in said
+    assert cli.main(["list", "-A"]) == 0
+    everywhere = capsys.readouterr().err
+    assert "no function on the local platform\n" in everywhere
+    assert "mlfunc list -A" not in everywhere
+
+
+def test_a_host_that_is_not_here_is_refused_with_what_would_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["platform", "start", "--host", "192.0.2.1", "--port", "0"]) == 1
+
+    assert "give it an address of this machine" in capsys.readouterr().err
 
 
 def test_who_lets_others_in_is_told(capsys: pytest.CaptureFixture[str]) -> None:

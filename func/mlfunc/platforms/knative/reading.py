@@ -53,7 +53,11 @@ def service(addressed: Addressed) -> Object:
     found = cluster.get(kinds.SERVICE, name)
     if found is None:
         others = [each["metadata"]["name"] for each in cluster.list(kinds.SERVICE)]
-        hint = did_you_mean(name, others) if others else "mlfunc deploy, or name another with -n"
+        hint = (
+            did_you_mean(name, others)
+            if others
+            else "mlfunc deploy, or name another namespace: --namespace"
+        )
         raise NotFound(f"there is no function {name} in {cluster.place}", hint)
     return found
 

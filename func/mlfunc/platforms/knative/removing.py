@@ -33,6 +33,7 @@ class Removal:
     revisions: tuple[str, ...]
     pods: tuple[str, ...]
     triggers: tuple[str, ...]
+    pings: tuple[str, ...]
     claims: tuple[str, ...]
     kept: tuple[str, ...]
     orphans: tuple[str, ...]  # Triggers of others that go on sending events to it
@@ -47,6 +48,7 @@ def plan(addressed: Addressed, *, models: bool) -> Removal:
     """
     service = reading.service(addressed)
     found = reading.triggers(addressed.cluster, addressed.name)
+    pings = permitted(lambda: addressed.cluster.list(kinds.PING_SOURCE))
     labels = f"{names.OWNER}={addressed.name}"
     claims = _names(permitted(lambda: addressed.cluster.list(kinds.CLAIM, labels=labels)) or ())
     return Removal(
@@ -55,6 +57,7 @@ def plan(addressed: Addressed, *, models: bool) -> Removal:
         revisions=_names(reading.revisions(addressed)),
         pods=_names(reading.pods(addressed) or ()),
         triggers=_names([each for each in found if _goes_with(each, service)]),
+        pings=_names([each for each in pings or () if _goes_with(each, service)]),
         claims=claims if models else (),
         kept=() if models else claims,
         orphans=_names([each for each in found if not _goes_with(each, service)]),
@@ -105,7 +108,7 @@ def _sentence(left: dict[Topic, tuple[str, ...]]) -> str:
 
 
 def _hint(cluster: Cluster) -> str:
-    return f"kubectl get pods -n {cluster.namespace}"
+    return cluster.access.help or f"kubectl get pods -n {cluster.namespace}"
 
 
 def _patience(service: Object) -> float:
@@ -113,9 +116,9 @@ def _patience(service: Object) -> float:
     return float(spec.get("timeoutSeconds") or _DEFAULT_TIMEOUT) + _SPARE_SECONDS
 
 
-def _goes_with(trigger: Object, service: Object) -> bool:
+def _goes_with(source: Object, service: Object) -> bool:
     """Whether it is ours, or the cluster's own tidying up takes it."""
-    meta = trigger["metadata"]
+    meta = source["metadata"]
     owners = {each["uid"] for each in meta.get("ownerReferences") or ()}
     ours = (meta.get("labels") or {}).get(names.OWNER) == service["metadata"]["name"]
     return ours or service["metadata"]["uid"] in owners
