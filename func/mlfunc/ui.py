@@ -29,6 +29,11 @@ _TICK_SECONDS = 0.1
 _READABLE = 30
 
 
+def printable(text: str) -> str:
+    """What others wrote, for one line: no control character may move a terminal's cursor."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 class Ui:
     """How this command talks to its user. One is made per command and passed down."""
 
@@ -204,8 +209,8 @@ class Progress:
             self._ui.note(f"{phase} ...")
 
     def detail(self, text: str) -> None:
-        """What the phase is at, for a terminal only: no control character may move its cursor."""
-        self._detail = "".join(char if char.isprintable() else " " for char in text)
+        """What the phase is at, for a terminal only."""
+        self._detail = printable(text)
 
     def hide(self) -> None:
         """Clear the line, so that other text can be written; the next tick draws it again."""

@@ -64,9 +64,6 @@ class FakeGateway:
     def leave(self, revision: Key, instance: str) -> None:
         raise NotImplementedError
 
-    def is_idle(self, revision: Key, instance: str) -> bool:
-        raise NotImplementedError
-
     def load(self, revision: Key) -> Load:
         raise NotImplementedError
 

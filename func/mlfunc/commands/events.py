@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlfunc import options
+from mlfunc.ui import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ def _tell(ui: Ui, step: dict[str, Any]) -> None:
     from mlfunc.platforms.knative import passing
 
     if ui.format == "human":
-        ui.say(passing.line(step))
+        ui.say(printable(passing.line(step)))  # whoever sends events is not the one who looks
     else:
         ui.say(json.dumps(step, ensure_ascii=False))
 

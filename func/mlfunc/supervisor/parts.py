@@ -146,10 +146,6 @@ class Gateway(Protocol):
         """It gets no more requests; those that it has go on."""
         ...
 
-    def is_idle(self, revision: Key, instance: str) -> bool:
-        """Whether it has no request."""
-        ...
-
     def load(self, revision: Key) -> Load:
         """What came since this was last asked."""
         ...

@@ -109,14 +109,16 @@ async def _begin(
     parts.callback(Idleness(objects, Idle(idle, ending.set)).close)
     await gateway.take(listening, about.host)
     parts.push_async_callback(gateway.close, _ANSWER_SECONDS)
-    # Before it: a page that is open reads for as long as it is let.
+    # Before it: whom it turns away, for it ends, has not failed.
+    parts.callback(broker.rest)
+    # Likewise: a page that is open reads for as long as it is let.
     parts.push_async_callback(dashboard.close)
 
 
 def _own_pages(gateway: Gateway, broker: Broker, dashboard: Handler) -> None:
     """Nothing of it changes what there is: that is for the API, which its user alone reaches."""
-    gateway.own("/", dashboard)
-    gateway.own(PREFIX, dashboard)
+    gateway.own("/", dashboard, near=True)
+    gateway.own(PREFIX, dashboard, near=True)
     gateway.own("/-/broker/", broker.handle)
     gateway.own("/-/health", _health)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from mlfunc import cli
+from mlfunc.commands import events
+from mlfunc.ui import Ui
 
 from tests.rig import apiserver
 from tests.rig.apiserver import Asked, Reply
@@ -138,3 +140,14 @@ def test_a_refusal_is_told(
 def test_a_cluster_tells_nobody_what_passes(capsys: pytest.CaptureFixture[str]) -> None:
     _, err = _said(capsys, "events", "--watch", code=2)
     assert "Knative's brokers tell nobody" in err
+
+
+def test_an_event_that_passes_cannot_write_to_the_terminal_of_who_looks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = {"type": "\x1b[2Jorder", "id": "1\n2", "source": "/x"}
+    events._tell(Ui(), {"time": 0, "step": "accepted", "event": told, "to": []})
+
+    said = capsys.readouterr().out
+    assert said.endswith(" [2Jorder  1 2  from /x to nobody\n")
+    assert "\x1b" not in said

@@ -170,7 +170,10 @@ def _trigger_problems(found: Object, before: Object | None) -> Iterator[str]:
     elif before is not None and before["spec"].get("broker") != spec["broker"]:
         yield "Immutable fields changed (-old +new): spec.broker"
     yield from _nowhere(spec["subscriber"], "spec.subscriber")
-    yield from _delivery_problems(spec.get("delivery") or {})
+    delivery = spec.get("delivery") or {}
+    yield from _delivery_problems(delivery)
+    if delivery.get("deadLetterSink"):
+        yield from _nowhere(delivery["deadLetterSink"], "spec.delivery.deadLetterSink")
     if any(_has_cesql(each) for each in spec.get("filters") or ()):
         yield "it knows no CESQL, for which no Python library is kept; a cluster does: spec.filters"
 
@@ -197,6 +200,8 @@ def _has_cesql(term: Any) -> bool:
 def _nowhere(destination: Object, at: str) -> Iterator[str]:
     if not (destination.get("ref") or destination.get("uri")):
         yield f"expected at least one, got none: {at}.ref, {at}.uri"
+    elif destination.get("ref") and not destination["ref"].get("name"):
+        yield f"missing field(s): {at}.ref.name"
 
 
 def _ping_source(found: Object) -> Object:

@@ -123,7 +123,7 @@ def _malformed(problem: str, body: bytes, seconds: float) -> Answer:
 
 def _begins(body: bytes) -> str:
     """What a failure says, in short: of a problem its detail."""
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = msgspec.json.decode(body)
         if isinstance(found, dict) and isinstance(found.get("detail"), str):
             return str(found["detail"])[:_SHOWN]

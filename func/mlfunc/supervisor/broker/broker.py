@@ -26,7 +26,7 @@ from mlfunc.supervisor.broker.subscriptions import Way
 from mlfunc.supervisor.http.messages import Reply, json_reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from mlfunc.supervisor.broker.subscriptions import Destination, Subscription
@@ -65,6 +65,7 @@ class Broker:
         self._lanes: dict[Way, Lane] = {}
         self._keep = keep
         self._accepted = 0
+        self._resting = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -76,14 +77,21 @@ class Broker:
                 self._lane(way).look()
         self._pings.start()
 
+    def rest(self) -> None:
+        """Begin no delivery, and count no failure: what fails from now on fails for our end.
+
+        Events are still taken, and kept for the next start.
+        """
+        self._resting = True
+
     async def close(self) -> None:
         """What is not done stays on the disk."""
         self._stop()
         self._pings.close()
         self._settling.close()
         self._directory.close()
+        await asyncio.gather(*self._tasks)  # before lanes, of which one may make another
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
-        await asyncio.gather(*self._tasks)
         self._sender.close()
         await self._committer.close()
 
@@ -192,7 +200,11 @@ class Broker:
         subscription = self._directory.get(due.way)
         if subscription is None:
             return None  # what was due by it is dropped already
+        if self._resting:
+            return None  # it is on the disk
         answer = await self._send(due, subscription)
+        if self._resting and not answer.is_success:
+            return None
         try:
             return await self._conclude(due, subscription, answer)
         except MlfuncError as error:
@@ -204,7 +216,11 @@ class Broker:
         destination = _destination(due, subscription)
         if destination.kind == "broker":
             return Answer(Attempt(202))  # it is kept there when this delivery ends
-        return await self._sender.send(due, destination, subscription.policy.timeout)
+        try:
+            return await self._sender.send(due, destination, subscription.policy.timeout)
+        except Exception:  # a mistake of ours is a failure of this one, and not the end of its lane
+            _log.exception("event %s to %s", due.event.id, destination)
+            return answers.unanswered("the platform has made a mistake; its log has it", 0.0)
 
     async def _conclude(
         self, due: Delivery, subscription: Subscription, answer: Answer
@@ -256,7 +272,17 @@ class Broker:
             self._passing.tell(passing.tried(due, step, target, answer))
 
     def _drop(self, way: Way) -> None:
-        self._background(lambda db: journal.drop(db, way, f"{way.kind} {way.name} was deleted"))
+        self._start(self._drop_all(way))
+
+    async def _drop_all(self, way: Way) -> None:
+        """In parts: there may be a million. What comes for another of the same name stays."""
+        problem = f"{way.kind} {way.name} was deleted"
+        try:
+            last = await self._committer.do(journal.newest)
+            while await self._committer.do(lambda db: journal.drop(db, way, last, problem)):
+                pass
+        except MlfuncError as error:
+            _log.error("what was due to %s is there still: %s", problem, error)
 
     def _hear(self, change: Change) -> None:
         if change.kind == kinds.PING_SOURCE:
@@ -269,9 +295,7 @@ class Broker:
         meta = source["metadata"]
         way = Way("PingSource", meta["namespace"], meta["name"])
         arrival = Arrival(meta["namespace"], "", pings.event(source, at), (way,))
-        task = asyncio.get_running_loop().create_task(self._keep_fired(at, arrival))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._start(self._keep_fired(at, arrival))
 
     async def _keep_fired(self, at: float, arrival: Arrival) -> None:
         try:
@@ -283,7 +307,10 @@ class Broker:
             self._have_come([arrival], due)
 
     def _background(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(self._do(work))
+        self._start(self._do(work))
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -28,6 +28,7 @@ _ENVELOPE, _BATCH = "application/cloudevents", "application/cloudevents-batch"
 _REQUIRED = ("specversion", "id", "source", "type")
 _MARKS = frozenset(f"ce-{name}" for name in _REQUIRED)
 _is_name = re.compile(r"[a-z0-9]+").fullmatch
+_is_field = re.compile(r"[\t\x20-\x7e]*").fullmatch
 _is_time = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?"
     r"(?:[Zz]|[+-]\d\d:[0-5]\d)",
@@ -183,7 +184,7 @@ def _from_base64(text: Any) -> bytes:
 def _json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadEvent(f"body: not JSON: {error}") from None
 
 
@@ -224,6 +225,10 @@ def _of_values(attributes: dict[str, str]) -> list[str]:
         found.append(f"source: {attributes['source']!r} is no URI reference, such as /sensors/1")
     if "time" in attributes and not _is_time(attributes["time"]):
         found.append(f"time: {attributes['time']!r} is no time of RFC 3339")
+    # The one attribute that is sent as it is: in an envelope it may hold the end of a field.
+    if not _is_field(attributes.get("datacontenttype", "")):
+        told = attributes["datacontenttype"]
+        found.append(f"datacontenttype: {told!r} is no media type, such as {JSON}")
     return found
 
 

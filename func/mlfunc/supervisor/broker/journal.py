@@ -66,6 +66,7 @@ ROUNDS = 255  # brokers that an event and its replies go through at most, as in 
 State = Literal["open", "delivered", "dead", "lost", "dropped"]
 Phase = Literal["subscriber", "dead letter"]
 
+_DROPPED_AT_ONCE = 500  # others wait for the file meanwhile: milliseconds
 _BEGINNING = 1024  # bytes of the data of an event that is done, to be looked at
 
 
@@ -158,12 +159,18 @@ def give_up(
     )
 
 
-def drop(db: sqlite3.Connection, way: Way, problem: str) -> int:
-    """No more is delivered that way; how much was to be."""
+def newest(db: sqlite3.Connection) -> int:
+    """The last delivery there is."""
+    row = db.execute("SELECT max(id) FROM broker_deliveries").fetchone()
+    return row[0] or 0
+
+
+def drop(db: sqlite3.Connection, way: Way, last: int, problem: str) -> int:
+    """Up to that one, no more is delivered that way: so many are done with, nothing if all are."""
     found = db.execute(
-        "SELECT id, event FROM broker_deliveries"
-        " WHERE kind = ? AND namespace = ? AND name = ? AND state = 'open'",
-        way,
+        "SELECT id, event FROM broker_deliveries WHERE kind = ? AND namespace = ? AND name = ?"
+        " AND state = 'open' AND id <= ? LIMIT ?",
+        (*way, last, _DROPPED_AT_ONCE),
     ).fetchall()
     for number, seq in found:
         db.execute(

@@ -53,11 +53,6 @@ class Lane:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether it knows of nothing to do."""
-        return not (self._held or self._behind or self._reading or self._timer)
-
     def offer(self, delivery: Delivery) -> None:
         """What has just been kept."""
         full = len(self._waiting) >= _PAGE or self._bytes >= _PAGE_BYTES

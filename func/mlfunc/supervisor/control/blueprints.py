@@ -139,7 +139,9 @@ def _data(kind: Kind, found: Object) -> Mapping[str, str]:
     if kind != kinds.SECRET:
         return found.get("data") or {}
     decoded = {
-        key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()
+        # A variable is bytes, too: they go to the process as they are.
+        key: base64.b64decode(value).decode(errors="surrogateescape")
+        for key, value in (found.get("data") or {}).items()
     }
     return {**decoded, **(found.get("stringData") or {})}
 

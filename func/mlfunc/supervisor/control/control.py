@@ -203,6 +203,8 @@ class Control:
             self._retries.append(again)
             if self._later is None:
                 self._later = self._loop.call_later(_AGAIN_SECONDS, self.retry)
+        except Exception:  # the one place: a mistake of ours with one is no end of all, at a start
+            _log.exception("what is due cannot be done")
 
     def retry(self) -> None:
         """Try again what could not be written down."""

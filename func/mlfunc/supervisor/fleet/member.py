@@ -68,8 +68,10 @@ class Member:
         self._journal = self._logs.begin(self.blueprint.revision, self.instance.name)
         try:
             self._process = self._started()
-        except OSError as error:  # its folder is gone, there are too many processes
-            self._failure = f"it cannot be started: {(error.strerror or str(error)).lower()}"
+        # Its folder is gone, there are too many processes; a variable has a zero byte.
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            self._failure = f"it cannot be started: {reason.lower()}"
             self._ended(None)
             return
         self._after(self.blueprint.progress, self._give_up)

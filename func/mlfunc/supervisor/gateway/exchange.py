@@ -102,11 +102,6 @@ class Exchange:
         """Bytes of the body that are kept."""
         return self._size
 
-    @property
-    def connected(self) -> bool:
-        """It is being sent, or was."""
-        return self._upstream is not None
-
     # What whoever has asked says.
 
     def begin(self) -> None:

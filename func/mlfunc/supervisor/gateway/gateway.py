@@ -38,25 +38,31 @@ class Gateway:
     def __init__(self) -> None:
         self.host = ""
         self.port = 0
+        self._is_private = False  # only this machine reaches it: then no web site shall
         self._table = routing.Table()
         self._revisions: dict[Key, Revision] = {}
-        self._own: dict[str, Handler] = {}
+        self._own: dict[str, pages.Own] = {}
         self._wakers: list[Callable[[Key], None]] = []
         self._connections = Connections(self._find)
+        self._asked_within: set[asyncio.Future[Reply]] = set()
         self._listener: Listener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     # Its life.
 
-    def own(self, prefix: str, handler: Handler) -> None:
-        """Answer what begins with this path; the longest of several. `/` is itself alone."""
-        self._own[prefix] = handler
+    def own(self, prefix: str, handler: Handler, *, near: bool = False) -> None:
+        """Answer what begins with this path; the longest of several. `/` is itself alone.
+
+        With `near`, those of this machine alone.
+        """
+        self._own[prefix] = pages.Own(handler, near=near)
 
     async def take(self, listening: socket.socket, host: str) -> None:
         """Take the requests of a socket that listens already, at this address."""
         files.allow_many()
         self.host, self.port = host, listening.getsockname()[1]
+        self._is_private = routing.is_of_this_machine(host.lower())
         self._listener = Listener(listening, self._connect)
         self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
 
@@ -73,6 +79,8 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._connections.wait_until_none()
+                while self._asked_within:
+                    await asyncio.wait(self._asked_within)
         self._connections.abort()
 
     # parts.Gateway.
@@ -105,11 +113,6 @@ class Gateway:
         if revision in self._revisions:
             self._revisions[revision].leave(instance)
 
-    def is_idle(self, revision: Key, instance: str) -> bool:
-        """Whether it has no request."""
-        found = self._revisions.get(revision)
-        return found is None or found.is_idle(instance)
-
     def load(self, revision: Key) -> Load:
         """What came since this was last asked."""
         found = self._revisions.get(revision)
@@ -135,6 +138,7 @@ class Gateway:
             exchange, recipient = self._within(destination, request, request_id)
         except Refused as refused:
             return replies.refusal(refused, request_id)
+        self._asked_within.add(recipient.reply)
         exchange.begin()
         try:
             async with asyncio.timeout(timeout):
@@ -142,6 +146,7 @@ class Gateway:
         except TimeoutError:
             return replies.problem(504, f"no reply within {timeout:g} s", request_id)
         finally:
+            self._asked_within.discard(recipient.reply)
             exchange.abandon()
 
     # What becomes of a request.
@@ -152,11 +157,13 @@ class Gateway:
     def _find(self, incoming: Incoming) -> Way:
         host = routing.host_of(incoming.known.get(b"host", b""))
         target = incoming.target
-        handler = None if routing.is_address_of_function(host) else self._handler(target)
-        if handler is not None:
+        page = None if routing.is_address_of_function(host) else self._page(target)
+        if page is not None:
             pages.check(incoming, self.host)
-            return pages.Own(handler)
+            return page
         found = self._table.find(host, target)
+        if self._is_private:
+            pages.check_caller(incoming, self.host)
         if found is None:
             raise Refused(404, self._table.near(host, target))
         if incoming.known.get(b"upgrade", b"").lower() == b"websocket":
@@ -165,7 +172,7 @@ class Gateway:
             return pages.Own(pages.moved(f"{found.prefix}{found.target.decode('latin-1')}"))
         return ToFunction(self, found)
 
-    def _handler(self, target: bytes) -> Handler | None:
+    def _page(self, target: bytes) -> pages.Own | None:
         path = target.partition(b"?")[0].decode("latin-1")
         if path != "/" and not (path + "/").startswith("/-/"):
             return None

@@ -160,11 +160,6 @@ class Revision:
         if self._line and not self._has_instance():
             self._wake(self.key)
 
-    def is_idle(self, name: str) -> bool:
-        """Whether it has no request."""
-        place = self._places.get(name)
-        return place is None or not place.in_flight
-
     def load(self) -> Load:
         """Since this was last asked."""
         return self.meter.load(len(self._line))

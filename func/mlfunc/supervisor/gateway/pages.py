@@ -24,15 +24,23 @@ _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 
 
 class Own:
-    """A way: a page of our own."""
+    """A way: a page of our own; with `near`, for those of this machine alone."""
 
     bound: int | None = _BOUND
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, *, near: bool = False) -> None:
         self._handler = handler
+        self._near = near
 
     def serve(self, incoming: Incoming, connection: Connection, request_id: bytes) -> Served:
-        """Its body is whole."""
+        """Its body is whole.
+
+        Raises:
+            Refused: it is for others.
+
+        """
+        if self._near and not routing.is_of_this_machine(connection.peer.decode()):
+            raise Refused(403, "the dashboard is for this machine: look at it there, or by ssh -L")
         headers = [
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in (*incoming.known.items(), *incoming.fields)
@@ -135,13 +143,42 @@ def check(incoming: Incoming, given: str) -> None:
         Refused: it is such.
 
     """
+    _check_host(incoming, given)
+    origin = _origin(incoming)
+    if origin is not None and origin != incoming.known.get(b"host", b"").lower():
+        raise _of_another_site(origin)
+
+
+def check_caller(incoming: Incoming, given: str) -> None:
+    """The same for a function, where only this machine is to reach it: its other pages may.
+
+    Raises:
+        Refused: a web site asks.
+
+    """
+    _check_host(incoming, given)
+    origin = _origin(incoming)
+    if origin is None or origin == incoming.known.get(b"host", b"").lower():
+        return
+    if not routing.is_of_this_machine(routing.host_of(origin)):
+        raise _of_another_site(origin)
+
+
+def _check_host(incoming: Incoming, given: str) -> None:
     authority = incoming.known.get(b"host", b"")
     host = routing.host_of(authority)
     if authority and not routing.is_ours(host, given):
         told = f"{host} is no name of this machine: ask localhost, or start the platform with it"
         raise Refused(403, told)
+
+
+def _origin(incoming: Incoming) -> bytes | None:
+    """Host and port of the page that asks for a change, as browsers say."""
+    if incoming.method in _SAFE:
+        return None
     origin = next((value for name, value in incoming.fields if name == b"origin"), None)
-    if origin is None or incoming.method in _SAFE:
-        return
-    if origin.rpartition(b"//")[2].lower() != authority.lower():
-        raise Refused(403, f"{origin.decode('latin-1')} is another site")
+    return None if origin is None else origin.rpartition(b"//")[2].lower()
+
+
+def _of_another_site(origin: bytes) -> Refused:
+    return Refused(403, f"{origin.decode('latin-1')} is another site")

@@ -119,13 +119,24 @@ def is_ours(host: str, given: str = "") -> bool:
 
     An address is, whose ever it is: a page that has one as its host was loaded from there.
     """
-    if host in (DOMAIN, given.lower()) or host.endswith(f".{DOMAIN}"):
+    if host == given.lower() or is_of_this_machine(host):
         return True
     try:
         ip_address(host.strip("[]"))
     except ValueError:
         return False
     return True
+
+
+@lru_cache(maxsize=1024)
+def is_of_this_machine(host: str) -> bool:
+    """Whether it is nobody else's: what comes from there, comes from here."""
+    if host == DOMAIN or host.endswith(f".{DOMAIN}"):
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _first(target: bytes) -> tuple[str, str]:

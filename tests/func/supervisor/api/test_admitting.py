@@ -133,6 +133,14 @@ def test_what_no_service_may_be(found: Object, said: str) -> None:
             "expected at least one, got none: spec.subscriber.ref, spec.subscriber.uri",
         ),
         (
+            trigger(subscriber={"ref": {"kind": "Service"}}),
+            "missing field(s): spec.subscriber.ref.name",
+        ),
+        (
+            trigger(delivery={"deadLetterSink": {"ref": {"kind": "Service"}}}),
+            "missing field(s): spec.delivery.deadLetterSink.ref.name",
+        ),
+        (
             trigger(filters=[{"any": [{"not": {"cesql": "a = 1"}}]}]),
             "it knows no CESQL, for which no Python library is kept; a cluster does: spec.filters",
         ),

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import msgspec
 from mlfunc.cluster import kinds
 from mlfunc.function import Backoff
+from mlfunc.supervisor.broker import journal
 from mlfunc.supervisor.http.messages import Reply, Request
 
 from tests.rig.broker import Answering, FakeGateway, running
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def _answering(*replies: Reply) -> Answering:
@@ -151,6 +154,25 @@ def test_what_a_deleted_trigger_had_is_dropped(state: Path) -> None:
             rig.objects.remove(kinds.TRIGGER, "default", trigger["metadata"]["name"])
             (event,) = await rig.settled()
             assert event["deliveries"][0]["state"] == "dropped"
+
+    asyncio.run(scenario())
+
+
+def test_much_that_a_deleted_trigger_had_is_dropped_in_parts(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_DROPPED_AT_ONCE", 2)
+
+    async def scenario() -> None:
+        gateway = FakeGateway({"down": _answering(Reply(503))})
+        async with running(state, gateway=gateway) as rig:
+            trigger = rig.subscribe("down", retry=9, backoff=_backoff("1h"))
+            for number in range(5):
+                await rig.emit("order", id=str(number))
+            await rig.gateway.until("down", 5)
+            rig.objects.remove(kinds.TRIGGER, "default", trigger["metadata"]["name"])
+            events = await rig.settled()
+            assert [each["deliveries"][0]["state"] for each in events] == ["dropped"] * 5
 
     asyncio.run(scenario())
 

@@ -73,6 +73,8 @@ def test_structured_mode_has_json_text_and_bytes() -> None:
         ({"data": 1, "data_base64": "AA=="}, "data_base64: an event has data or data_base64"),
         ({"data_base64": "%"}, "data_base64: not Base64"),
         ({"data": 1, "datacontenttype": "text/plain"}, "data: must be text"),
+        ({"datacontenttype": "a/b\r\nx-role: admin"}, "datacontenttype: 'a/b\\r\\nx-role: admin'"),
+        ({"datacontenttype": "a/b; c=\u20ac"}, "datacontenttype: 'a/b; c=\u20ac' is no media type"),
     ],
 )
 def test_what_is_wrong_is_told(members: dict[str, object], said: str) -> None:
@@ -86,6 +88,7 @@ def test_what_is_wrong_is_told(members: dict[str, object], said: str) -> None:
     [
         ([], b"{}", "no CloudEvent: send ce- headers"),
         (STRUCTURED, b"{", "body: not JSON"),
+        (STRUCTURED, b"[" * 100_000, "body: not JSON"),
         (STRUCTURED, b"[]", "body: an event is a JSON object"),
         ([("content-type", "application/cloudevents-batch+json")], b"{}", "body: a batch is"),
         (BINARY[1:], b"", "ce-specversion: is missing"),

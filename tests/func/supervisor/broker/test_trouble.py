@@ -225,3 +225,22 @@ def test_a_long_queue_is_not_all_in_memory(state: Path) -> None:
             assert len(rig.gateway.sent["slow"]) == 2000
 
     asyncio.run(scenario())
+
+
+def test_a_mistake_of_ours_fails_one_event_and_stops_no_others(state: Path) -> None:
+    async def broken(request: Request) -> Reply:
+        if request.header("ce-id") == "bad":
+            raise RuntimeError("a mistake")
+        return Reply(204)
+
+    async def scenario() -> None:
+        async with running(state, gateway=FakeGateway({"takes": broken})) as rig:
+            rig.subscribe("takes", retry=0)
+            for name in ("bad", "good"):
+                await rig.emit("order", id=name)
+            bad, good = await rig.settled()
+            assert bad["deliveries"][0]["state"] == "lost"
+            assert "its log has it" in bad["deliveries"][0]["problem"]
+            assert good["deliveries"][0]["state"] == "delivered"
+
+    asyncio.run(scenario())

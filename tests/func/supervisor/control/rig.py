@@ -107,9 +107,6 @@ class Gateway:
         self._told.append(f"leave {instance}")
         del self.joined[instance]
 
-    def is_idle(self, revision: Key, instance: str) -> bool:
-        return True
-
     def load(self, revision: Key) -> Load:
         self.asked += 1
         return self.loads.get(revision, Load(0.0, 0, 0, 0))

@@ -85,6 +85,14 @@ def test_variables_are_values_or_come_from_secrets_and_config_maps() -> None:
     assert "D" not in env
 
 
+def test_a_secret_may_be_any_bytes() -> None:
+    variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "a"}}}
+
+    env = made(revision({"env": [variable]}), Secret_s={"data": {"a": "Y2Fm6Q=="}}).env
+
+    assert os.fsencode(env["A"]) == b"caf\xe9"
+
+
 @pytest.mark.parametrize(
     ("source", "objects", "message"),
     [

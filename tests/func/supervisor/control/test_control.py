@@ -591,6 +591,24 @@ async def test_a_secret_goes_with_the_last_function_that_names_it(rig: Rig) -> N
     assert rig.objects.get(kinds.SECRET, "default", "hub") is None
 
 
+@played
+async def test_one_that_we_fail_at_does_not_keep_a_supervisor_from_its_start(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    await rig.apply(function("a"))
+    await rig.apply(function("b"))
+    await rig.ready()
+    rig.close()
+    service = rig.service("a")
+    rig.objects.write({**service, "spec": {**service["spec"], "template": "none"}})
+
+    again = Rig(rig.objects)
+
+    assert "b-00001" in serving(again)
+    assert "what is due cannot be done" in caplog.text
+    again.close()
+
+
 def _secret(data: dict[str, str]) -> Object:
     meta = {"namespace": "default", "name": "hub"}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}

@@ -314,6 +314,15 @@ async def test_one_whose_folder_is_gone_waits_for_its_next_start(project: Path) 
 
 
 @on_a_loop
+async def test_one_with_a_variable_that_no_process_can_have_says_so(project: Path) -> None:
+    async with scene(project) as it:
+        it.fleet.scale(replace(blueprint(project), env={"A": "x\0y"}), 1)
+        failed = await it.witness.phase("backoff")
+
+    assert failed.failure == "it cannot be started: embedded null byte"
+
+
+@on_a_loop
 async def test_one_that_waits_to_be_started_again_goes_at_once(project: Path) -> None:
     (project / "predictor.py").write_text("broken")
     async with scene(project, pause=1000.0) as it:

@@ -95,6 +95,11 @@ def serve_echo(gateway: Gateway, concurrency: int = 0, timeout: float = PATIENCE
     gateway.route([Route(SERVICE, (Target(ECHO, 100),), {"blue": ECHO})])
 
 
+def is_idle(gateway: Gateway, instance: str = "a") -> bool:
+    """Whether an instance has no request."""
+    return not any(each.instances.get(instance) for each in gateway.stats())
+
+
 def statuses(received: bytes) -> list[int]:
     """The statuses of the replies, in order."""
     return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", received) if code != b"100"]

@@ -16,6 +16,7 @@ from tests.func.supervisor.gateway.rig import (
     CLOSE,
     ECHO,
     Running,
+    is_idle,
     request,
     running,
     serve_echo,
@@ -355,7 +356,7 @@ def test_a_large_reply_comes_no_faster_than_it_is_read(gate: Running) -> None:
         while size < total:
             size += len(near.recv(2**20))
         assert size == total
-        assert gate.call(lambda g: g.is_idle(ECHO, "a"))
+        assert gate.call(is_idle)
 
 
 # Time.
@@ -379,7 +380,7 @@ def test_a_reply_that_does_not_begin_in_time_is_a_504_and_the_instance_is_told(
         assert statuses(received) == [504]
         assert b"its timeout" in received
         assert told.wait(20)
-        assert gate.call(lambda g: g.is_idle(ECHO, "a"))
+        assert gate.call(is_idle)
 
 
 def test_a_reply_that_has_begun_may_take_longer(gate: Running) -> None:

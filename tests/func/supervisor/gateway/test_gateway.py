@@ -281,6 +281,31 @@ def test_another_web_site_changes_nothing(gate: Running) -> None:
     assert statuses(gate.talk(request(*posted, line=line, host=there))) == [200]
 
 
+def test_a_web_site_reaches_no_function_of_a_machine_that_keeps_to_itself(
+    gate: Running, instance: Instance
+) -> None:
+    here = f"127.0.0.1:{gate.port}"
+
+    def asked(*fields: str, host: str = here) -> list[int]:
+        sent = request(*fields, "Content-Length: 0", CLOSE, line="POST /echo HTTP/1.1", host=host)
+        return statuses(gate.talk(sent))
+
+    assert asked(host=f"evil.example:{gate.port}") == [403]  # which it has pointed here
+    for origin in ("http://evil.example", "null", "http://192.0.2.1", "http://evil.localhost.com"):
+        assert asked(f"Origin: {origin}") == [403]
+    for origin in (f"http://{here}", "http://localhost:3000", "http://[::1]:80"):
+        assert asked(f"Origin: {origin}") == [200]
+    assert asked() == [200]
+
+
+def test_a_gateway_for_others_serves_them_by_any_name(gate: Running, instance: Instance) -> None:
+    gate.call(lambda gateway: setattr(gateway, "_is_private", False))
+    sent = request(
+        "Origin: http://shop.example", CLOSE, line="GET /echo HTTP/1.1", host="box.example"
+    )
+    assert statuses(gate.talk(sent)) == [200]
+
+
 def test_a_page_may_go_on_and_ends_when_the_client_leaves(gate: Running) -> None:
     left = threading.Event()
 

@@ -10,7 +10,7 @@ from mlfunc.supervisor.gateway.gateway import Gateway
 from mlfunc.supervisor.http.messages import Reply, Request
 from mlfunc.supervisor.parts import Key, Route, Target
 
-from tests.func.supervisor.gateway.rig import ECHO, SERVICE
+from tests.func.supervisor.gateway.rig import ECHO, SERVICE, is_idle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -165,10 +165,10 @@ def test_an_instance_that_leaves_gets_no_more_and_ends_what_it_has() -> None:
         gateway.leave(ECHO, "a")
         second, third = send(gateway, "2"), send(gateway, "3")
         await b.has("2")
-        assert not gateway.is_idle(ECHO, "a")
+        assert not is_idle(gateway)
         await a.answer("1")
         assert (await first).status == 200
-        assert gateway.is_idle(ECHO, "a")
+        assert is_idle(gateway)
         await b.answer("2")
         await b.answer("3")
         await asyncio.gather(second, third)
@@ -315,7 +315,7 @@ def test_a_reply_from_within_that_takes_too_long_is_a_504_and_is_not_waited_for(
         gateway.join(ECHO, "a", held[0].port)
         reply = await gateway.send(SERVICE, Request("POST", "/1"), 0.1)
         assert reply.status == 504
-        assert gateway.is_idle(ECHO, "a")
+        assert is_idle(gateway)
 
     served(test)
 

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.func.supervisor.gateway.instances import read_head
-from tests.func.supervisor.gateway.rig import ECHO, Running, request, running, serve_echo, statuses
+from tests.func.supervisor.gateway.rig import (
+    ECHO,
+    Running,
+    is_idle,
+    request,
+    running,
+    serve_echo,
+    statuses,
+)
 from tests.rig import load
 
 if TYPE_CHECKING:
@@ -118,7 +126,7 @@ def retire(gate: Running, name: str, process: Process) -> None:
     """As the fleet does it: no more requests, what it has is done, then it ends."""
     gate.call(lambda g: g.leave(ECHO, name))
     pause = threading.Event()
-    while not gate.call(lambda g: g.is_idle(ECHO, name)):
+    while not gate.call(lambda g: is_idle(g, name)):
         pause.wait(0.01)
     assert process.end() == 0
 
@@ -232,7 +240,7 @@ def test_a_stream_comes_as_it_is_made_and_ends_when_the_client_leaves(
             while b'data: {"i":2}' not in received.replace(b'"i": ', b'"i":'):
                 received += near.recv(65536)
         pause = threading.Event()
-        while not gate.call(lambda g: g.is_idle(ECHO, "a")):
+        while not gate.call(is_idle):
             pause.wait(0.01)
         assert process.end() == 0  # nothing keeps it
 
@@ -248,7 +256,7 @@ def test_what_is_too_late_is_given_up_by_the_instance_too(gate: Running, folder:
         with gate.connect() as near:
             near.sendall(head + body)
             assert statuses(near.recv(65536)) == [504]
-        assert gate.call(lambda g: g.is_idle(ECHO, "a"))
+        assert gate.call(is_idle)
         assert process.end() == 0
 
 
