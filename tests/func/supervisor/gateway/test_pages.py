@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mlfunc.supervisor import supervisor
 from mlfunc.supervisor.gateway.fields import Refused
 from mlfunc.supervisor.gateway.gateway import Gateway
 from mlfunc.supervisor.gateway.pages import Own
@@ -42,7 +43,6 @@ def test_what_is_for_this_machine_is_refused_to_others(peer: str, near: bool, se
 
 
 def test_the_dashboard_is_for_this_machine_and_the_broker_for_all() -> None:
-    from mlfunc.supervisor import supervisor
 
     owned: dict[str, bool] = {}
 
