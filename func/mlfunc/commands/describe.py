@@ -63,6 +63,7 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
         "namespace": summary.namespace,
         "deployer": deployer,
         "subscriptions": [_subscription(each) for each in found.subscriptions],
+        "schedules": [asdict(each) for each in found.schedules],
         "labels": service["metadata"].get("labels") or {},
         "ready": summary.ready,
         "reason": summary.reason or None,
@@ -114,9 +115,14 @@ def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
         if message != data["message"]:  # which is told above
             ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
     _report_revisions(ui, found)
-    if remarks := [*_troubles(ui, found), *map(_subscribed, found.subscriptions), *_changed(data)]:
+    if remarks := [*_troubles(ui, found), *_events(found), *_changed(data)]:
         ui.say()
         ui.say("\n".join(remarks))
+
+
+def _events(found: Belongings) -> list[str]:
+    come = [f"schedule: {each}" for each in found.schedules]
+    return [*map(_subscribed, found.subscriptions), *come]
 
 
 def _subscribed(each: Subscribed) -> str:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from mlfunc.cluster import failures, kinds, watching
-from mlfunc.cluster.failures import permitted
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import NotFound, UsageError
-from mlfunc.knative import loops, schedules, subscriptions, succession, triggers
+from mlfunc.knative import loops, subscriptions, succession, triggers
+from mlfunc.platforms.knative import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -55,8 +55,7 @@ def overview(at: Addressed) -> Overview:
     """
     service, listed = _service(at), at.cluster.list
     found = _overview(at, service, listed(kinds.TRIGGER), listed(kinds.BROKER))
-    pings = schedules.of_function(permitted(lambda: listed(kinds.PING_SOURCE)) or (), at.name)
-    return replace(found, schedules=[schedules.read(each) for each in pings])
+    return replace(found, schedules=reading.scheduled(at))
 
 
 def follow(at: Addressed, until: float | None = None) -> Generator[Overview, None, None]:
