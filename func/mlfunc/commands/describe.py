@@ -151,12 +151,18 @@ def _facts(data: dict[str, Any], start: ColdStart | None) -> list[tuple[str, str
         ("image", data["image"]),
         ("models", ", ".join(models)),
         ("accelerator", data["accelerator"]),
-        ("concurrency", f"{data['concurrency'] or 'any number of'} requests in an instance"),
+        ("concurrency", _concurrency(data["concurrency"])),
         ("scaling", _told(data["scaling"])),
         ("timeout", f"{limits['request_seconds']} s" if limits["request_seconds"] else ""),
         ("cold start", str(start) if start else ""),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _concurrency(requests: int) -> str:
+    from mlfunc.knative.wording import counted
+
+    return f"{counted(requests) if requests else 'any number of requests'} in an instance"
 
 
 def _maker(origin: str) -> str:
