@@ -143,6 +143,17 @@ def test_the_list_has_the_keys_of_func_first(
     assert "no function in namespace team" in said(capsys, "list")[1]
 
 
+@pytest.mark.parametrize("name", ["Nope_x", "-team", "a.b", "a" * 64])
+@pytest.mark.parametrize("command", ["list", "describe", "invoke", "doctor"])
+@pytest.mark.usefixtures("team")
+def test_a_namespace_that_cannot_be_is_no_empty_one(
+    command: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, told = said(capsys, command, f"--namespace={name}", code=2)
+
+    assert f"{name} is no namespace: lower-case letters, digits and dashes" in told
+
+
 @pytest.mark.parametrize("command", ["describe", "logs", "delete", "traffic", "rollback", "invoke"])
 def test_an_unknown_name_gets_the_likely_one(
     team: Team, capsys: pytest.CaptureFixture[str], command: str
@@ -164,6 +175,7 @@ def test_a_function_is_described_for_people_and_programs(
     assert [each["instances"] for each in told["revisions"]] == [1, 0]
     assert told["start"] is None
     assert "greeter in namespace team, not made by mlfunc" in shown
+    assert "any number of requests in an instance" in shown
     assert "greeter-00001" in shown
     assert not shown.endswith("\n\n")
 
