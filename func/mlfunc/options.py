@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # What HTTP allows in the name of a header.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
+# A label of DNS (RFC 1123): what Kubernetes lets a namespace be called.
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -172,6 +175,14 @@ def label(_: click.Context, parameter: click.Parameter, value: str | None) -> st
     return value
 
 
+def namespace_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """One that there can be: an impossible one would look like one that is empty."""
+    if value and not _NAMESPACE.fullmatch(value):
+        message = f"{value} is no namespace: lower-case letters, digits and dashes, at most 63"
+        raise click.BadParameter(message, param=parameter)
+    return value
+
+
 def headers(
     _: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, str]:
@@ -191,6 +202,7 @@ def cluster(command: F) -> F:
         "-n",
         "--namespace",
         metavar="NAME",
+        callback=namespace_name,
         help="Where the function is.  [default: `namespace` of mlfunc.yaml, else the context's]",
     )
     return platform(kubeconfig(namespace(command)))

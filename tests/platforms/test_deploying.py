@@ -60,6 +60,8 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(place: Place, gre
     manifests = place.mlfunc("deploy", "--path", greeter, "--dry-run", "-o", "yaml")
 
     assert "max-scale]: 10 -> 3" in shown.err
+    undone = {"local": "nothing was copied or started", "knative": "nothing was pushed"}
+    assert f"this was a dry run: {undone[place.name]}, and nothing is changed" in shown.err
     assert [each["kind"] for each in yaml.safe_load_all(manifests.out)] == ["Service"]
     assert _revisions(place, greeter) == {f"{greeter.name}-00001": 100}
     assert place.request(greeter.name, {"name": "Ada"}).json() == "Hello Ada"

@@ -92,6 +92,8 @@ def test_a_schedule_comes_each_minute(place: Place, collector: Path) -> None:
     assert event["data"] == {"job": "report"}
     assert event["source"].endswith(f"/pingsources/{shown['source']}")
     eventually(lambda: _overview(place, collector)["schedules"][0]["ready"], "it is ready")
+    described = place.mlfunc("describe", "--path", collector, "-o", "json").data
+    assert described["schedules"] == _overview(place, collector)["schedules"]
 
 
 def test_a_schedule_that_is_gone_from_the_file_is_taken_away(place: Place, collector: Path) -> None:

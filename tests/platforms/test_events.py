@@ -187,6 +187,18 @@ def test_a_broker_that_is_missing_is_told(stage: Stage) -> None:
     assert "there is no broker late" in refused.err
 
 
+def test_dead_letters_for_who_is_not_there_are_refused_and_nothing_is_applied(
+    stage: Stage,
+) -> None:
+    before = stage.triggers()
+
+    for sink, missing in (("ksvc:nosuch", "function"), ("broker:nosuch", "broker")):
+        args = ("subscribe", "worker", "--type", "job.late", "--dead-letter", sink)
+        assert f"there is no {missing} nosuch" in stage.place.mlfunc(*args, code=5).err
+
+    assert stage.triggers() == before
+
+
 def test_another_filter_counts_from_the_next_deployment_on(stage: Stage) -> None:
     dialects = [{"prefix": {"type": "job."}}, {"not": {"suffix": {"type": ".tmp"}}}]
 

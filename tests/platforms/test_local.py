@@ -41,6 +41,21 @@ def here(machine: Path) -> Iterator[OnThisMachine]:
         yield found
 
 
+def test_an_event_that_nobody_takes_is_told_with_what_subscribes(
+    here: OnThisMachine, tmp_path: Path
+) -> None:
+    taken = {"subscriptions": [{"filters": [{"prefix": {"type": "order."}}]}]}
+    project = here.project(tmp_path / "orders", GREETER, events=taken)
+    here.mlfunc("deploy", "--path", project)
+
+    lost = here.mlfunc("emit", "--type", "order placed")
+    found = here.mlfunc("emit", "--type", "order.made", "-o", "json")
+
+    where = f"--namespace {here.namespace}"
+    assert f"nobody takes it: mlfunc subscribe NAME --type 'order placed' {where}\n" in lost.err
+    assert "nobody takes it" not in found.err
+
+
 def test_what_is_deployed_outlives_a_kill_with_its_traffic(
     here: OnThisMachine, tmp_path: Path
 ) -> None:

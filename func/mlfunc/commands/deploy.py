@@ -12,14 +12,20 @@ from mlfunc import options
 from mlfunc.function import Platform
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mlfunc.cluster.client import Object
     from mlfunc.plan import Change, Difference
     from mlfunc.platforms.knative.deploying import Deployed, Request
+    from mlfunc.platforms.platform import Name
     from mlfunc.ui import Ui
 
 _SIGNS = {"create": "+", "update": "~", "delete": "-", "keep": " "}
+_UNDONE: Mapping[Name, str] = {
+    "knative": "nothing was pushed",
+    "local": "nothing was copied or started",
+}
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 
@@ -128,7 +134,7 @@ def _deploy(ui: Ui, request: Request) -> None:
     if request.dry_run and ui.format == "yaml":
         _print_manifests(ui, deployed)
     else:
-        ui.show(_as_data(deployed), human=lambda: _report(ui, deployed))
+        ui.show(_as_data(deployed), human=lambda: _report(ui, request, deployed))
 
 
 def _print_manifests(ui: Ui, deployed: Deployed) -> None:
@@ -138,23 +144,23 @@ def _print_manifests(ui: Ui, deployed: Deployed) -> None:
     ui.write(yaml.safe_dump_all(manifests, sort_keys=False, allow_unicode=True))
 
 
-def _report(ui: Ui, deployed: Deployed) -> None:
+def _report(ui: Ui, request: Request, deployed: Deployed) -> None:
     for note in deployed.notes:
         ui.note(note)
     for change in deployed.planned.plan.changes:
         _show(ui, change)
     if deployed.service is None:
-        ui.note(_foreseen(deployed))
+        ui.note(_foreseen(deployed, request.where.chosen().name))
         return
     ui.note(_summary(deployed, deployed.service))
     if url := deployed.service.get("status", {}).get("url"):
         ui.say(ui.paint(url, "bold"))
 
 
-def _foreseen(deployed: Deployed) -> str:
+def _foreseen(deployed: Deployed, platform: Name) -> str:
     would = f"{deployed.release.name} would stay as it is; "
     unchanged = deployed.planned.plan.changes_nothing
-    was = "this was a dry run: nothing was pushed, and nothing is changed"
+    was = f"this was a dry run: {_UNDONE[platform]}, and nothing is changed"
     return f"{would if unchanged else ''}{was}"
 
 

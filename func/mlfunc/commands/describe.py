@@ -63,6 +63,7 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
         "namespace": summary.namespace,
         "deployer": deployer,
         "subscriptions": [_subscription(each) for each in found.subscriptions],
+        "schedules": [asdict(each) for each in found.schedules],
         "labels": service["metadata"].get("labels") or {},
         "ready": summary.ready,
         "reason": summary.reason or None,
@@ -114,9 +115,14 @@ def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
         if message != data["message"]:  # which is told above
             ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
     _report_revisions(ui, found)
-    if remarks := [*_troubles(ui, found), *map(_subscribed, found.subscriptions), *_changed(data)]:
+    if remarks := [*_troubles(ui, found), *_events(found), *_changed(data)]:
         ui.say()
         ui.say("\n".join(remarks))
+
+
+def _events(found: Belongings) -> list[str]:
+    come = [f"schedule: {each}" for each in found.schedules]
+    return [*map(_subscribed, found.subscriptions), *come]
 
 
 def _subscribed(each: Subscribed) -> str:
@@ -145,12 +151,18 @@ def _facts(data: dict[str, Any], start: ColdStart | None) -> list[tuple[str, str
         ("image", data["image"]),
         ("models", ", ".join(models)),
         ("accelerator", data["accelerator"]),
-        ("concurrency", f"{data['concurrency'] or 'any number of'} requests in an instance"),
+        ("concurrency", _concurrency(data["concurrency"])),
         ("scaling", _told(data["scaling"])),
         ("timeout", f"{limits['request_seconds']} s" if limits["request_seconds"] else ""),
         ("cold start", str(start) if start else ""),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _concurrency(requests: int) -> str:
+    from mlfunc.knative.wording import counted
+
+    return f"{counted(requests) if requests else 'any number of requests'} in an instance"
 
 
 def _maker(origin: str) -> str:

@@ -22,7 +22,13 @@ _COLOURS = {"warn": "yellow", "fail": "red"}
 @click.command("doctor")
 @options.folder_if_given
 @options.kubeconfig
-@click.option("-n", "--namespace", metavar="NAME", help="Of the cluster.")
+@click.option(
+    "-n",
+    "--namespace",
+    metavar="NAME",
+    callback=options.namespace_name,
+    help="Of the cluster.",
+)
 @options.reporting("Show tracebacks.")
 @click.pass_obj
 def command(ui: Ui, folder: Path | None, context: str | None, namespace: str | None) -> None:

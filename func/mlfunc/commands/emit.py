@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 import sys
 import uuid
 from pathlib import Path
@@ -99,6 +100,9 @@ def command(
             progress.detail(f"{len(ids)} of {count}")
     told = {"broker": broker, "namespace": cluster.namespace, "type": type_, "ids": ids}
     ui.show(told, human=lambda: _report(ui, cluster, told))
+    # A cluster's brokers may know of more than this user may see.
+    if cluster.access.named and not emitting.has_taker(cluster, broker, envelope):
+        ui.note(f"nobody takes it: {_subscribing(cluster, told)}")
 
 
 def _numbered(envelope: dict[str, Any], count: int) -> list[dict[str, Any]]:
@@ -126,6 +130,15 @@ def _report(ui: Ui, cluster: Cluster, told: dict[str, Any]) -> None:
     if ui.verbose:
         for each in ids:
             ui.note(each)
+
+
+def _subscribing(cluster: Cluster, told: dict[str, Any]) -> str:
+    """The command that subscribes to it, as it can be typed here."""
+    broker, namespace = told["broker"], told["namespace"]
+    elsewhere = ["--broker", broker] if broker != "default" else []
+    if namespace != cluster.access.namespace:
+        elsewhere += ["--namespace", namespace]
+    return shlex.join(["mlfunc", "subscribe", "NAME", "--type", told["type"], *elsewhere])
 
 
 def _now() -> str:

@@ -76,8 +76,7 @@ def _report(ui: Ui, found: Overview) -> None:
             f"mlfunc subscribe {found.name} --type TYPE, or events.subscriptions in mlfunc.yaml"
         )
     for each in found.schedules:
-        ready = "ready" if each.ready else f"not ready: {each.reason}"
-        ui.say(f"schedule: {each.cron} in {each.timezone}, {ready} ({each.source})")
+        ui.say(f"schedule: {each}")
     ui.say(f"replies: {found.reply_type}")
     for subscribed in found.subscriptions:
         _explain(ui, subscribed)

@@ -100,7 +100,10 @@ if TYPE_CHECKING:
 @options.platform
 @options.kubeconfig
 @click.option(
-    "--namespace", metavar="NAME", help="Where it is.  [default: as for `mlfunc describe`]"
+    "--namespace",
+    metavar="NAME",
+    callback=options.namespace_name,
+    help="Where it is.  [default: as for `mlfunc describe`]",
 )
 @options.reporting("Show status, headers and where the time went; tracebacks.")
 @click.pass_obj

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlfunc.knative import autoscaler, simulation, timeouts
 from mlfunc.knative.instances import Serving
+from mlfunc.knative.wording import counted
 
 if TYPE_CHECKING:
     from mlfunc.function import Function
@@ -36,7 +37,7 @@ class Demand:
         if self.rate is None:
             return f"{self.requests} requests at once" if self.requests != 1 else "one request"
         lasts = "for 2 minutes" if self.requests is None else f"{self.requests} in all"
-        return f"{self.rate:g} requests a second, {lasts}"
+        return f"{counted(self.rate)} a second, {lasts}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def facts(found: Explanation) -> list[tuple[str, str]]:
     most = f"at most {policy.maximum}" if policy.maximum else "no bound above"
     gone = f"{policy.window:g} s after the last reply, and up to 4 to notice it"
     return [
-        ("target", f"{policy.target:g} requests in an instance, {_share(policy)}"),
+        ("target", f"{counted(policy.target)} in an instance, {_share(policy)}"),
         ("room", _room(serving)),
         ("instances", f"at least {policy.minimum}, {most}"),
         ("second", _second(found)),
@@ -141,7 +142,7 @@ def _second(found: Explanation) -> str:
     if found.burst_at < 1:
         return "with the first request, which alone is more than the target"
     averaged = f"on average of {policy.panic_seconds:g} s or of {policy.window:g} s"
-    return f"for more than {found.burst_at:g} requests at once, {averaged}"
+    return f"for more than {counted(found.burst_at)} at once, {averaged}"
 
 
 def _fewer(policy: Policy) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from mlfunc.errors import ClusterFailed, UsageError
 from mlfunc.function import Scale
 from mlfunc.knative import diagnosis, names, overview, policies, versions
+from mlfunc.knative.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +128,7 @@ def notes(state: State, wish: Wish) -> list[str]:
     if not state.policy.reachable:
         found.append(f"no requests are routed to {state.revision}: min counts once some are")
     if wish.target is not None and state.policy.total < wish.target:
-        taken = f"{state.policy.total:g} requests at once"
+        taken = f"{counted(state.policy.total)} at once"
         found.append(f"{state.revision} takes {taken}: that is its target, too")
     return found
 

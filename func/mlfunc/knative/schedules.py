@@ -30,6 +30,11 @@ class Scheduled:
     ready: bool
     reason: str
 
+    def __str__(self) -> str:
+        """As it is listed."""
+        ready = "ready" if self.ready else f"not ready: {self.reason}"
+        return f"{self.cron} in {self.timezone}, {ready} ({self.source})"
+
 
 def check(function: Function) -> None:
     """Two alike would each send an event.

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlfunc import running
-from mlfunc.errors import ClusterFailed, NotFound, UsageError
+from mlfunc.errors import ClusterFailed, MlfuncError, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from mlfunc.errors import MlfuncError
     from mlfunc.platforms.knative.addressing import Where
     from mlfunc.platforms.knative.invoking import Reached
+
+_SHOWN = 5  # functions that a hint names
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,32 @@ def find(asked: Asked) -> Place:
         return Place(running.resolve(asked.target, folder, named=asked.folder is not None))
     except running.NotRunning as not_here:
         if asked.target is None and not (folder / "mlfunc.yaml").is_file():
-            raise
+            raise _with_deployed(asked, not_here) from None
         return _else_deployed(asked, not_here)
+
+
+def _with_deployed(asked: Asked, not_here: MlfuncError) -> MlfuncError:
+    """Who has deployed something may mean that: its hint names what can be meant."""
+    names = _deployed_names(asked.where)
+    if not names:
+        return not_here
+    more = f" and {len(names) - _SHOWN} more (mlfunc list)" if len(names) > _SHOWN else ""
+    there = f"deployed on {asked.where.chosen().title}: {', '.join(names[:_SHOWN])}{more}"
+    return type(not_here)(not_here.message, f"mlfunc invoke NAME; {there}; or {not_here.hint}")
+
+
+def _deployed_names(where: Where) -> list[str]:
+    """Of the namespace that is meant; none where nothing can be asked: it is only a hint."""
+    from mlfunc.cluster import kinds
+
+    try:
+        platform = where.chosen()
+        if not platform.is_running():
+            return []
+        found = where.connect().list(kinds.SERVICE)
+    except MlfuncError:
+        return []
+    return sorted(each["metadata"]["name"] for each in found)
 
 
 def _else_deployed(asked: Asked, not_here: MlfuncError) -> Place:

@@ -66,6 +66,11 @@ def test_an_event_goes_to_the_ingress_in_structured_mode(
     assert out.endswith("has event 7 of type order\n")
 
 
+@pytest.mark.usefixtures("shop")
+def test_who_takes_it_on_a_cluster_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nobody takes it" not in _said(capsys, "emit", "--type", "order")[1]
+
+
 def test_many_have_ids_of_their_own(shop: SmallCluster, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = _said(capsys, "emit", "--type", "t", "--id", "a", "--count", "3", "-o", "json")
 

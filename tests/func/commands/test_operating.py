@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from mlfunc import cli
+from mlfunc.function import Function, Schedule
+from mlfunc.knative import schedules
 
 from tests.func.knative.objects import pod, revision, service
 from tests.rig import apiserver
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _SERVICES = "/apis/serving.knative.dev/v1/namespaces/team/services"
 _REVISIONS = "/apis/serving.knative.dev/v1/namespaces/team/revisions"
 _TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/team/triggers"
+_BROKERS = "/apis/eventing.knative.dev/v1/namespaces/team/brokers"
 _PINGS = "/apis/sources.knative.dev/v1/namespaces/team/pingsources"
 _PODS = "/api/v1/namespaces/team/pods"
 _CLAIMS = "/api/v1/namespaces/team/persistentvolumeclaims"
@@ -39,6 +42,7 @@ class Team:
             _REVISIONS: [revision(1), revision(2)],
             _PODS: [pod(2)],
             _TRIGGERS: [],
+            _BROKERS: [],
             _PINGS: [],
             _CLAIMS: [],
         }
@@ -139,6 +143,17 @@ def test_the_list_has_the_keys_of_func_first(
     assert "no function in namespace team" in said(capsys, "list")[1]
 
 
+@pytest.mark.parametrize("name", ["Nope_x", "-team", "a.b", "a" * 64])
+@pytest.mark.parametrize("command", ["list", "describe", "invoke", "doctor"])
+@pytest.mark.usefixtures("team")
+def test_a_namespace_that_cannot_be_is_no_empty_one(
+    command: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, told = said(capsys, command, f"--namespace={name}", code=2)
+
+    assert f"{name} is no namespace: lower-case letters, digits and dashes" in told
+
+
 @pytest.mark.parametrize("command", ["describe", "logs", "delete", "traffic", "rollback", "invoke"])
 def test_an_unknown_name_gets_the_likely_one(
     team: Team, capsys: pytest.CaptureFixture[str], command: str
@@ -160,8 +175,27 @@ def test_a_function_is_described_for_people_and_programs(
     assert [each["instances"] for each in told["revisions"]] == [1, 0]
     assert told["start"] is None
     assert "greeter in namespace team, not made by mlfunc" in shown
+    assert "any number of requests in an instance" in shown
     assert "greeter-00001" in shown
     assert not shown.endswith("\n\n")
+
+
+def test_a_description_has_the_schedules_that_events_has(
+    team: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scheduled = Function(name="greeter", schedule=[Schedule(cron="@daily")])
+    (ping,) = schedules.manifests(scheduled, "team", None)
+    ping["metadata"]["generation"] = 1
+    team.lists[_PINGS].append(ping)
+
+    told = json.loads(said(capsys, "describe", "greeter", "-o", "json")[0])
+    shown, _ = said(capsys, "describe", "greeter")
+
+    listed = json.loads(said(capsys, "events", "greeter", "-o", "json")[0])["schedules"]
+    assert told["schedules"] == listed
+    assert [(each["cron"], each["ready"]) for each in listed] == [("@daily", False)]
+    (line,) = (each for each in shown.splitlines() if each.startswith("schedule: "))
+    assert line.startswith("schedule: @daily in UTC, not ready: ")
 
 
 @pytest.mark.usefixtures("team")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["shop"]
 
+_BROKERS = "/apis/eventing.knative.dev/v1/namespaces/team/brokers"
+_SERVICES = "/apis/serving.knative.dev/v1/namespaces/team/services"
 _TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/team/triggers"
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -47,7 +49,10 @@ def test_a_type_alone_is_what_every_tool_can_show(
     assert out.startswith("echo subscribed: type=order.created of broker default (echo-")
 
 
-def test_all_options_together_are_one_subscription(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_options_together_are_one_subscription(
+    shop: SmallCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.keep(f"{_BROKERS}/late", {"metadata": {"name": "late", "namespace": "team"}})
     found = data(
         capsys,
         *("subscribe", "echo", "--type", "a", "--filter", "trace=1", "--prefix", "source=/s"),
@@ -80,6 +85,7 @@ def test_all_options_together_are_one_subscription(capsys: pytest.CaptureFixture
         (("--type", "a", "--retry", "-1"), 2, "-1 is not 0 or more"),
         (("--type", "a", "--broker", "other"), 5, "try: kn broker create other -n team"),
         (("--type", "a", "-n", "else"), 5, "there is no function echo in namespace else"),
+        (("--type", "a", "-n", "7seas"), 5, "there is no function echo in namespace 7seas"),
     ],
 )
 def test_what_cannot_be_is_told_with_a_way_out(
@@ -174,6 +180,7 @@ def test_events_of_a_function_without_any_say_how_to_get_some(
 def test_events_are_a_table_with_the_reason_of_what_is_not_ready(
     shop: SmallCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shop.keep(f"{_SERVICES}/audit", {"metadata": {"name": "audit", "namespace": "team"}})
     said(capsys, "subscribe", "echo", "--type", "a", "--dead-letter", "ksvc:audit")
     (path,) = (each for each in shop.objects if each.startswith(_TRIGGERS))
     shop.objects[path]["spec"]["broker"] = "gone"

@@ -46,6 +46,16 @@ def test_a_target_below_one_request_is_told_for_what_it_does() -> None:
     assert found.outcome.timeline[0].wanted == 2
 
 
+def test_one_request_is_one() -> None:
+    policy = replace(policies.of_function(_FUNCTION), total=1.0, utilization=1.0)
+    serving = explanation.serving(_FUNCTION, prediction=1, cold_start=5)
+
+    facts = dict(explanation.facts(explanation.explain(policy, serving, Demand(1))))
+    assert facts["target"].startswith("1 request in an instance, ")
+    assert facts["second"].startswith("for more than 1 request at once, ")
+    assert str(Demand(rate=1.0)) == "1 request a second, for 2 minutes"
+
+
 def test_what_bounds_forbid_is_told_so() -> None:
     found = explained(Demand(1), minimum=1)
     found = replace(found, policy=replace(found.policy, maximum=1))

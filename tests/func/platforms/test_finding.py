@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from mlfunc import running
@@ -26,8 +26,14 @@ def asked(target: str | None, folder: Path | None = None, **cluster: str) -> Ask
 
 
 @pytest.fixture
-def in_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A cluster with the function greeter, which this machine knows by name."""
+def in_cluster(deployed: list[dict[str, Any]]) -> None:
+    """The same, where nothing else is deployed."""
+    assert len(deployed) == 1
+
+
+@pytest.fixture
+def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """A cluster with the function greeter, which this machine knows by name; all that it has."""
     found = service()
     found["status"]["url"] = "http://localhost:8080"
     listed = {"pods": [pod(2)], "services": [found]}
@@ -43,7 +49,7 @@ def in_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     with apiserver.serving(answer) as server:
         monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "kubeconfig")))
         monkeypatch.delenv("MLFUNC_INGRESS", raising=False)
-        yield
+        yield listed["services"]
 
 
 @contextlib.contextmanager
@@ -81,6 +87,21 @@ def test_what_is_nowhere_is_told_of_both() -> None:
     with pytest.raises(NotFound, match="gretter does not run here, and there is no function") as no:
         finding.find(asked("gretter"))
     assert no.value.hint == "did you mean greeter?"
+
+
+def test_in_an_empty_folder_what_is_deployed_is_named_as_far_as_it_fits(
+    deployed: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(NotFound, match=r"^no function runs here$") as no:
+        finding.find(asked(None))
+    assert "mlfunc invoke NAME; deployed on the cluster: greeter; or start it" in no.value.hint
+
+    deployed += [service(name=f"other-{number}") for number in range(6)]
+    with pytest.raises(NotFound) as many:
+        finding.find(asked(None))
+    assert "greeter, other-0, other-1, other-2, other-3 and 2 more (mlfunc list)" in many.value.hint
 
 
 def test_without_a_cluster_there_is_only_here(

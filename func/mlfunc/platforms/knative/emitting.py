@@ -9,17 +9,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import failures, kinds, refusals
-from mlfunc.errors import ClusterFailed, NotFound, UsageError
+from mlfunc.errors import ClusterFailed, MlfuncError, NotFound, UsageError
 from mlfunc.knative import subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import urllib3
 
     from mlfunc.cluster.client import Cluster
 
 _INGRESS = "/api/v1/namespaces/knative-eventing/services/http:broker-ingress:80/proxy"
+_DATA = ("data", "data_base64")
 # Knative's own channel answers when all who get the event have answered.
 _PATIENCE = 930
 
@@ -46,6 +47,19 @@ def emit(cluster: Cluster, broker: str, events: Iterable[dict[str, Any]]) -> Ite
         )
         _check(cluster, broker, reply)
         yield each["id"]
+
+
+def has_taker(cluster: Cluster, broker: str, event: Mapping[str, Any]) -> bool:
+    """Whether anybody on the local platform is subscribed to such an event, by its own rule."""
+    from mlfunc.supervisor.broker import subscriptions as ways
+
+    try:
+        triggers = cluster.list(kinds.TRIGGER)
+    except MlfuncError:
+        return True  # the event is sent: that is no failure of it
+    attributes = {name: str(value) for name, value in event.items() if name not in _DATA}
+    found = (ways.of_trigger(each, None) for each in triggers)
+    return any(each.broker == broker and each.takes(attributes) for each in found)
 
 
 def _check(cluster: Cluster, broker: str, reply: urllib3.BaseHTTPResponse) -> None:

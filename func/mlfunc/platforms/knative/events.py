@@ -14,10 +14,11 @@ from mlfunc.cluster import failures, kinds, watching
 from mlfunc.cluster.failures import permitted
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import NotFound, UsageError
-from mlfunc.knative import loops, schedules, subscriptions, succession, triggers
+from mlfunc.knative import loops, subscriptions, succession, triggers
+from mlfunc.platforms.knative import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Collection, Generator, Iterable
 
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Subscription
@@ -55,8 +56,7 @@ def overview(at: Addressed) -> Overview:
     """
     service, listed = _service(at), at.cluster.list
     found = _overview(at, service, listed(kinds.TRIGGER), listed(kinds.BROKER))
-    pings = schedules.of_function(permitted(lambda: listed(kinds.PING_SOURCE)) or (), at.name)
-    return replace(found, schedules=[schedules.read(each) for each in pings])
+    return replace(found, schedules=reading.scheduled(at))
 
 
 def follow(at: Addressed, until: float | None = None) -> Generator[Overview, None, None]:
@@ -84,7 +84,7 @@ def subscribe(at: Addressed, wanted: Subscription) -> Applied:
     """Have a function get such events from now on, whatever its mlfunc.yaml says.
 
     Raises:
-        NotFound: there is no such function, or no such broker.
+        NotFound: there is no such function, no such broker, or none for dead letters.
         UsageError: the filter is wrong, or takes the function's own replies.
 
     """
@@ -98,6 +98,7 @@ def subscribe(at: Addressed, wanted: Subscription) -> Applied:
         raise NotFound(
             *subscriptions.missing_broker(wanted.broker, at.cluster.namespace, by_name=by_name)
         )
+    _check_dead_letter(at.cluster, wanted.dead_letter or "", brokers)
     manifest = triggers.manifest(wanted, at.name, reply_type, at.cluster.namespace, service)
     before = _alike(there, manifest)
     if before is not None and not triggers.is_by_command(before):
@@ -192,6 +193,25 @@ def _check(wanted: Subscription, function: str, reply_type: str) -> str:
         raise UsageError(re.sub(r"^\.filters?(\[\d+\])?\.", "", problem))
     narrower = "name the type that it takes: --type TYPE"
     return loops.check(wanted, function, reply_type, "the subscription", narrower)
+
+
+def _check_dead_letter(cluster: Cluster, sink: str, brokers: Collection[str]) -> None:
+    """A Trigger whose dead letters go nowhere is never ready. Other kinds Knative looks for."""
+    word, _, name = sink.partition(":")
+    if word == "broker" and name not in brokers:
+        by_name = bool(cluster.access.named)
+        missing = subscriptions.missing_broker(name, cluster.namespace, by_name=by_name)
+    elif word == "ksvc" and _is_known_missing(cluster, name):
+        message = f"there is no function {name} in namespace {cluster.namespace}"
+        missing = message, "deploy it first; mlfunc list shows those there are"
+    else:
+        return
+    raise NotFound(f"--dead-letter {sink}: {missing[0]}", missing[1])
+
+
+def _is_known_missing(cluster: Cluster, function: str) -> bool:
+    """Not where this user may not look."""
+    return permitted(lambda: cluster.get(kinds.SERVICE, function) is None) is True
 
 
 def _action(before: Object | None, after: Object) -> Literal["created", "changed", "kept"]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from mlfunc.cluster import kinds
 from mlfunc.cluster.failures import permitted
 from mlfunc.errors import NotFound
-from mlfunc.knative import coldstart, diagnosis, names, overview, subscriptions
+from mlfunc.knative import coldstart, diagnosis, names, overview, schedules, subscriptions
 from mlfunc.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.knative.coldstart import ColdStart
     from mlfunc.knative.overview import Summary
+    from mlfunc.knative.schedules import Scheduled
     from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.addressing import Addressed
 
@@ -29,6 +30,7 @@ class Belongings:
     revisions: list[Object]
     pods: list[Object] | None  # None: this user may not look at them
     subscriptions: list[Subscribed]
+    schedules: list[Scheduled]
     start: ColdStart | None  # of the newest pod that is ready
 
 
@@ -102,6 +104,7 @@ def belongings(addressed: Addressed) -> Belongings:
         revisions(addressed),
         own,
         _subscribed(addressed.cluster, addressed.name),
+        scheduled(addressed),
         start(addressed.cluster, diagnosis.newest(overview.running(own or ()))),
     )
 
@@ -110,6 +113,12 @@ def triggers(cluster: Cluster, name: str) -> list[Object]:
     """Those that have events sent to a Service; none without Knative Eventing, or the right."""
     found = permitted(lambda: cluster.list(kinds.TRIGGER))
     return subscriptions.of_function(found or (), name)
+
+
+def scheduled(addressed: Addressed) -> list[Scheduled]:
+    """When events come to it of themselves; none without Knative Eventing, or the right."""
+    found = permitted(lambda: addressed.cluster.list(kinds.PING_SOURCE))
+    return [schedules.read(each) for each in schedules.of_function(found or (), addressed.name)]
 
 
 def _subscribed(cluster: Cluster, name: str) -> list[Subscribed]:

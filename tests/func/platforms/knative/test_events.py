@@ -14,6 +14,7 @@ from mlfunc.knative import triggers
 from mlfunc.platforms.knative import events
 from mlfunc.platforms.knative.addressing import Addressed
 
+from tests.rig import apiserver, smallcluster
 from tests.rig.smallcluster import shop
 
 if TYPE_CHECKING:
@@ -84,6 +85,29 @@ def test_a_broker_that_is_not_there_is_told_with_the_command_that_makes_it(
         events.subscribe(echo, Subscription(broker="other", filter={"type": "a"}))
 
     assert caught.value.hint == "kn broker create other -n team"
+
+
+@pytest.mark.parametrize("kind", ["function", "broker"])
+def test_dead_letters_for_who_is_not_there_are_refused_before_anything_is_applied(
+    kind: str, shop: SmallCluster, echo: Addressed
+) -> None:
+    sink = {"function": "ksvc:nosuch", "broker": "broker:nosuch"}[kind]
+
+    with pytest.raises(NotFound, match=f"^--dead-letter {sink}: there is no {kind} nosuch in"):
+        events.subscribe(echo, Subscription(filter={"type": "a"}, dead_letter=sink))
+
+    assert shop.below(_TRIGGERS) == []
+
+
+def test_where_dead_letters_go_counts_only_as_far_as_one_may_look(
+    echo: Addressed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = apiserver.status(403, "Forbidden", "you may not look at it")
+    monkeypatch.setattr(smallcluster, "_not_found", lambda _: refused)
+    sinks = ("ksvc:audit", "channel:late", "svc:late", "http://late.example")
+    for sink in sinks:
+        wanted = Subscription(filter={"type": sink}, dead_letter=sink)
+        assert events.subscribe(echo, wanted).subscribed.dead_letter == sink
 
 
 def test_a_loop_by_the_type_that_the_deployment_noted_is_refused(echo: Addressed) -> None:

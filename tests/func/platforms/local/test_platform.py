@@ -84,6 +84,24 @@ def test_what_a_cluster_has_not_and_this_machine_has_is_hinted_at(
         assert "local platform" not in neither.value.hint
 
 
+def test_an_invoke_of_nothing_names_what_is_deployed_and_starts_nothing_for_it(
+    started: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = Asked(None, None, None, None, None, None)
+    LOCAL.connect(None, None).apply(_SERVICE)
+
+    with pytest.raises(NotFound, match="no function runs here") as no:
+        finding.find(nothing)
+    assert "deployed on the local platform: greeter;" in no.value.hint
+
+    stopping.stop(started)
+    with pytest.raises(NotFound) as stopped:
+        finding.find(nothing)
+    assert stopped.value.hint == "start it with `mlfunc run`, or name a URL"
+    assert not LOCAL.is_running()
+
+
 def test_a_filter_by_cesql_is_refused_before_anything_is_made(
     own: Home, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
