@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Start = Callable[..., Process]
 
 CLIENTS = 16
+ACTIVATIONS = 8 * 10**6  # bytes, of one prediction
 # 500 MB of weights as a file of holes: they count in memory, and take no room on the disk.
 MODEL = """
     import mmap
@@ -35,7 +36,7 @@ MODEL = """
 
         def predict(self, values: list[float]) -> list[float]:
             total = int(self.weights[::4096].sum())
-            activations = np.outer(values, values)  # 8 MB
+            activations = np.outer(values, values)  # ACTIVATIONS bytes
             return [total + float(activations[0, 0])] * 384
 """
 BODY = json.dumps({"values": [0.123456] * 1000}).encode()
@@ -53,7 +54,8 @@ def test_sixteen_requests_at_once_take_little_more_memory_than_one(
     assert one > 500 * 2**20
     with ThreadPoolExecutor(CLIENTS) as clients:
         list(clients.map(lambda _: _requests(process, 15), range(CLIENTS)))
-    assert _resident(process) <= 1.15 * one
+    # What the last predictions at once had of their own, the allocator may keep for the next.
+    assert _resident(process) <= 1.15 * one + (slots - 1) * ACTIVATIONS
 
 
 def _requests(process: Process, count: int) -> None:
