@@ -64,7 +64,10 @@ def start(ui: Ui, port: int | None, host: str | None, foreground: bool) -> None:
 @options.reporting("Show tracebacks.")
 @click.pass_obj
 def stop(ui: Ui, timeout: float) -> None:
-    """Stop it: what its functions have is done first, what is deployed stays for the next start."""
+    """Stop it; what is deployed stays for the next start.
+
+    What its functions have to do is done first.
+    """
     from mlfunc.platforms.local import stopping
 
     with ui.progress("stopping the local platform"):
