@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from typing import TYPE_CHECKING, Any
@@ -547,8 +548,13 @@ def test_wherever_requests_are_thrown_out_the_counts_return_to_zero(
         if greenlet is not None and (error is Stopping or not request.begun):
             greenlet.throw(error)
 
-    jobs = []
-    for n in range(100):
+    jobs: list[gevent.Greenlet[..., int]] = []
+
+    def has_happened() -> bool:
+        return {200, 499, 503} <= {job.value for job in jobs}
+
+    # On a busy machine, the dice take longer to have thrown all.
+    for n in itertools.takewhile(lambda n: n < 100 or not has_happened(), range(3000)):
         jobs.append(gevent.spawn(send, n))
         gevent.sleep(dice.random() / 200)
         here = list(pipeline._here)
@@ -558,7 +564,7 @@ def test_wherever_requests_are_thrown_out_the_counts_return_to_zero(
             )
     gevent.joinall(jobs, timeout=30, raise_error=True)
     assert all(job.dead for job in jobs)
-    assert {200, 499, 503} <= {job.value for job in jobs}
+    assert has_happened()
     client.drain()
     until = time.monotonic() + 10
     while (client.function.metrics.stages["predict"]() != (0, 0)) and time.monotonic() < until:
@@ -570,7 +576,7 @@ def test_wherever_requests_are_thrown_out_the_counts_return_to_zero(
     assert pipeline.redelivery._running == {}
     assert client.function.backlog.size == 0
     assert pipeline.batcher.predicted_wait() == 0
-    assert sum(client.function.metrics.requests.values()) == 100
+    assert sum(client.function.metrics.requests.values()) == len(jobs)
 
 
 @pytest.mark.parametrize(
