@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -14,6 +15,8 @@ from mlfunc.ui import Format, Ui
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlfunc.payload import Payload
+
 # What HTTP allows in the name of a header.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -21,6 +24,35 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def body_file(what: str) -> Callable[[F], F]:
+    """Of what is sent: a file, or standard input."""
+    return click.option(
+        "-f",
+        "--file",
+        type=click.Path(path_type=Path, allow_dash=True),
+        metavar="FILE",
+        help=f"{what}, from a file; `-` is standard input.",
+    )
+
+
+def body(data: str | None, file: Path | None) -> Payload | None:
+    """What --data and --file come to.
+
+    Raises:
+        click.UsageError: both are given.
+
+    """
+    from mlfunc import payload
+
+    if data is not None and file is not None:
+        raise click.UsageError("--data and --file are two bodies: give one")
+    if data is not None:
+        return payload.from_text(data)
+    if file == Path("-"):
+        return payload.from_stream(sys.stdin.buffer.read())
+    return None if file is None else payload.from_file(file)
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]  # older clicks know no argument

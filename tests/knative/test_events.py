@@ -251,35 +251,6 @@ def test_what_fails_each_time_goes_to_the_dead_letters(
     figure(f"dead letter after 3 tries, {seconds:.1f} s")
 
 
-def test_a_function_is_not_subscribed_to_its_own_replies(stage: Stage) -> None:
-    before = stage.triggers()
-    stage.write({"filters": [{"prefix": {"type": "dev.mlfunc."}}]})
-
-    refused = stage.cluster.mlfunc("deploy", "--path", stage.worker, code=2)
-    stage.write(_JOBS)
-    by_command = stage.mlfunc("subscribe", "worker", code=2)
-
-    for each in (refused, by_command):
-        assert "would give worker its own replies, of type dev.mlfunc.worker.result" in each.err
-    assert stage.triggers() == before
-
-
-def test_a_function_is_subscribed_at_once_until_it_is_unsubscribed(stage: Stage) -> None:
-    of_file = stage.triggers()
-
-    made = stage.mlfunc("subscribe", "worker", "--type", "extra", "-o", "json").data
-    stage.broker.send("extra", {"n": 60})
-    eventually(lambda: stage.results()[60], "the answer to what it was subscribed to")
-    assert set(stage.subscribe_worker(_JOBS)) == {*of_file, made["trigger"]}
-    stage.mlfunc("unsubscribe", "worker", "--type", "extra")
-
-    assert stage.triggers() == of_file
-    stage.broker.send("extra", {"n": 61})
-    stage.broker.send("job", {"n": 62})
-    eventually(lambda: stage.results()[62], "the answer to what it is still subscribed to")
-    assert stage.results()[61] == 0
-
-
 def test_a_broker_that_is_missing_is_told_with_the_command_that_makes_it(stage: Stage) -> None:
     refused = stage.mlfunc("subscribe", "worker", "--broker", "late", "--type", "job", code=5)
 
@@ -292,29 +263,6 @@ def test_func_describe_shows_the_subscriptions(stage: Stage) -> None:
     assert json.loads(shown.ok().out)["subscriptions"] == [
         {"source": "", "type": "job", "broker": "default"}
     ]
-
-
-def test_another_filter_counts_from_the_next_deployment_on(stage: Stage) -> None:
-    dialects = [{"prefix": {"type": "job."}}, {"not": {"suffix": {"type": ".tmp"}}}]
-
-    assert len(stage.subscribe_worker({"filters": dialects})) == 1
-    for n, kind in ((10, "job"), (11, "job.tmp"), (12, "job.new")):
-        stage.broker.send(kind, {"n": n})
-    eventually(lambda: stage.results()[12], "the answer to what passes the new filter")
-    assert {10, 11}.isdisjoint(stage.results())
-
-
-def test_a_subscription_that_the_file_has_no_more_goes_with_its_trigger(stage: Stage) -> None:
-    more = stage.subscribe_worker(_JOBS, {"filter": {"type": "more"}, "retry": 1})
-    retries = {each["retry"] for each in stage.shown("worker")}
-
-    fewer = stage.subscribe_worker(_JOBS)
-
-    assert retries == {5, 1}
-    assert (len(more), len(fewer)) == (2, 1)
-    assert set(fewer) < set(more)
-    deployed = stage.cluster.mlfunc("deploy", "--path", stage.worker, "-o", "json").data
-    assert {each["action"] for each in deployed["changes"]} == {"keep"}
 
 
 def _of(numbers: range, counts: Mapping[int, int]) -> dict[int, int]:

@@ -217,39 +217,6 @@ def test_a_function_is_invoked_by_its_name(
     shared.mlfunc("traffic", "--path", promoted, "--untag", "old")
 
 
-def test_traffic_is_split_tagged_and_promoted(shared: Cluster, promoted: Path) -> None:
-    at = ("traffic", "--path", promoted)
-
-    split = shared.mlfunc(*at, "greeter-00001=100", "--tag", "canary=latest", "-o", "json").data
-
-    assert [(each["revision"], each["percent"], each["tag"]) for each in split["traffic"]] == [
-        ("greeter-00001", 100, None),
-        ("greeter-00002", 0, "canary"),
-    ]
-    assert shared.request("greeter", {"name": "Ada"}).json() == "Hello Ada"
-    assert "sum up to 30, not to 100" in shared.mlfunc(*at, "canary=30", code=2).err
-    assert "did you mean greeter-00001?" in shared.mlfunc(*at, "greeter-0001=100", code=5).err
-    shared.mlfunc(*at, "--promote", "--untag", "canary")
-    assert shared.mlfunc(*at, "-o", "json").data["traffic"] == [
-        {"revision": "greeter-00002", "percent": 100, "follows": True, "tag": None, "url": None}
-    ]
-    assert shared.request("greeter", {"name": "Ada"}).json() == "Goodbye Ada"
-
-
-def test_a_rollback_holds_until_something_new_is_deployed(shared: Cluster, promoted: Path) -> None:
-    at = ("--path", promoted)
-
-    back = shared.mlfunc("rollback", *at, "-o", "json").data
-
-    assert (back["revision"], back["before"]) == ("greeter-00001", ["greeter-00002"])
-    assert shared.request("greeter", {"name": "Ada"}).json() == "Hello Ada"
-    assert not shared.mlfunc("deploy", *at, "-o", "json").data["new_revision"]
-    assert shared.request("greeter", {"name": "Ada"}).json() == "Hello Ada"
-    assert "--to greeter-00002" in shared.mlfunc("rollback", *at, code=5).err
-    shared.mlfunc("rollback", *at, "--to", "greeter-00002")
-    assert shared.request("greeter", {"name": "Ada"}).json() == "Goodbye Ada"
-
-
 def test_deleting_says_what_goes_and_keeps_models_unless_told(
     cluster: Cluster, tmp_path: Path
 ) -> None:

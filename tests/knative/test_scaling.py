@@ -92,12 +92,6 @@ def test_a_change_by_hand_outlasts_a_deployment_that_changes_nothing(
     assert kept["policy"]["max"] == 2
 
 
-def test_bounds_that_contradict_each_other_change_nothing(shared: Cluster, sleeper: Path) -> None:
-    refused = shared.mlfunc("scale", "--path", sleeper, "--min", "4", code=2)
-
-    assert "min is 4, more than max, which is 3" in refused.err
-
-
 def test_an_idle_function_goes_to_zero_when_it_is_predicted_to(
     shared: Cluster, sleeper: Path, figure: Callable[[str], None]
 ) -> None:

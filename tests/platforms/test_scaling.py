@@ -86,7 +86,9 @@ def test_bounds_are_changed_without_a_new_revision_and_the_instances_follow(
 
 
 def test_bounds_that_contradict_each_other_are_refused(place: Place, sleeper: Path) -> None:
-    place.mlfunc("scale", "--path", sleeper, "--min", "5", "--max", "2", code=2)
+    refused = place.mlfunc("scale", "--path", sleeper, "--min", "5", "--max", "2", code=2)
+
+    assert "min is 5, more than max, which is 2" in refused.err
 
 
 def _instances(place: Place) -> int:

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import datetime
 import shlex
-import sys
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlfunc import events, options, payload
+from mlfunc import events, options
 from mlfunc.events import CloudEvent
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlfunc.cluster.client import Cluster
-    from mlfunc.payload import Payload
     from mlfunc.ui import Ui
 
 
 @click.command("emit")
 @click.option("--type", "type_", metavar="TYPE", required=True, help="What has happened.")
 @click.option("-d", "--data", metavar="TEXT", help="Its data.")
-@click.option(
-    "-f",
-    "--file",
-    type=click.Path(path_type=Path, allow_dash=True),
-    metavar="FILE",
-    help="Its data, from a file; `-` is standard input.",
-)
+@options.body_file("Its data")
 @click.option("--content-type", metavar="TYPE", help="What the data are, if the guess is wrong.")
 @click.option(
     "--source", metavar="URI", default="/mlfunc/emit", show_default=True, help="Where it happened."
@@ -80,29 +73,36 @@ def command(
     """
     from mlfunc.platforms.knative import addressing, emitting
 
-    body = _body(data, file)
+    body = options.body(data, file)
     cluster = addressing.cluster_of(addressing.Where(folder, context, namespace, platform))
-    identity = id_ or str(uuid.uuid4())
-    extensions = {**extensions, **({"subject": subject} if subject is not None else {})}
+    about = {} if subject is None else {"subject": subject}
     event = CloudEvent(
         type=type_,
         source=source,
-        id=identity,
+        id=id_ or str(uuid.uuid4()),
         data=None if body is None else body.data,
         content_type=content_type or (body.content_type if body else ""),
-        extensions={**extensions, "time": _now()},
+        extensions={**extensions, **about, "time": _now()},
     )
     envelope = events.to_envelope(event)
-    ids = []
-    with ui.progress(f"sending {type_}") as progress:
-        for sent in emitting.emit(cluster, broker, _numbered(envelope, count)):
-            ids.append(sent)
-            progress.detail(f"{len(ids)} of {count}")
+    ids = _send(ui, cluster, broker, _numbered(envelope, count))
     told = {"broker": broker, "namespace": cluster.namespace, "type": type_, "ids": ids}
     ui.show(told, human=lambda: _report(ui, cluster, told))
     # A cluster's brokers may know of more than this user may see.
     if cluster.access.named and not emitting.has_taker(cluster, broker, envelope):
         ui.note(f"nobody takes it: {_subscribing(cluster, told)}")
+
+
+def _send(ui: Ui, cluster: Cluster, broker: str, envelopes: list[dict[str, Any]]) -> list[str]:
+    """The ids of those that the broker has."""
+    from mlfunc.platforms.knative import emitting
+
+    ids = []
+    with ui.progress(f"sending {envelopes[0]['type']}") as progress:
+        for sent in emitting.emit(cluster, broker, envelopes):
+            ids.append(sent)
+            progress.detail(f"{len(ids)} of {len(envelopes)}")
+    return ids
 
 
 def _numbered(envelope: dict[str, Any], count: int) -> list[dict[str, Any]]:
@@ -111,16 +111,6 @@ def _numbered(envelope: dict[str, Any], count: int) -> list[dict[str, Any]]:
         {**envelope, "id": envelope["id"] + (f"-{index}" if index else "")}
         for index in range(count)
     ]
-
-
-def _body(data: str | None, file: Path | None) -> Payload | None:
-    if data is not None and file is not None:
-        raise click.UsageError("--data and --file are two bodies: give one")
-    if data is not None:
-        return payload.from_text(data)
-    if file == Path("-"):
-        return payload.from_stream(sys.stdin.buffer.read())
-    return None if file is None else payload.from_file(file)
 
 
 def _report(ui: Ui, cluster: Cluster, told: dict[str, Any]) -> None:

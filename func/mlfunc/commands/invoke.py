@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import uuid
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,10 +16,10 @@ from mlfunc.platforms import finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mlfunc.client import Stream
     from mlfunc.load import Summary
-    from mlfunc.payload import Payload
     from mlfunc.platforms.finding import Place
     from mlfunc.ui import Ui
 
@@ -29,13 +27,7 @@ if TYPE_CHECKING:
 @click.command("invoke")
 @click.argument("target", required=False, metavar="[NAME|URL]")
 @click.option("-d", "--data", metavar="TEXT", help="The body, as it is written.")
-@click.option(
-    "-f",
-    "--file",
-    type=click.Path(path_type=Path, allow_dash=True),
-    metavar="FILE",
-    help="The body, from a file; `-` is standard input.",
-)
+@options.body_file("The body")
 @click.option("--content-type", metavar="TYPE", help="What the body is, where the guess is wrong.")
 @click.option(
     "-H",
@@ -141,7 +133,7 @@ def command(
         Connection(place.url, timeout, host=place.host) as connection,
         _patience(ui, place) as patience,
     ):
-        body = _body(connection, data, file)
+        body = options.body(data, file) or payload.example(connection)
         kind = content_type or body.content_type
 
         def request(index: int) -> Request:
@@ -181,16 +173,6 @@ def _show(ui: Ui, stream: Stream, place: Place) -> None:
     replies.show(ui, stream)
     if ui.verbose and place.reached is not None and place.is_cold:
         ui.note(f"  cold start  {place.reached.start() or 'its log does not tell'}")
-
-
-def _body(connection: Connection, data: str | None, file: Path | None) -> Payload:
-    if data is not None and file is not None:
-        raise click.UsageError("--data and --file are two bodies: give one")
-    if data is not None:
-        return payload.from_text(data)
-    if file == Path("-"):
-        return payload.from_stream(sys.stdin.buffer.read())
-    return payload.example(connection) if file is None else payload.from_file(file)
 
 
 def _measure(

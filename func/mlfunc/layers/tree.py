@@ -2,6 +2,7 @@
 
     scan         a folder here -> Tree
     merge, part  trees -> one;  one -> two
+    entry_digest an entry -> what it is known by
     write        Tree -> a folder here, for a lifecycle that makes the layer itself
 
 No file is opened before its bytes are wanted.
@@ -9,6 +10,7 @@ No file is opened before its bytes are wanted.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
@@ -118,6 +120,26 @@ def part(tree: Tree, wanted: Callable[[Entry], bool]) -> tuple[Tree, Tree]:
     chosen = tuple(entry for entry in tree.entries if wanted(entry))
     rest = tuple(entry for entry in tree.entries if not wanted(entry))
     return Tree(chosen), Tree(rest)
+
+
+def entry_digest(entry: Entry) -> str:
+    """Of all that a layer has of it: what a file holds and whether it is a program, where a link
+    leads.
+
+    Raises:
+        MlfuncError: a file cannot be read, or changed meanwhile.
+
+    """
+    match entry:
+        case File(pieces=pieces, executable=executable):
+            content = hashlib.sha256(b"x" if executable else b"-")
+            for piece in reading.read(pieces):
+                content.update(piece)
+            return content.hexdigest()
+        case Link(target=target):
+            return f"-> {target}"
+        case Folder():
+            return "folder"
 
 
 def parents(path: str) -> Iterator[str]:

@@ -27,10 +27,13 @@ def obtain(
     given: Collection[str],
     report: Callable[[str], None],
     cancellation: Cancellation,
+    *,
+    dry_run: bool = False,
 ) -> dict[str, str]:
     """The variables that say where the models are; those that are `given` are not fetched.
 
     What is not pinned in mlfunc.lock yet is pinned there, so that every run and build has the same.
+    With `dry_run` that is all that is done: they say where the models would be.
 
     Raises:
         NotFound: a model is not there.
@@ -49,10 +52,11 @@ def obtain(
         for name, model in wanted.items()
     }
     lock.save(folder, msgspec.structs.replace(known, models={**known.models, **pins}))
+    if not dry_run:
+        for name, each in pins.items():
+            fetch(name, each, report=report, cancellation=cancellation)
     return {
-        places.variable(name): places.within(
-            str(fetch(name, each, report=report, cancellation=cancellation)), each
-        )
+        places.variable(name): places.within(str(places.cached(each)), each)
         for name, each in pins.items()
     }
 

@@ -9,8 +9,7 @@ import posixpath
 from typing import TYPE_CHECKING, Literal
 
 from mlfunc import environment, function, ignore, leaks
-from mlfunc.layers import reading
-from mlfunc.layers.tree import File, Folder, Link, Tree, merge, scan
+from mlfunc.layers.tree import File, Link, Tree, entry_digest, merge, scan
 from mlfunc.packs import packages
 from mlfunc.packs.layer import WORKSPACE, Detection, Launch, Layer, Process, place
 from mlfunc.wheels import bytecode
@@ -101,7 +100,7 @@ def _runtime(project: Project, checkout: Path) -> Layer:
 
 
 def _layer(name: Literal["app", "runtime"], tree: Tree, python: str) -> Layer:
-    inputs = {_shown(entry.path): _digest(entry) for entry in tree.entries}
+    inputs = {_shown(entry.path): entry_digest(entry) for entry in tree.entries}
     whole = json.dumps([_VERSION, name, python, inputs])
     return Layer(
         name=name,
@@ -120,17 +119,3 @@ def _make(tree: Tree, python: str, making: Making) -> Tree:
 
 def _shown(path: str) -> str:
     return path.removeprefix(WORKSPACE.strip("/") + "/")
-
-
-def _digest(entry: Entry) -> str:
-    """Of all that the layer has of it."""
-    match entry:
-        case File(pieces=pieces, executable=executable):
-            content = hashlib.sha256(b"x" if executable else b"-")
-            for piece in reading.read(pieces):
-                content.update(piece)
-            return content.hexdigest()
-        case Link(target=target):
-            return f"-> {target}"
-        case Folder():
-            return "folder"

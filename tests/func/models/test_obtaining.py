@@ -50,6 +50,15 @@ def test_the_next_start_asks_nobody(
     assert obtain(tmp_path, far, (), print, Cancellation()) == first
 
 
+def test_a_dry_run_says_where_a_model_would_be_and_fetches_nothing(
+    far: function.Function, tmp_path: Path
+) -> None:
+    would = obtain(tmp_path, far, (), print, Cancellation(), dry_run=True)
+
+    assert not Path(would["MLFUNC_MODEL_DEFAULT"]).exists()
+    assert obtain(tmp_path, far, (), print, Cancellation()) == would
+
+
 def test_a_model_whose_path_the_user_gives_is_not_fetched(
     far: function.Function, tmp_path: Path
 ) -> None:

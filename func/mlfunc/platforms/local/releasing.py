@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc import environment, ignore, leaks
 from mlfunc.knative.release import Model, Release
-from mlfunc.layers import reading
-from mlfunc.layers.tree import File, Folder, Link, scan
+from mlfunc.layers.tree import Link, entry_digest, scan
 from mlfunc.models import local, places
 from mlfunc.proc import Cancellation
 from mlfunc.supervisor import releases
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from mlfunc.environment import Spec
     from mlfunc.function import Function
-    from mlfunc.layers.tree import Entry, Tree
+    from mlfunc.layers.tree import Tree
     from mlfunc.supervisor.home import Home
 
 # A change of what a release is gives new ones.
@@ -47,7 +46,7 @@ class Source:
 def release(source: Source, *, dry_run: bool = False) -> Release:
     """What a deployment brings; one that is there already is not made again.
 
-    With `dry_run`, neither files nor an environment are.
+    With `dry_run`, neither files nor an environment are, and no model is fetched.
 
     Raises:
         UsageError: it holds what looks like a secret.
@@ -57,7 +56,7 @@ def release(source: Source, *, dry_run: bool = False) -> Release:
     """
     files = _files(source)
     spec = environment.describe(source.folder, source.function)
-    models = _models(source)
+    models = _models(source, dry_run=dry_run)
     digest = _digest(source, files, spec, models)
     if not dry_run:
         made = environment.ensure(spec, source.report, source.cancellation)
@@ -94,7 +93,7 @@ def _files(source: Source) -> Tree:
     return scan(source.folder, skip=ignore.rules(source.folder, local_models))
 
 
-def _models(source: Source) -> dict[str, str]:
+def _models(source: Source, *, dry_run: bool) -> dict[str, str]:
     """The variables that say where the models are: files here stay where they lie."""
     from mlfunc.models.obtaining import obtain
 
@@ -103,7 +102,8 @@ def _models(source: Source) -> dict[str, str]:
         places.variable(name): str((source.folder / path).absolute())
         for name, path in source.function.local_models.items()
     }
-    fetched = obtain(source.folder, source.function, given, source.report, source.cancellation)
+    told = (source.report, source.cancellation)
+    fetched = obtain(source.folder, source.function, given, *told, dry_run=dry_run)
     return {name: path for name, path in {**here, **fetched}.items() if name not in given}
 
 
@@ -130,22 +130,9 @@ def _digest(source: Source, files: Tree, spec: Spec, models: Mapping[str, str]) 
     whole: list[Any] = [
         _VERSION,
         os.fspath(environment.place(spec).folder),
-        [(entry.path, _content(entry)) for entry in files.entries],
+        [(entry.path, entry_digest(entry)) for entry in files.entries],
         sorted(models.items()),
         sorted(source.values.items()),
         [_files_of(source, name) for name in sorted(source.function.local_models)],
     ]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
-
-
-def _content(entry: Entry) -> str:
-    match entry:
-        case File(pieces=pieces, executable=executable):
-            content = hashlib.sha256(b"x" if executable else b"-")
-            for piece in reading.read(pieces):
-                content.update(piece)
-            return content.hexdigest()
-        case Link(target=target):
-            return f"-> {target}"
-        case Folder():
-            return "folder"
