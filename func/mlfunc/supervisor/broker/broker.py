@@ -13,7 +13,6 @@ from mlfunc.errors import MlfuncError
 from mlfunc.supervisor.broker import answers, ingress, journal, passing, pings
 from mlfunc.supervisor.broker.answers import Again, Answer, Done, GiveUp
 from mlfunc.supervisor.broker.cloudevents import Event
-from mlfunc.supervisor.broker.committing import Committer
 from mlfunc.supervisor.broker.directory import Directory
 from mlfunc.supervisor.broker.ingress import Address
 from mlfunc.supervisor.broker.journal import Arrival, Attempt, Delivery
@@ -27,11 +26,11 @@ from mlfunc.supervisor.http.messages import Reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from mlfunc.supervisor.broker.subscriptions import Destination, Subscription
     from mlfunc.supervisor.http.messages import Request
     from mlfunc.supervisor.parts import Gateway
+    from mlfunc.supervisor.state.committing import Committer
     from mlfunc.supervisor.state.objects import Change, Objects
 
 Object = dict[str, Any]
@@ -48,14 +47,14 @@ class Broker:
 
     def __init__(
         self,
-        path: Path,
+        committer: Committer,  # of a file that has the tables of `journal`
         objects: Objects,
         gateway: Gateway,
         *,
         address: str = "",  # of the gateway, for those who are told where a broker is
         keep: int = KEPT,
     ) -> None:
-        self._committer = Committer(path, journal.SCHEMA)
+        self._committer = committer
         self._settling = Settling(objects, address)
         self._directory = Directory(objects, self._drop)
         self._pings = Pings(self._directory.pings, self._fire)
@@ -93,7 +92,6 @@ class Broker:
         await asyncio.gather(*self._tasks)  # before lanes, of which one may make another
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
         self._sender.close()
-        await self._committer.close()
 
     @staticmethod
     def owns(path: str) -> bool:

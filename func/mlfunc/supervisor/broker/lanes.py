@@ -19,9 +19,9 @@ from mlfunc.supervisor.broker.journal import Page
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from mlfunc.supervisor.broker.committing import Committer
     from mlfunc.supervisor.broker.journal import Delivery
     from mlfunc.supervisor.broker.subscriptions import Way
+    from mlfunc.supervisor.state.committing import Committer
 
 AT_ONCE = 100
 TROUBLE_SECONDS = 5.0  # until the disk is asked again

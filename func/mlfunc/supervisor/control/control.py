@@ -45,9 +45,7 @@ Object = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 _SETTINGS = ("knative-serving", "config-autoscaler")
-# What cannot be written down now, for want of room on the disk, is tried again.
-_AGAIN_SECONDS = 5.0
-# What is said of instances is written to the disk: milliseconds that requests are not to wait for.
+# To say what has become of instances takes milliseconds that requests are not to wait for.
 _PAUSE_SECONDS = 0.01
 
 
@@ -95,8 +93,6 @@ class Control:
         self._timer: asyncio.TimerHandle | None = None
         self._settled: dict[Key, _Sight] = {}
         self._closed = False
-        self._retries: list[Callable[[], None]] = []
-        self._later: asyncio.TimerHandle | None = None
         self._routes: list[Route] | None = None
         self._stop_listening: Callable[[], None] = lambda: None
 
@@ -116,7 +112,7 @@ class Control:
         self._stop_listening()
         self._stop_listening = lambda: None
         self.scaling.close()
-        for handle in (self._handle, self._timer, self._later):
+        for handle in (self._handle, self._timer):
             if handle is not None:
                 handle.cancel()
 
@@ -187,33 +183,21 @@ class Control:
         try:
             for instance in list(self._news.values()):
                 del self._news[instance.name]
-                self._try(partial(self._note, instance), partial(self._heard, instance))
+                self._try(partial(self._note, instance))
             for key in list(self._due):
                 del self._due[key]
-                self._try(partial(self._settle_service, key), partial(self._mark, key))
+                self._try(partial(self._settle_service, key))
         finally:
             if self._news or self._due:  # what one could not bear, the others are not to suffer
                 self._hurry()
 
-    def _try(self, work: Callable[[], None], again: Callable[[], None]) -> None:
+    def _try(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except MlfuncError as error:
-            _log.warning("%s; it is tried again", error)
-            self._retries.append(again)
-            if self._later is None:
-                self._later = self._loop.call_later(_AGAIN_SECONDS, self.retry)
+        except MlfuncError as error:  # until what it speaks of is otherwise, which is heard
+            _log.warning("%s", error)
         except Exception:  # the one place: a mistake of ours with one is no end of all, at a start
             _log.exception("what is due cannot be done")
-
-    def retry(self) -> None:
-        """Try again what could not be written down."""
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
-        retries, self._retries = self._retries, []
-        for again in retries:
-            again()
 
     def _note(self, instance: Instance) -> None:
         """What has become of a process."""
