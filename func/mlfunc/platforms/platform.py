@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from mlfunc.knative.release import Model, Release
 
 Name = Literal["local", "knative"]
+Start = Literal[
+    "always",  # something is to run there
+    "if deployed",  # what is there should run
+    "never",  # for who only looks at what would be
+]
 NAMES: tuple[Name, ...] = get_args(Name)
 
 
@@ -51,8 +56,10 @@ class Platform(Protocol):
         """Whether it can be asked without starting anything; not whether a cluster answers."""
         ...
 
-    def connect(self, context: str | None, namespace: str | None, /) -> Cluster:
-        """A way to its objects.
+    def connect(
+        self, context: str | None, namespace: str | None, /, *, start: Start = "if deployed"
+    ) -> Cluster:
+        """A way to its objects; `start`: whether a platform that does not run is started for it.
 
         Raises:
             MlfuncError: none leads there.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlfunc.knative.facts import Finding
     from mlfunc.knative.release import Model, Release
     from mlfunc.oci.reference import Reference
-    from mlfunc.platforms.platform import Name, Order, Platform
+    from mlfunc.platforms.platform import Name, Order, Platform, Start
 
 
 class OnKnative:
@@ -40,7 +40,13 @@ class OnKnative:
         """A cluster is not started by anybody here."""
         return self.is_there()
 
-    def connect(self, context: str | None, namespace: str | None) -> Cluster:
+    def connect(
+        self,
+        context: str | None,
+        namespace: str | None,
+        *,
+        start: Start = "if deployed",  # noqa: ARG002 - it runs
+    ) -> Cluster:
         """The cluster of a context of kubeconfig, else of the current one."""
         return client.connect(context, namespace)
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from mlfunc.cluster.client import Cluster
     from mlfunc.function import Function
     from mlfunc.knative.release import Model, Release
-    from mlfunc.platforms.platform import Name, Order, Platform
+    from mlfunc.platforms.platform import Name, Order, Platform, Start
+    from mlfunc.supervisor.home import Home
 
 
 class Local:
@@ -38,12 +39,16 @@ class Local:
 
         return home.found(home.home()) is not None
 
-    def connect(self, _: str | None, namespace: str | None) -> Cluster:
-        """The supervisor, which is started if it does not run; it has no contexts."""
-        from mlfunc.platforms.local import connecting, starting
+    def connect(
+        self, _: str | None, namespace: str | None, *, start: Start = "if deployed"
+    ) -> Cluster:
+        """The supervisor, or what it has left; it has no contexts."""
+        from mlfunc.platforms.local import connecting, resting, starting
         from mlfunc.supervisor import home
 
         own = home.home()
+        if not self.is_running() and not _is_wanted(own, start):
+            return resting.connect(own, namespace)
         starting.ensure_running(own)
         return connecting.connect(own, namespace)
 
@@ -105,6 +110,13 @@ class Local:
         from mlfunc.platforms.local import starting
 
         return starting.ensure_running().url, urlsplit(url).netloc
+
+
+def _is_wanted(home: Home, start: Start) -> bool:
+    """Whether one that does not run shall; what is deployed should, and only waits for somebody."""
+    from mlfunc.platforms.local import resting
+
+    return start == "always" or (start == "if deployed" and resting.has_deployed(home))
 
 
 PLATFORM: Platform = Local()

@@ -194,7 +194,9 @@ class _Api:
         manager = _manager(place.kind, request, "Apply")
         force = request.query.get("force") in ("true", "1")
         wanted = applying.apply(live, manifest, manager, force=force)
-        return json_reply(200 if live else 201, await self._write(place.kind, wanted, live, request))
+        return json_reply(
+            200 if live else 201, await self._write(place.kind, wanted, live, request)
+        )
 
     async def _merge(self, place: Place, request: Request) -> Reply:
         live = self._objects.get(*place.at)
@@ -208,7 +210,9 @@ class _Api:
         wanted = applying.update(live, wanted, _manager(place.kind, request, "Update"))
         return json_reply(200, await self._write(place.kind, wanted, live, request))
 
-    async def _write(self, kind: Kind, wanted: Object, live: Object | None, request: Request) -> Object:
+    async def _write(
+        self, kind: Kind, wanted: Object, live: Object | None, request: Request
+    ) -> Object:
         head = {"apiVersion": kind.api_version, "kind": kind.name}
         admitted = admitting.admitted(kind, {**head, **wanted}, live)
         if request.query.get("dryRun"):

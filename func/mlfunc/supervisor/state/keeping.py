@@ -8,6 +8,7 @@ in which they came about, so that what the file has is what there was at some mo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,17 @@ _AGAIN_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
+def read(path: Path) -> dict[At, Object]:
+    """All objects of the file.
+
+    Raises:
+        MlfuncError: it is broken.
+
+    """
+    with contextlib.closing(database.open_(path, SCHEMA)) as found:
+        return _objects(found)
+
+
 def load(path: Path) -> tuple[dict[At, Object], int]:
     """All objects of the file, made if need be, and a version that none before has reached.
 
@@ -58,13 +70,10 @@ def load(path: Path) -> tuple[dict[At, Object], int]:
         MlfuncError: it is broken, or cannot be written.
 
     """
-    found = database.open_(path, SCHEMA)
-    try:
+    with contextlib.closing(database.open_(path, SCHEMA)) as found:
         ((taken,),) = found.rows("SELECT taken FROM versions")
         found.rows("UPDATE versions SET taken = ?", taken + _TAKEN_AT_ONCE)
-        return _objects(found.rows("SELECT * FROM objects")), taken
-    finally:
-        found.close()
+        return _objects(found), taken
 
 
 class Kept:
@@ -146,11 +155,12 @@ def _write(changed: Mapping[At, Object | None], taken: int, db: sqlite3.Connecti
     db.execute("UPDATE versions SET taken = max(taken, ?)", (taken,))
 
 
-def _objects(rows: list[tuple[Any, ...]]) -> dict[At, Object]:
+def _objects(found: database.Database) -> dict[At, Object]:
     """Those of kinds that this version knows."""
+    rows = found.rows("SELECT api, plural, namespace, name, object FROM objects")
     return {
-        (_KINDS[api, plural], namespace, name): msgspec.json.decode(found)
-        for api, plural, namespace, name, found in rows
+        (_KINDS[api, plural], namespace, name): msgspec.json.decode(each)
+        for api, plural, namespace, name, each in rows
         if (api, plural) in _KINDS
     }
 

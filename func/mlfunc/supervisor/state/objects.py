@@ -11,15 +11,15 @@ import itertools
 import uuid
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mlfunc.cluster import kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlfunc.cluster.kinds import Kind
-    from mlfunc.supervisor.state.keeping import At, Kept
+    from mlfunc.supervisor.state.keeping import At
 
 Object = dict[str, Any]
 Happening = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -46,10 +46,25 @@ class Change:
     before: Object | None = None  # as it was, unless it is new
 
 
+class Keeping(Protocol):
+    """What outlives this program: `state.keeping`."""
+
+    objects: dict[At, Object]
+    first_version: int
+
+    def put(self, changed: Mapping[At, Object | None], version: int) -> None:
+        """Keep these so, soon, and None no more; `version` is the last that has been told."""
+        ...
+
+    async def keep(self, changed: Mapping[At, Object | None]) -> None:
+        """Likewise, before it returns, with all that was put before."""
+        ...
+
+
 class Objects:
     """All of them. What is returned is not to be changed: write another."""
 
-    def __init__(self, kept: Kept | None = None) -> None:
+    def __init__(self, kept: Keeping | None = None) -> None:
         self._kept = kept
         self._objects: dict[At, Object] = kept.objects if kept else {}
         self.version = kept.first_version if kept else 1

@@ -36,10 +36,10 @@ def started(own: Home) -> Home:
     return own
 
 
-def test_it_is_there_once_something_was_kept_and_it_is_started_by_who_connects(own: Home) -> None:
+def test_it_is_there_once_something_was_kept_and_it_is_started_by_who_needs_it(own: Home) -> None:
     assert (LOCAL.is_there(), LOCAL.is_running()) == (False, False)
 
-    cluster = LOCAL.connect(None, None)
+    cluster = LOCAL.connect(None, None, start="always")
 
     assert cluster.list(kinds.SERVICE) == []
     assert cluster.place == "namespace default (the local platform)"

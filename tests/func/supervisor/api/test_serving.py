@@ -11,8 +11,6 @@ from mlfunc.cluster import follower, kinds, watching
 from mlfunc.cluster.failures import Absent, Conflict, Forbidden
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import ClusterFailed
-from mlfunc.supervisor.state.keeping import Kept
-from mlfunc.supervisor.state.objects import Objects
 
 from tests.rig import localapi
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
-from mlfunc.supervisor.state import objects as module
 from mlfunc.supervisor.state import keeping
+from mlfunc.supervisor.state import objects as module
 from mlfunc.supervisor.state.objects import Forgotten, Gone, Objects
 
 from tests.rig.objects import Machine
