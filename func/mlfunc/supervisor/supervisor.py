@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import mlfunc
-from mlfunc.supervisor import api, releases, sockets
+from mlfunc.supervisor import api, inheriting, releases, saying, sockets
 from mlfunc.supervisor.broker import journal
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.control.control import Control
@@ -77,7 +77,9 @@ async def serve(home: Home, wish: Wish, tenure: Tenure, told: Callable[[About], 
         parts.callback(tenure.leave)
         _say_that_it_serves(about)
         told(about)
+        saying.to_systemd("READY=1", os.environ)
         await ending.wait()
+        saying.to_systemd("STOPPING=1", os.environ)
         _log.info("ends: what runs is done to its end")
 
 
@@ -99,7 +101,8 @@ async def _begin(
     fleet = Processes(logs)
     parts.push_async_callback(fleet.close)
     gateway = Gateway()
-    control = Control(objects, fleet, gateway, partial(releases.load, home), about.port)
+    release = partial(releases.load, home, environ=inheriting.inherited(os.environ))
+    control = Control(objects, fleet, gateway, release, about.port)
     parts.callback(control.close)
     broker = Broker(committer, objects, gateway, address=about.url)
     parts.push_async_callback(broker.close)
