@@ -83,7 +83,7 @@ def test_after_a_kill_nothing_is_left_behind_and_all_comes_back(running: About) 
     assert instances
 
     os.kill(running.pid, signal.SIGKILL)
-    for pid in instances:
+    for pid in (running.pid, *instances):
         wait_for_end(pid)
     again = starting.ensure_running()
 
