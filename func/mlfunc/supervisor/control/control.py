@@ -93,7 +93,8 @@ class Control:
         self._timer: asyncio.TimerHandle | None = None
         self._settled: dict[Key, _Sight] = {}
         self._closed = False
-        self._routes: list[Route] | None = None
+        self._routes: dict[Key, Route] = {}
+        self._routed: list[Route] | None = None  # as the gateway has been told
         self._stop_listening: Callable[[], None] = lambda: None
 
     def start(self) -> None:
@@ -124,7 +125,7 @@ class Control:
             self._mark(_key(found))
         elif change.kind == kinds.REVISION:
             if change.happening == "DELETED":
-                self._forget(_key(found))
+                self._forget(found)
                 self._forget_values(found)
             self._mark(_service_of(found))
         elif change.kind in (kinds.SECRET, kinds.CONFIG_MAP):
@@ -187,6 +188,7 @@ class Control:
             for key in list(self._due):
                 del self._due[key]
                 self._try(partial(self._settle_service, key))
+            self._route()
         finally:
             if self._news or self._due:  # what one could not bear, the others are not to suffer
                 self._hurry()
@@ -212,7 +214,7 @@ class Control:
     def _settle_service(self, key: Key) -> None:
         service = self._objects.get(kinds.SERVICE, *key)
         if service is None:
-            self._route()
+            self._routes.pop(key, None)
             return
         before = self._objects.get(kinds.CONFIGURATION, *key)
         configuration = self._objects.write(configurations.wanted(service, before))
@@ -317,7 +319,7 @@ class Control:
         self._objects.write(routes.manifest(service, route, outcome, url, now))
         status = services.status(service, configuration, outcome, url, now)
         self._objects.write_status(kinds.SERVICE, *key, status)
-        self._route()
+        self._routes[key] = routes.route(self._objects.get(kinds.SERVICE, *key) or service)
 
     def _prune(self, service: Object, newest: str) -> None:
         made, reached = self._revisions(service), revisions.reached(service)
@@ -325,9 +327,9 @@ class Control:
             self._remove(kinds.REVISION, each)
 
     def _route(self) -> None:
-        wanted = [routes.route(each) for each in self._objects.list(kinds.SERVICE)]
-        if wanted != self._routes:
-            self._routes = wanted
+        wanted = [self._routes[key] for key in sorted(self._routes)]
+        if wanted != self._routed:
+            self._routed = wanted
             self._gateway.route(wanted)
 
     # Pods.
@@ -349,10 +351,13 @@ class Control:
         if found:
             self._objects.write(pods.pod(found, instance, self._now()))
 
-    def _forget(self, key: Key) -> None:
-        """A revision is gone."""
+    def _forget(self, revision: Object) -> None:
+        """One is gone: nobody is sent there before it ends."""
+        key, service = _key(revision), _service_of(revision)
         self._settled.pop(key, None)
         self.scaling.forget(key)
+        if self._objects.get(kinds.SERVICE, *service) is None:
+            self._routes.pop(service, None)
         self._route()
         self._instances.forget(key)
         self._objects.remove(kinds.POD, key.namespace, pods.blocked_name(key.name))

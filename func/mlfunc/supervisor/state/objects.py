@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -67,6 +67,9 @@ class Objects:
     def __init__(self, kept: Keeping | None = None) -> None:
         self._kept = kept
         self._objects: dict[At, Object] = kept.objects if kept else {}
+        self._names: defaultdict[Kind, set[tuple[str, str]]] = defaultdict(set)
+        for kind, *name in self._objects:
+            self._names[kind].add((name[0], name[1]))
         self.version = kept.first_version if kept else 1
         self._changes: deque[Change] = deque(maxlen=_REMEMBERED)
         self._known_since = self.version
@@ -80,12 +83,8 @@ class Objects:
 
     def list(self, kind: Kind, namespace: str | None = None) -> list[Object]:
         """Those of a namespace, or all, by name."""
-        found = [
-            (at, each)
-            for at, each in self._objects.items()
-            if at[0] == kind and namespace in (None, at[1])
-        ]
-        return [each for _, each in sorted(found, key=lambda pair: pair[0][1:])]
+        names = (each for each in self._names[kind] if namespace in (None, each[0]))
+        return [self._objects[kind, *each] for each in sorted(names)]
 
     def write(self, wanted: Object) -> Object:
         """Make or replace one; what comes back is as it is kept. The same again is no change.
@@ -142,6 +141,7 @@ class Objects:
         gone = self._with_owned((kind, namespace, name))
         for at in gone:
             before = self._objects.pop(at)
+            self._names[at[0]].discard(at[1:])
             told = _versioned(before, self.version + 1)
             self._remember(Change(self.version + 1, "DELETED", at[0], told, before))
         if self._kept:
@@ -182,6 +182,7 @@ class Objects:
 
     def _keep(self, at: At, before: Object | None, after: Object) -> Object:
         self._objects[at] = after
+        self._names[at[0]].add(at[1:])
         happening: Happening = "MODIFIED" if before else "ADDED"
         self._remember(Change(self.version + 1, happening, at[0], after, before))
         if self._kept:
