@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import kinds
@@ -208,7 +207,7 @@ class Broker:
         except MlfuncError as error:
             # It will come again, with the same id, than be lost.
             _log.error("event %s: what became of it cannot be kept: %s", due.event.id, error)
-            return time.time() + TROUBLE_SECONDS
+            return journal.now() + TROUBLE_SECONDS
 
     async def _send(self, due: Delivery, subscription: Subscription) -> Answer:
         destination = _destination(due, subscription)
@@ -228,14 +227,14 @@ class Broker:
             case Done():
                 await self._done(due, subscription, answer, target)
             case Again(pause):
-                when = time.time() + pause
+                when = journal.now() + pause
                 await self._committer.do(lambda db: journal.put_off(db, due, answer.attempt, when))
                 self._tell(due, "again", target, answer)
                 return when
             case GiveUp(error) if due.phase == "subscriber" and subscription.dead_letter:
                 await self._committer.do(lambda db: journal.give_up(db, due, answer.attempt, error))
                 self._tell(due, "dead letter", target, answer)
-                return time.time()
+                return journal.now()
             case GiveUp():
                 await self._committer.do(lambda db: journal.end(db, due, "lost", answer.attempt))
                 self._tell(due, "lost", target, answer)
