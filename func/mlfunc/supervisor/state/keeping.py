@@ -121,20 +121,26 @@ class Kept:
 
     async def _write_all(self) -> None:
         self._timer = None
-        while True:
-            self._writing, self._due = self._due, {}
-            try:
-                await self._commit(self._writing)
-            except MlfuncError as error:
-                _log.warning("%s; it is tried again", error)
-                self._due = {**self._writing, **self._due}
-                self._timer = self._loop.call_later(_AGAIN_SECONDS, self._write_again)
-                break
-            finally:
-                self._writing = {}
-            if not self._due:
-                break
-        self._task = None
+        try:
+            while True:
+                await self._write_due()
+                if not self._due:
+                    return
+        except MlfuncError as error:
+            _log.warning("%s; it is tried again", error)
+            self._timer = self._loop.call_later(_AGAIN_SECONDS, self._write_again)
+        finally:
+            self._task = None
+
+    async def _write_due(self) -> None:
+        self._writing, self._due = self._due, {}
+        try:
+            await self._commit(self._writing)
+        except MlfuncError:
+            self._due = {**self._writing, **self._due}
+            raise
+        finally:
+            self._writing = {}
 
     def _write_again(self) -> None:
         self._task = self._loop.create_task(self._write_all())
