@@ -26,7 +26,7 @@ def available(tmp_path: Path, membership: str, quotas: dict[str, str]) -> float:
         (root / name).write_text(f"{text}\n")
     own = tmp_path / "own"
     own.write_text(membership)
-    return cpus.available(str(root), str(own))
+    return cpus.available(None, str(root), str(own))
 
 
 V2 = "0::/kubepods/pod7/main\n"

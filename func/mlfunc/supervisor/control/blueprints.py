@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import math
-import os
 from typing import TYPE_CHECKING, Any
 
+from mlfunc import accelerators
 from mlfunc.cluster import kinds
 from mlfunc.knative import names, policies, quantities
 from mlfunc.supervisor.control.configurations import CONFIGURATION
@@ -24,7 +23,7 @@ Object = dict[str, Any]
 _TIMEOUT = 300
 _PROGRESS = "600s"
 _QUIET = 30  # of its grace, as Knative's queue-proxy keeps it for itself
-_THREADS = "OMP_NUM_THREADS"
+_CPUS = "MLFUNC_CPUS"
 _REFERENCES = {"secretKeyRef": kinds.SECRET, "configMapKeyRef": kinds.CONFIG_MAP}
 
 
@@ -51,6 +50,7 @@ def blueprint(
         timeout=timeout(revision),
         drain=max(1.0, grace - _QUIET),
         progress=progress(revision),
+        **_bounds(_limits(spec["containers"][0])),
     )
 
 
@@ -85,7 +85,7 @@ def _env(
     given = (_value(each, meta["namespace"], find) for each in variables)
     return {
         **release.env,
-        **_threads(container),
+        **_cpus(container),
         **dict(pair for pair in given if pair is not None),
         "K_SERVICE": meta["labels"][names.SERVICE],
         "K_CONFIGURATION": meta["labels"].get(CONFIGURATION, meta["labels"][names.SERVICE]),
@@ -93,15 +93,25 @@ def _env(
     }
 
 
-def _threads(container: Object) -> Mapping[str, str]:
-    """Its share of this machine: nothing else keeps it from taking all."""
-    limits = (container.get("resources") or {}).get("limits") or {}
-    if "cpu" not in limits:
-        return {}
-    cores = quantities.parse(limits["cpu"])
-    if cores >= len(os.sched_getaffinity(0)):
-        return {}
-    return {_THREADS: str(max(1, math.floor(cores)))}
+def _cpus(container: Object) -> Mapping[str, str]:
+    """Its share of this machine, as a quota is one of a node: nothing else keeps it to that."""
+    limits = _limits(container)
+    return {_CPUS: f"{quantities.parse(limits['cpu']):g}"} if "cpu" in limits else {}
+
+
+def _bounds(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """What its instances have for themselves, and what none may go beyond."""
+    found: dict[str, Any] = {}
+    if "memory" in limits:
+        found["memory"] = quantities.parse(limits["memory"])
+    for kind, row in accelerators.TABLE.items():
+        if row.resource in limits:
+            found |= {"accelerator": kind, "devices": int(limits[row.resource])}
+    return found
+
+
+def _limits(container: Object) -> Mapping[str, Any]:
+    return (container.get("resources") or {}).get("limits") or {}
 
 
 def _value(
