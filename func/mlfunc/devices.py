@@ -43,9 +43,7 @@ def found(
     return tuple(",".join(units[at : at + cores]) for at in range(0, whole, cores))
 
 
-def showing(
-    taken: Sequence[str], kind: AcceleratorType, env: Mapping[str, str]
-) -> dict[str, str]:
+def showing(taken: Sequence[str], kind: AcceleratorType, env: Mapping[str, str]) -> dict[str, str]:
     """The variables `env`, of a process that sees these devices and no others."""
     row = accelerators.TABLE[kind]
     if not row.visible:

@@ -76,7 +76,8 @@ class Instance:
     restarts: int = 0
     startup: Mapping[str, float] = field(default_factory=dict)  # of the runtime's `ready` line
     exit_code: int | None = None  # how it ended the last time; a signal is negative
-    out_of_memory: bool = False  # that end was for want of memory
+    last_phase: InstancePhase = "starting"  # in which it ended
+    out_of_memory: bool = False  # why it ended
     failure: str = ""  # what its `failed` line said: error and the user's traceback
     log: str = ""  # path of its log
 

@@ -105,7 +105,7 @@ def _bounds(limits: Mapping[str, Any]) -> dict[str, Any]:
     if "memory" in limits:
         found["memory"] = quantities.parse(limits["memory"])
     for kind, row in accelerators.TABLE.items():
-        if row.resource in limits:
+        if row.resource and row.resource in limits:
             found |= {"accelerator": kind, "devices": int(limits[row.resource])}
     return found
 

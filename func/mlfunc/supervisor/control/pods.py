@@ -80,7 +80,9 @@ def last_words(instance: Instance) -> str:
     if not instance.failure:
         return ""
     error, _, traceback = instance.failure.partition("\n")
-    told = {"message": error, "phase": "failed", "error": error, "traceback": traceback}
+    # How far one came that was killed, its log tells on a cluster.
+    phase = instance.last_phase if instance.out_of_memory else "failed"
+    told = {"message": error, "phase": phase, "error": error, "traceback": traceback}
     return json.dumps({key: value for key, value in told.items() if value}) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Which instance has which accelerators: each has its own, from its first start until it is gone."""
+"""Which instance has which accelerators: its own, from its first start until it is gone."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ class Member:
         self._bound(None)
         self._close_journal(code)
         ended = {"pid": None, "port": None, "exit_code": code, "failure": self._failure}
-        ended["out_of_memory"] = self._out_of_memory
+        ended |= {"last_phase": self.instance.phase, "out_of_memory": self._out_of_memory}
         if self.leaves:
             self._go(**ended)
             return

@@ -48,7 +48,7 @@ def family(pid: int) -> list[int]:
 def _tasks(pid: int) -> list[str]:
     """Of a process that has ended, none: each may, at any time."""
     try:
-        return os.listdir(f"/proc/{pid}/task")
+        return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - as below
     except OSError:
         return []
 
