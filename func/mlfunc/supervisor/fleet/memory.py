@@ -2,7 +2,8 @@
 
 Counted is what a cgroup of a cluster would have to keep: anonymous and shared memory of the process
 and of all that it has started. Weights that are mapped from files are not: the kernel can take
-those pages back.
+those pages back. A look takes 40 us of an instance of two threads, 400 us of one of two processes
+and 45 threads.
 """
 
 from __future__ import annotations
