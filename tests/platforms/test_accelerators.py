@@ -50,6 +50,10 @@ def test_each_instance_has_one_of_its_own_and_a_new_revision_waits_or_takes_its_
     assert sorted(re.findall(r"sees (\S+)", two_gpus.mlfunc("logs", "seer").out)) == ["0", "1"]
 
     two_gpus.project(project, SEER.replace("Hello", "Goodbye"), **keys)
+    planned = two_gpus.mlfunc("deploy", "--path", project, "--dry-run")
+    assert re.search(
+        r"0 of 2 nvidia.com/gpu are free, .*: default/seer-00001-", planned.out + planned.err
+    )
     waits = two_gpus.mlfunc("deploy", "--path", project, "--timeout", "2", code=7).err
     assert "0/1 nodes are available: 1 Insufficient nvidia.com/gpu" in waits
     assert re.search(r"seer-00001-\S+ of the old revision holds nvidia.com/gpu", waits)

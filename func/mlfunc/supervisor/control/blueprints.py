@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import TYPE_CHECKING, Any
 
 from mlfunc import accelerators
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mlfunc.cluster.kinds import Kind
+    from mlfunc.function import AcceleratorType
     from mlfunc.supervisor.releases import Release
 
 Object = dict[str, Any]
@@ -40,6 +42,8 @@ def blueprint(
     """
     meta, spec = revision["metadata"], revision["spec"]
     grace = float(spec.get("timeoutSeconds") or _TIMEOUT)
+    limits = _limits(spec["containers"][0])
+    kind, count = _devices(limits)
     return Blueprint(
         revision=Key(meta["namespace"], meta["name"]),
         service=meta["labels"][names.SERVICE],
@@ -50,7 +54,9 @@ def blueprint(
         timeout=timeout(revision),
         drain=max(1.0, grace - _QUIET),
         progress=progress(revision),
-        **_bounds(_limits(spec["containers"][0])),
+        memory=quantities.parse(limits["memory"]) if "memory" in limits else math.inf,
+        accelerator=kind,
+        devices=count,
     )
 
 
@@ -99,15 +105,12 @@ def _cpus(container: Object) -> Mapping[str, str]:
     return {_CPUS: f"{quantities.parse(limits['cpu']):g}"} if "cpu" in limits else {}
 
 
-def _bounds(limits: Mapping[str, Any]) -> dict[str, Any]:
-    """What its instances have for themselves, and what none may go beyond."""
-    found: dict[str, Any] = {}
-    if "memory" in limits:
-        found["memory"] = quantities.parse(limits["memory"])
+def _devices(limits: Mapping[str, Any]) -> tuple[AcceleratorType, int]:
+    """The accelerators that an instance has for itself."""
     for kind, row in accelerators.TABLE.items():
         if row.resource and row.resource in limits:
-            found |= {"accelerator": kind, "devices": int(limits[row.resource])}
-    return found
+            return kind, int(limits[row.resource])
+    return "cpu", 0
 
 
 def _limits(container: Object) -> Mapping[str, Any]:

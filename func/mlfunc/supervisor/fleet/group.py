@@ -39,8 +39,9 @@ def _one_of(group: int) -> int | None:
         os.killpg(group, 0)
     except OSError:  # none is left, or another user's has got the number
         return None
-    with contextlib.suppress(OSError, AttributeError):  # it has just ended; macOS has none
-        return next(map(os.pidfd_open, _running(group)), None)
+    for pid in _running(group):
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            return os.pidfd_open(pid)
     return None
 
 
