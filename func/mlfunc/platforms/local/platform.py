@@ -67,7 +67,7 @@ class Local:
             raise UsageError(message, f"leave out {option}, or deploy with --platform knative")
 
     def inquire(
-        self, _: Cluster, function: Function, build: Build, __: Sequence[Model] = ()
+        self, cluster: Cluster, function: Function, build: Build, _: Sequence[Model] = ()
     ) -> tuple[Finding, ...]:
         """What of a function means nothing here, or does not work."""
         from mlfunc.platforms.knative.inquiring import refuse
@@ -76,7 +76,8 @@ class Local:
         found = inquiring.examine(function)
         refuse(function, found, "here")
         links = releasing.notes(build.folder, function)
-        return (*found, *(Finding("note", each) for each in links))
+        free = inquiring.free(function, cluster)
+        return (*found, *free, *(Finding("note", each) for each in links))
 
     def release(self, order: Order, workshop: Workshop) -> tuple[Release, Built | None]:
         """A snapshot of the project's files, and an environment for it."""
