@@ -17,6 +17,7 @@ from mlfunc_runtime.errors import Problem
 from mlfunc_runtime.executor import Mailbox, Slot, call_in
 from mlfunc_runtime.messages import Gone, Request
 from mlfunc_runtime.metrics import Metrics
+from mlfunc_runtime.stuck import Bounds, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,6 +41,7 @@ class Load:
             dict.fromkeys(self.slots, run or self.run),
             self.mailbox,
             self.metrics,
+            Watch(Bounds, lambda: None),
             max_size=max_size,
             weigh=lambda arguments: (1.0 + arguments["n"] % 7, arguments["n"] % 3),
         )

@@ -86,8 +86,13 @@ class Member:
         if self._process is None:
             self._go()
             return
-        self._process.ask_to_end()
-        self._after(self.blueprint.drain + _GRACE, self._process.kill)
+        self._drain(self._process)
+
+    def _drain(self, process: Process) -> None:
+        """A second signal would end it at once."""
+        if self.instance.phase != "draining":
+            process.ask_to_end()
+        self._after(self.blueprint.drain + _GRACE, process.kill)
         self._become("draining")
 
     def _started(self) -> Process:
@@ -108,8 +113,18 @@ class Member:
             said = (str(told.get(key) or "") for key in ("error", "traceback", "hint"))
             self._failure = "\n".join(part.rstrip() for part in said if part)
             self._said_why = True
+        elif phase == "stuck" and self._process is not None and not self.leaves:
+            self._heal(self._process, told)
         elif phase in _TOLD and not (self.leaves and phase != "draining"):
             self._reach(cast("InstancePhase", phase), told)
+
+    def _heal(self, process: Process, told: Mapping[str, Any]) -> None:
+        """It predicts no more: it does what is left, and is started again."""
+        said = (str(told.get(key) or "") for key in ("message", "traceback"))
+        self._failure = "\n".join(part.rstrip() for part in said if part)
+        _log.warning("%s: %s", self.instance.name, told.get("message"))
+        self._watch(None)
+        self._drain(process)
 
     def _reach(self, phase: InstancePhase, told: Mapping[str, Any]) -> None:
         changed: dict[str, Any] = {}
