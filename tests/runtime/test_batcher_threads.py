@@ -205,7 +205,7 @@ def test_whoever_leaves_the_queue_never_runs_and_what_has_begun_goes_on(
     gevent.joinall([*first, *second], timeout=20)
     load.close()
     assert [numbers for _, numbers in load.begun] == [[1], [3]]
-    assert load.metrics.dropped == {"deadline": 0, "cancelled": 1}
+    assert load.metrics.dropped == {"deadline": 0, "cancelled": 1, "stuck": 0}
     assert (first[0].value == 1) == (how is Gone)
 
 

@@ -132,10 +132,9 @@ def _subscribed(each: Subscribed) -> str:
 
 
 def _restarts(data: dict[str, Any]) -> list[str]:
-    """The log of the one before, too, says why."""
     return [
-        f"{each['pod']} was started again ({each['count']}), the last time {_age(each['time'])} ago:"
-        f" {each['reason']}; mlfunc logs --previous"
+        f"{each['pod']} was started again ({each['count']}), the last time "
+        f"{_age(each['time'])} ago: {each['reason']}; mlfunc logs --previous"
         for each in data["restarts"]
         if each["time"]
     ]

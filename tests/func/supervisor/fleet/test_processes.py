@@ -257,6 +257,19 @@ async def test_one_that_hangs_is_ended_and_started_again(
 
 
 @on_a_loop
+async def test_one_whose_slots_are_all_stuck_drains_and_is_started_again(project: Path) -> None:
+    async with scene(project) as it:
+        it.fleet.scale(blueprint(project, FAKE="stuck"), 1)
+        failed = await it.witness.phase("backoff")
+        await it.witness.phase("ready", 2)
+        said = await it.log(failed)
+
+    assert it.witness.phases()[4:7] == ["ready", "draining", "backoff"]
+    assert (failed.exit_code, failed.failure) == (3, "slot-0 is stuck\nStack: x")
+    assert any("slot-0 is stuck" in line and "started again" in line for line in said)
+
+
+@on_a_loop
 async def test_one_that_does_not_drain_is_killed_with_all_that_it_started(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
