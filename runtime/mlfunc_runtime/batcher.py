@@ -184,11 +184,11 @@ class Batcher:
             ready.run(self._serves[ready])
 
     def refuse(self, told: str) -> None:
-        """Answer what waits: 503, for no slot will take it."""
+        """Answer what waits: 503, for no slot will take it. Called by the hub itself."""
         with self._lock:
             left = self._waiting.clear()
         self._metrics.dropped["stuck"] += len(left)
-        self._turn_away(left, 503, told)
+        _turn_away(left, [Problem(503, told, headers={"Retry-After": "1"}) for _ in left])
 
     def close(self) -> None:
         """End the threads that are the batcher's own, and look at the slots no more."""
@@ -272,16 +272,17 @@ class Batcher:
 
     def _too_late(self, late: list[Item]) -> None:
         self._metrics.dropped["deadline"] += len(late)
-        self._turn_away(late, 504, _LATE)
-
-    def _turn_away(self, items: list[Item], status: int, told: str) -> None:
-        batches.note(items, [Problem(status, told) for _ in items], time.perf_counter())
-        batches.answer(items)
+        _turn_away(late, [Problem(504, _LATE) for _ in late])
 
     def _forget(self, batch: Sequence[Item]) -> None:
         """Nobody who comes would wait for this batch: it is stuck."""
         with self._lock:
             self._load.end(batch)
+
+
+def _turn_away(items: Sequence[Item], problems: Sequence[Problem]) -> None:
+    batches.note(items, problems, time.perf_counter())
+    batches.answer(items)
 
 
 def _collators(

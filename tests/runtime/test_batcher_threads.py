@@ -209,6 +209,22 @@ def test_whoever_leaves_the_queue_never_runs_and_what_has_begun_goes_on(
     assert (first[0].value == 1) == (how is Gone)
 
 
+def test_what_is_refused_is_answered_and_never_runs() -> None:
+    load = Held(max_size=1, slots=1)
+    (first, *others) = load.send(1, 2, 3)
+    load.until_begun(1)
+    load.mailbox.post(lambda: load.batcher.refuse("no slot is left"))
+    gevent.joinall(others, timeout=20)
+    load.gate.release(1000)
+    gevent.joinall([first], timeout=20, raise_error=True)
+    load.close()
+    assert [(job.exception.status, str(job.exception)) for job in others] == (
+        [(503, "no slot is left")] * 2
+    )
+    assert [numbers for _, numbers in load.begun] == [[1]]
+    assert load.metrics.dropped["stuck"] == 2
+
+
 def test_the_oldest_is_in_the_next_batch_however_many_of_others_come() -> None:
     load = Held(max_size=4, slots=1)
     jobs = load.send(1)

@@ -178,7 +178,8 @@ class Member:
         if self._journal is None:
             return
         if code is not None and not (self.leaves or self._said_why):
-            self._journal.write([endings.line(code, self._failure, time.time())])
+            reason = self._failure.partition("\n")[0]
+            self._journal.write([endings.line(code, reason, time.time())])
         self._journal.close()
 
     def _again(self) -> None:

@@ -262,7 +262,7 @@ async def test_one_whose_slots_are_all_stuck_drains_and_is_started_again(project
         it.fleet.scale(blueprint(project, FAKE="stuck"), 1)
         failed = await it.witness.phase("backoff")
         await it.witness.phase("ready", 2)
-        said = await it.log(failed)
+        said = await it.log(failed, previous=True)
 
     assert it.witness.phases()[4:7] == ["ready", "draining", "backoff"]
     assert (failed.exit_code, failed.failure) == (3, "slot-0 is stuck\nStack: x")
