@@ -33,7 +33,7 @@ _FOR_GOOD = (
 _BUSY = 30.0
 _LINES = 20
 _SIGNALLED = 128
-_STUCK = "each of its slots was stuck in a call that did not come back"
+STUCK = "each of its slots was stuck in a call that did not come back"
 
 
 def crashed(pod: Object, container: Object, events: Sequence[Object]) -> Progress | None:
@@ -70,7 +70,7 @@ def reason(ended: Object) -> str:
         return "it needed more memory than it may have"
     log = ended.get("message", "")
     told = next((line for line in _objects(log) if line.get("phase") == "failed"), {})
-    return str(told.get("error") or (_STUCK if _was_stuck(log) else _ending(ended["exitCode"])))
+    return str(told.get("error") or (STUCK if _was_stuck(log) else _ending(ended["exitCode"])))
 
 
 def furthest(log: str) -> Phase:
@@ -106,7 +106,7 @@ def _failure(pod: Object, ended: Object, events: Sequence[Object], phase: Phase)
         return not_started(ended.get("message", ""))
     if _was_stuck(ended.get("message", "")):
         hint = "its log has the stack; `serve.isolation: process` ends calls that take too long"
-        return Failure(f"{_STUCK}, and it was stopped", hint, pod=name)
+        return Failure(f"{STUCK}, and it was stopped", hint, pod=name)
     killed = [each for each in events if each["reason"] == "Killing"]
     if killed and "liveness" in killed[-1].get("message", ""):
         message = f"it answered no liveness probe while {phase}, and was stopped"

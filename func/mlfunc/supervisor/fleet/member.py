@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from mlfunc import ports
+from mlfunc.knative import crashes
 from mlfunc.runner import PORT_TAKEN
 from mlfunc.supervisor.fleet import endings, liveness, output
 from mlfunc.supervisor.fleet.patience import Backoff
@@ -120,9 +121,9 @@ class Member:
 
     def _heal(self, process: Process, told: Mapping[str, Any]) -> None:
         """It predicts no more: it does what is left, and is started again."""
-        said = (str(told.get(key) or "") for key in ("message", "traceback"))
-        self._failure = "\n".join(part.rstrip() for part in said if part)
-        _log.warning("%s: %s", self.instance.name, told.get("message"))
+        stack = str(told.get("traceback") or "")
+        self._failure = f"{crashes.STUCK}\n{stack}".rstrip()
+        _log.warning("%s: %s", self.instance.name, crashes.STUCK)
         self._watch(None)
         self._drain(process)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlfunc.knative import crashes
 from mlfunc.supervisor.fleet import journal, liveness
 from mlfunc.supervisor.fleet.logs import Logs
 from mlfunc.supervisor.fleet.processes import Processes
@@ -265,8 +266,8 @@ async def test_one_whose_slots_are_all_stuck_drains_and_is_started_again(project
         said = await it.log(failed, previous=True)
 
     assert it.witness.phases()[4:7] == ["ready", "draining", "backoff"]
-    assert (failed.exit_code, failed.failure) == (3, "slot-0 is stuck\nStack: x")
-    assert any("slot-0 is stuck" in line and "started again" in line for line in said)
+    assert (failed.exit_code, failed.failure) == (3, f"{crashes.STUCK}\nStack: x")
+    assert any(f"{crashes.STUCK}; it is started again" in line for line in said)
 
 
 @on_a_loop
