@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from mlfunc import devices, ports
-from mlfunc.knative import quantities
+from mlfunc.knative import crashes, quantities
 from mlfunc.runner import PORT_TAKEN
 from mlfunc.supervisor.fleet import endings, liveness, memory, output
 from mlfunc.supervisor.fleet.patience import Backoff
@@ -109,8 +109,13 @@ class Member:
         if self._process is None:
             self._go()
             return
-        self._process.ask_to_end()
-        self._after(self.blueprint.drain + _GRACE, self._process.kill)
+        self._drain(self._process)
+
+    def _drain(self, process: Process) -> None:
+        """A second signal would end it at once."""
+        if self.instance.phase != "draining":
+            process.ask_to_end()
+        self._after(self.blueprint.drain + _GRACE, process.kill)
         self._become("draining")
 
     def _started(self, taken: Sequence[str]) -> Process:
@@ -131,8 +136,18 @@ class Member:
             said = (str(told.get(key) or "") for key in ("error", "traceback", "hint"))
             self._failure = "\n".join(part.rstrip() for part in said if part)
             self._said_why = True
+        elif phase == "stuck" and self._process is not None and not self.leaves:
+            self._heal(self._process, told)
         elif phase in _TOLD and not (self.leaves and phase != "draining"):
             self._reach(cast("InstancePhase", phase), told)
+
+    def _heal(self, process: Process, told: Mapping[str, Any]) -> None:
+        """It predicts no more: it does what is left, and is started again."""
+        stack = str(told.get("traceback") or "")
+        self._failure = f"{crashes.STUCK}\n{stack}".rstrip()
+        _log.warning("%s: %s", self.instance.name, crashes.STUCK)
+        self._watch(None)
+        self._drain(process)
 
     def _reach(self, phase: InstancePhase, told: Mapping[str, Any]) -> None:
         changed: dict[str, Any] = {}
@@ -203,7 +218,8 @@ class Member:
         if self._journal is None:
             return
         if code is not None and not (self.leaves or self._said_why):
-            self._journal.write([endings.line(code, self._failure, time.time())])
+            reason = self._failure.partition("\n")[0]
+            self._journal.write([endings.line(code, reason, time.time())])
         self._journal.close()
 
     def _again(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import ANY
 
+from mlfunc.knative import crashes
 from mlfunc.supervisor.fleet import journal, liveness, memory
 from mlfunc.supervisor.fleet.allocation import Allocation
 from mlfunc.supervisor.fleet.logs import Logs
@@ -260,6 +261,19 @@ async def test_one_that_hangs_is_ended_and_started_again(
 
     assert asked == [(ready.port, 90.0), (again.port, 90.0)]
     assert (failed.exit_code, failed.failure) == (-9, "it did not answer for 90 s, and was ended")
+
+
+@on_a_loop
+async def test_one_whose_slots_are_all_stuck_drains_and_is_started_again(project: Path) -> None:
+    async with scene(project) as it:
+        it.fleet.scale(blueprint(project, FAKE="stuck"), 1)
+        failed = await it.witness.phase("backoff")
+        await it.witness.phase("ready", 2)
+        said = await it.log(failed, previous=True)
+
+    assert it.witness.phases()[4:7] == ["ready", "draining", "backoff"]
+    assert (failed.exit_code, failed.failure) == (3, f"{crashes.STUCK}\nStack: x")
+    assert any(f"{crashes.STUCK}; it is started again" in line for line in said)
 
 
 @on_a_loop
