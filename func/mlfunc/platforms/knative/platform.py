@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlfunc.builder import building, naming
 from mlfunc.cluster import access, client
-from mlfunc.oci import pull, reference
+from mlfunc.oci import pull
 from mlfunc.oci.transport import Access
 from mlfunc.platforms.knative import inquiring, invoking, releasing
 
@@ -68,9 +68,8 @@ class OnKnative:
         With a dry run it is not pushed.
         """
         wanted, namespace = order.build, order.cluster.namespace
-        named = reference.parse(wanted.image) if wanted.image else None
-        if named is not None and named.digest:
-            return _of_image(named, order, workshop), None
+        if wanted.built_before:
+            return _of_image(wanted.built_before, order, workshop), None
         built = building.build(replace(wanted, push=not order.dry_run), workshop)
         main = built.main
         return releasing.release(order.function, namespace, main.reference, main.image), built
@@ -89,8 +88,8 @@ def _of_image(named: Reference, order: Order, workshop: Workshop) -> Release:
 
 
 def _registry(wanted: Build, loaded: Function) -> str:
-    if wanted.image and reference.parse(wanted.image).digest:
-        return reference.parse(wanted.image).registry
+    if wanted.built_before:
+        return wanted.built_before.registry
     return naming.named(loaded, image=wanted.image, registry=wanted.registry).registry
 
 

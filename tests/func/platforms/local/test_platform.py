@@ -115,6 +115,17 @@ def test_a_filter_by_cesql_is_refused_before_anything_is_made(
     assert list(own.releases.glob("*")) == []
 
 
+def test_a_predictor_that_is_not_there_is_refused_before_anything_is_started(
+    own: Home, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "predictor.py").write_text("class Greter:\n    def predict(self): ...\n")
+
+    assert cli.main(["deploy", f"--path={project}", "--platform=local"]) == 2
+
+    assert "predictor.py has no class Greeter" in capsys.readouterr().err
+    assert not own.state.exists()
+
+
 def _nothing(asked: apiserver.Asked) -> apiserver.Reply:
     name = asked.path.rpartition("/")[2]
     if name == "services":
