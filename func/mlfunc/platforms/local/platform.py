@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
-    from mlfunc.cluster.client import Cluster
+    from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.knative.release import Model, Release
     from mlfunc.platforms.platform import Name, Order, Platform
+    from mlfunc.platforms.way import Way
 
 
 class Local:
@@ -95,7 +96,7 @@ class Local:
             cluster.apply(each, dry_run=order.dry_run, force=True)
         return released, None
 
-    def way(self, _: Cluster, url: str, ingress: str | None) -> tuple[str, str | None]:
+    def way(self, _: Cluster, __: Object, url: str, ingress: str | None) -> Way:
         """By the gateway's own address: not every resolver knows names under localhost, and it may
         be told to listen elsewhere.
         """
@@ -103,8 +104,9 @@ class Local:
             message = "--ingress is of a cluster: the local platform has its gateway"
             raise UsageError(message, "leave it out, or say --platform knative")
         from mlfunc.platforms.local import starting
+        from mlfunc.platforms.way import Way
 
-        return starting.ensure_running().url, urlsplit(url).netloc
+        return Way(starting.ensure_running().url, urlsplit(url).netloc)
 
 
 PLATFORM: Platform = Local()
