@@ -63,13 +63,16 @@ class Local:
             raise UsageError(message, f"leave out {option}, or deploy with --platform knative")
 
     def inquire(
-        self, _: Cluster, function: Function, build: Build, __: Sequence[Model] = ()
+        self, cluster: Cluster, function: Function, build: Build, _: Sequence[Model] = ()
     ) -> tuple[Finding, ...]:
         """What of a function means nothing here, or does not work."""
         from mlfunc.platforms.knative.inquiring import refuse
         from mlfunc.platforms.local import inquiring, releasing
 
-        found = inquiring.examine(function)
+        letters = inquiring.dead_letters(
+            function, cluster.namespace, lambda kind, name: cluster.get(kind, name) is not None
+        )
+        found = (*letters, *inquiring.examine(function))
         refuse(function, found, "here")
         links = releasing.notes(build.folder, function)
         return (*found, *(Finding("note", each) for each in links))
