@@ -79,6 +79,16 @@ class Blobs:
                     removed += facts.st_size
         return removed
 
+    def all(self) -> dict[str, os.stat_result]:
+        """All blobs that are here, by their digests."""
+        return {f"{path.parent.name}:{path.name}": facts for path, facts in self._all()}
+
+    def remove(self, digest: str) -> bool:
+        """Remove one, unless a program that runs now has made or found it; whether it is gone."""
+        path = self._path(digest)
+        with self._alone():
+            return not path.exists() or _remove(path)
+
     def close(self) -> None:
         """Let others remove what was held."""
         while self._held:
