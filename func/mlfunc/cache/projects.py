@@ -65,7 +65,8 @@ def _read(path: Path) -> Project:
 
 def _names(path: Path, kind: Kind) -> frozenset[str]:
     file = path.with_name(kind)
-    return frozenset(os.fsdecode(file.read_bytes()).split("\n")) if file.is_file() else frozenset()
+    text = os.fsdecode(file.read_bytes()) if file.is_file() else ""
+    return frozenset(line for line in text.split("\n") if line)
 
 
 def _write(path: Path, text: str) -> None:

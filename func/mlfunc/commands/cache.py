@@ -149,7 +149,7 @@ def _shortened(folder: str) -> str:
 
 def _say_plan(ui: Ui, plan: Plan) -> None:
     if not plan.gone:
-        ui.note("nothing is kept that is not used")
+        ui.note("there is nothing to take away: mlfunc cache shows who uses what")
         return
     for line in _lines(plan):
         ui.note(line)
