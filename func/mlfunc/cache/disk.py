@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+T = TypeVar("T")
 Inode = tuple[int, int]
 _BLOCK = 512  # of st_blocks, whatever the file system's are
 
@@ -19,10 +21,24 @@ def folders(top: Path) -> list[Path]:
     return sorted(path for path in top.iterdir() if path.is_dir()) if top.is_dir() else []
 
 
+def each(paths: Iterable[Path], look: Callable[[Path], T]) -> list[T]:
+    """What is seen at each path that is still there when it is looked at."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            found.append(look(path))
+    return found
+
+
 def inode(path: Path) -> Inode:
     """What is the same for all names of a file."""
     facts = path.stat()
     return facts.st_dev, facts.st_ino
+
+
+def links(path: Path) -> int:
+    """How many names a file has."""
+    return path.stat().st_nlink
 
 
 def size(path: Path) -> int:

@@ -10,17 +10,19 @@ from mlfunc.cache.items import Item
 from mlfunc.environment import Environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 
-def find() -> Iterator[Item]:
+def find() -> list[Item]:
     """All that are there."""
-    for path in disk.folders(environment.folder()):
-        parts = {str(path): disk.own(path)}
-        busy = holding.is_held(path)
-        yield Item("environment", path.name, path.name, path, parts, holding.last(path), busy=busy)
+    return disk.each(disk.folders(environment.folder()), _environment)
 
 
 def remove(item: Item) -> None:
     """Take one away."""
     environment.remove(Environment(item.place))
+
+
+def _environment(path: Path) -> Item:
+    parts, busy = {str(path): disk.own(path)}, holding.is_held(path)
+    return Item("environment", path.name, path.name, path, parts, holding.last(path), busy=busy)

@@ -12,6 +12,7 @@ from mlfunc.layers import store
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from mlfunc.layers.blobs import Kept
     from mlfunc.layers.learnt import Built
     from mlfunc.layers.store import Store
 
@@ -41,17 +42,21 @@ def remove_layers(digests: Collection[str]) -> set[str]:
 
 def _find(opened: Store) -> Iterator[Item]:
     blobs = opened.blobs.all()
-    sizes = {digest: disk.size_of(facts) for digest, facts in blobs.items()}
-    images = [_image(name, built, sizes) for name, built in opened.images.all().items()]
+    images = [_image(name, built, blobs) for name, built in opened.images.all().items()]
     yield from (image for image in images if image.parts)
     of_images = {digest for image in images for digest in image.parts}
-    for digest in sizes.keys() - of_images:
-        parts = {digest: sizes[digest]}
-        used = blobs[digest].st_atime
-        yield Item("layer", digest, "a layer of no image", store.place(), parts, used)
+    yield from (_layer(digest, blobs[digest]) for digest in sorted(blobs.keys() - of_images))
 
 
-def _image(name: str, built: Built, sizes: Mapping[str, int]) -> Item:
+def _image(name: str, built: Built, blobs: Mapping[str, Kept]) -> Item:
     layers = {layer["digest"] for layer in json.loads(built.manifest)["layers"]}
-    parts = {digest: sizes[digest] for digest in layers & sizes.keys()}
-    return Item("image", name, name, store.place(), parts, built.at)
+    here = {digest: blobs[digest] for digest in layers & blobs.keys()}
+    parts = {digest: disk.size_of(each.facts) for digest, each in here.items()}
+    busy = any(each.held for each in here.values())
+    return Item("image", name, name, store.place(), parts, built.at, busy=busy)
+
+
+def _layer(digest: str, kept: Kept) -> Item:
+    parts, used = {digest: disk.size_of(kept.facts)}, kept.facts.st_atime
+    name = "a layer of no image"
+    return Item("layer", digest, name, store.place(), parts, used, busy=kept.held)

@@ -11,19 +11,14 @@ from mlfunc.layers import locks, store
 from mlfunc.wheels import bytecode, staging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
-def find() -> Iterator[Item]:
+def find() -> list[Item]:
     """Compiled modules as one, and folders in which killed builds have worked."""
-    if (modules := bytecode.place()).is_dir():
-        parts = {str(modules): disk.whole(modules)}
-        busy = holding.is_held(modules)
-        name = "compiled modules"
-        yield Item("modules", modules.name, name, modules, parts, holding.last(modules), busy=busy)
-    for top in _workplaces():
-        yield from (_unfinished(path) for path in locks.left(top))
+    modules = [path] if (path := bytecode.place()).is_dir() else []
+    left = [path for top in _workplaces() for path in locks.left(top)]
+    return [*disk.each(modules, _modules), *disk.each(left, _unfinished)]
 
 
 def remove_modules(item: Item) -> None:
@@ -35,6 +30,12 @@ def sweep(_: Item) -> None:
     """Take away what no program works in; each build does it where it begins to."""
     for top in _workplaces():
         locks.sweep(top)
+
+
+def _modules(path: Path) -> Item:
+    name, parts = "compiled modules", {str(path): disk.whole(path)}
+    used, busy = holding.last(path), holding.is_held(path)
+    return Item("modules", path.name, name, path, parts, used, busy=busy)
 
 
 def _unfinished(path: Path) -> Item:

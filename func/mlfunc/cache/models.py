@@ -10,20 +10,22 @@ from mlfunc.cache.items import Item
 from mlfunc.models import fetching
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from mlfunc.cache.disk import Inode
 
 
-def find() -> Iterator[Item]:
+def find() -> list[Item]:
     """All models, and the files that belong to none: downloads that were broken off, too."""
-    blobs = {disk.inode(path): path for path in _blobs()}
-    for folder in disk.folders(fetching.blobs().parent):
-        if folder != fetching.blobs():
-            yield _model(folder, blobs)
+    blobs = dict(disk.each(_blobs(), lambda path: (disk.inode(path), path)))
+    folders = [path for path in disk.folders(fetching.blobs().parent) if path != fetching.blobs()]
     busy = holding.is_held(fetching.blobs())
-    yield from (_download(path, busy=busy) for path in blobs.values() if path.stat().st_nlink == 1)
+    loose = [path for path in blobs.values() if 1 in disk.each([path], disk.links)]
+    return [
+        *disk.each(folders, lambda path: _model(path, blobs)),
+        *disk.each(loose, lambda path: _download(path, busy=busy)),
+    ]
 
 
 def remove(item: Item) -> None:
@@ -35,7 +37,7 @@ def remove_files(parts: Iterable[str]) -> set[str]:
     """Take away those that no model has now; says which. None while a program fetches some."""
     with holding.alone(fetching.blobs()) as nobody:
         ours = [path for path in _blobs() if nobody and str(path) in set(parts)]
-        gone = [path for path in ours if path.stat().st_nlink == 1]
+        gone = [path for path in ours if disk.links(path) == 1]
         for path in gone:
             path.unlink()
     return {str(path) for path in gone}

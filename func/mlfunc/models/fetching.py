@@ -215,4 +215,4 @@ def _check_room(size: int) -> None:
     free = shutil.disk_usage(blobs()).free
     if size > free:
         message = f"a model needs {size / 1e9:.1f} GB at {blobs()}, where {free / 1e9:.1f} are free"
-        raise MlfuncError(message, "make room, or set MLFUNC_HOME to a folder with more")
+        raise MlfuncError(message, "mlfunc cache prune; or set MLFUNC_HOME to another disk")

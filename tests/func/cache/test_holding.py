@@ -27,8 +27,8 @@ def test_nobody_is_alone_with_what_another_program_holds_until_that_is_killed(th
         f"from pathlib import Path; from mlfunc.cache import holding; "
         f"holding.hold(Path({str(thing)!r})); print('holds', flush=True); input()"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"holds\n"
         assert holding.is_held(thing)

@@ -10,10 +10,9 @@ from mlfunc.cache import holding, inventory, projects
 from mlfunc.cache.items import total
 from mlfunc.layers import store
 from mlfunc.layers.learnt import Built
-from mlfunc.layers.tree import File, Tree
 from mlfunc.wheels import staging
 
-from tests.func.cache.things import environment, fetched
+from tests.func.cache.things import environment, fetched, layer
 from tests.rig.hub import hub
 
 if TYPE_CHECKING:
@@ -81,19 +80,16 @@ def test_a_project_that_goes_over_to_another_model_does_not_use_the_first(
 
 def test_layers_belong_to_what_was_built_last_or_to_nothing(project: Path) -> None:
     with store.opened() as opened:
-        made = [
-            opened.obtain(name, lambda name=name: Tree((File(name, (name.encode(),)),)), "zstd")
-            for name in ("last", "before")
-        ]
+        made = [layer(opened, name) for name in ("last", "before")]
         manifest = b'{"layers": [{"digest": "%s"}]}' % made[0].descriptor.digest.encode()
         opened.images.put("greeter:latest", Built(manifest, b"{}"))
     projects.note(project, "image", ["greeter:latest"])
 
-    (image,), (layer,) = of("image"), of("layer")
+    (image,), (loose,) = of("image"), of("layer")
 
     assert (image.name, list(image.parts)) == ("greeter:latest", [made[0].descriptor.digest])
     assert image.projects == (str(project.resolve()),)
-    assert (layer.key, layer.projects) == (made[1].descriptor.digest, ())
+    assert (loose.key, loose.projects) == (made[1].descriptor.digest, ())
 
 
 def test_what_a_program_works_in_is_not_unfinished() -> None:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from mlfunc import environment as environments
 from mlfunc import function
 from mlfunc.environment import Spec
+from mlfunc.layers.tree import File, Tree
 from mlfunc.models.obtaining import obtain
 from mlfunc.proc import Cancellation
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mlfunc.layers.making import Made
+    from mlfunc.layers.store import Store
 
 
 def environment(key: str, project: Path) -> Path:
@@ -31,3 +35,8 @@ def fetched(project: Path, uri: str) -> Path:
     (project / "mlfunc.yaml").write_text(f"name: x\nmodels: {{default: {uri}}}\n")
     obtain(project, function.load(project), (), lambda _: None, Cancellation())
     return project
+
+
+def layer(opened: Store, name: str) -> Made:
+    """A layer as a build makes it."""
+    return opened.obtain(name, lambda: Tree((File(name, (name.encode(),)),)), "zstd")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,8 @@ from mlfunc import cli
 from mlfunc.cache import holding
 
 from tests.func.cache.things import environment
+from tests.rig import base
+from tests.rig.hub import hub
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,3 +96,29 @@ def test_what_a_project_uses_goes_with_all(project: Path) -> None:
     assert made.is_dir()
     assert cli.main(["cache", "prune", "--all", "-y"]) == 0
     assert not made.exists()
+
+
+def test_a_build_that_goes_on_meanwhile_comes_to_its_end(
+    project: Path, home: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever it has made or fetched so far, it uses."""
+    weights = {"config.json": b"{}", "model.bin": os.urandom(3_000_000)}
+    with hub() as there:
+        there.add("org/tiny", weights)
+        image = base.write(tmp_path_factory.mktemp("base") / "layout")
+        with (project / "mlfunc.yaml").open("a") as file:
+            file.write("models: {default: hf://org/tiny}\n")
+        out = tmp_path / "out"
+        argv = [sys.executable, "-m", "mlfunc", "build", "-v", "--path", project, "--output", out]
+        env = {**os.environ, "MLFUNC_BASE_IMAGE": f"oci:{image}", "HF_ENDPOINT": there.endpoint}
+        given = [str(each) for each in argv]
+        with subprocess.Popen(given, env=env, stderr=subprocess.PIPE, text=True) as building:
+            assert building.stderr
+            said = []
+            for line in building.stderr:
+                said.append(line)
+                assert cli.main(["cache", "prune", "--all", "--yes"]) == 0
+    assert building.returncode == 0, "".join(said)
+    blobs = list((out / "blobs" / "sha256").iterdir())
+    assert all(hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name for blob in blobs)
+    assert sum(blob.stat().st_size for blob in blobs) > 3_000_000
