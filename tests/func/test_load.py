@@ -95,7 +95,7 @@ def test_an_interrupt_waits_for_no_reply(server: Server) -> None:
     answered = threading.Event()
 
     def wait(_: Handler) -> None:
-        answered.wait(10)
+        answered.wait(60)
 
     server.answers["POST"] = wait
     us = threading.get_ident()
@@ -105,7 +105,7 @@ def test_an_interrupt_waits_for_no_reply(server: Server) -> None:
     summary = load.run(server.url, lambda _: Request(), number=10**9, concurrency=2, timeout=30)
 
     assert (summary.interrupted, summary.requests) == (True, 0)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     answered.set()
 
 
