@@ -72,7 +72,9 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(place: Place, gre
     assert place.request(greeter.name, {"name": "Ada"}).json() == "Hello Ada"
 
 
-def test_a_change_of_scaling_alone_is_a_new_revision(place: Place, greeter: Path) -> None:
+def test_a_change_of_scaling_alone_is_a_new_revision_of_the_same_image(
+    place: Place, greeter: Path
+) -> None:
     place.project(greeter, GREETER, scale={"max": 3})
 
     deployed = place.mlfunc("deploy", "--path", greeter, "-o", "json").data
@@ -80,6 +82,7 @@ def test_a_change_of_scaling_alone_is_a_new_revision(place: Place, greeter: Path
     assert deployed["new_revision"]
     paths = [each["path"] for each in deployed["changes"][0]["differences"]]
     assert any("max-scale" in path for path in paths)
+    assert not any(path.endswith("image") for path in paths)
 
 
 def test_a_new_revision_gets_the_share_and_the_name_that_are_asked_for(
