@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from mlfunc.platforms.way import Way
 
 Name = Literal["local", "knative"]
+Start = Literal[
+    "always",  # something is to run there
+    "if deployed",  # what is there should run
+    "never",  # for who only looks at what would be
+]
 NAMES: tuple[Name, ...] = get_args(Name)
 
 
@@ -52,8 +57,10 @@ class Platform(Protocol):
         """Whether it can be asked without starting anything; not whether a cluster answers."""
         ...
 
-    def connect(self, context: str | None, namespace: str | None, /) -> Cluster:
-        """A way to its objects.
+    def connect(
+        self, context: str | None, namespace: str | None, /, *, start: Start = "if deployed"
+    ) -> Cluster:
+        """A way to its objects; `start`: whether a platform that does not run is started for it.
 
         Raises:
             MlfuncError: none leads there.

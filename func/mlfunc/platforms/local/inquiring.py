@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlfunc import accelerators
 from mlfunc.cluster import kinds
-from mlfunc.knative import preflight, references, subscriptions
+from mlfunc.knative import capacity, nodes, preflight, references, subscriptions
 from mlfunc.knative.facts import Finding
 from mlfunc.models import places
 from mlfunc.models.schemes import scheme
@@ -15,6 +15,7 @@ from mlfunc.models.schemes import scheme
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mlfunc.cluster.client import Cluster
     from mlfunc.cluster.kinds import Kind
     from mlfunc.function import Function
 
@@ -35,6 +36,17 @@ def examine(
         *_cesql(function),
         *_unused(function),
     )
+
+
+def free(function: Function, cluster: Cluster) -> tuple[Finding, ...]:
+    """How many of its accelerators are free now; of too few at all, the wait tells."""
+    wanted = capacity.devices(function)
+    if wanted is None:
+        return ()
+    here = cluster.list(kinds.NODE)
+    able = [each for each in here if nodes.allocatable(each).get(wanted[0], 0) >= wanted[1]]
+    pods = cluster.list(kinds.POD, everywhere=True)
+    return tuple(capacity.free_of(function, able, pods, cluster.namespace)) if able else ()
 
 
 def _models(function: Function) -> Iterator[Finding]:

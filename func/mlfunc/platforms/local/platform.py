@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.knative.release import Model, Release
-    from mlfunc.platforms.platform import Name, Order, Platform
+    from mlfunc.platforms.platform import Name, Order, Platform, Start
     from mlfunc.platforms.way import Way
+    from mlfunc.supervisor.home import Home
 
 
 class Local:
@@ -39,12 +40,16 @@ class Local:
 
         return home.found(home.home()) is not None
 
-    def connect(self, _: str | None, namespace: str | None) -> Cluster:
-        """The supervisor, which is started if it does not run; it has no contexts."""
-        from mlfunc.platforms.local import connecting, starting
+    def connect(
+        self, _: str | None, namespace: str | None, *, start: Start = "if deployed"
+    ) -> Cluster:
+        """The supervisor, or what it has left; it has no contexts."""
+        from mlfunc.platforms.local import connecting, resting, starting
         from mlfunc.supervisor import home
 
         own = home.home()
+        if not self.is_running() and not _is_wanted(own, start):
+            return resting.connect(own, namespace)
         starting.ensure_running(own)
         return connecting.connect(own, namespace)
 
@@ -75,7 +80,8 @@ class Local:
         found = (*letters, *inquiring.examine(function))
         refuse(function, found, "here")
         links = releasing.notes(build.folder, function)
-        return (*found, *(Finding("note", each) for each in links))
+        free = inquiring.free(function, cluster)
+        return (*found, *free, *(Finding("note", each) for each in links))
 
     def release(self, order: Order, workshop: Workshop) -> tuple[Release, Built | None]:
         """A snapshot of the project's files, and an environment for it."""
@@ -110,6 +116,13 @@ class Local:
         from mlfunc.platforms.way import Way
 
         return Way(starting.ensure_running().url, urlsplit(url).netloc)
+
+
+def _is_wanted(home: Home, start: Start) -> bool:
+    """Whether one that does not run shall; what is deployed should, and only waits for somebody."""
+    from mlfunc.platforms.local import resting
+
+    return start == "always" or (start == "if deployed" and resting.has_deployed(home))
 
 
 PLATFORM: Platform = Local()

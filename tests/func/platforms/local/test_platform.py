@@ -37,10 +37,10 @@ def started(own: Home) -> Home:
     return own
 
 
-def test_it_is_there_once_something_was_kept_and_it_is_started_by_who_connects(own: Home) -> None:
+def test_it_is_there_once_something_was_kept_and_it_is_started_by_who_needs_it(own: Home) -> None:
     assert (LOCAL.is_there(), LOCAL.is_running()) == (False, False)
 
-    cluster = LOCAL.connect(None, None)
+    cluster = LOCAL.connect(None, None, start="always")
 
     assert cluster.list(kinds.SERVICE) == []
     assert cluster.place == "namespace default (the local platform)"
@@ -114,6 +114,17 @@ def test_a_filter_by_cesql_is_refused_before_anything_is_made(
     told = capsys.readouterr().err
     assert "greeter cannot run here: events.subscriptions[0] filters by CESQL" in told
     assert list(own.releases.glob("*")) == []
+
+
+def test_a_predictor_that_is_not_there_is_refused_before_anything_is_started(
+    own: Home, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "predictor.py").write_text("class Greter:\n    def predict(self): ...\n")
+
+    assert cli.main(["deploy", f"--path={project}", "--platform=local"]) == 2
+
+    assert "predictor.py has no class Greeter" in capsys.readouterr().err
+    assert not own.state.exists()
 
 
 def _nothing(asked: apiserver.Asked) -> apiserver.Reply:
