@@ -128,6 +128,13 @@ class Ui:
         for line in columns(headers, rows, self.width()):
             self.say(line)
 
+    def pair(self, name: str, text: str, *, indent: int = 14) -> None:
+        """A name and what is told of it, which goes on below itself."""
+        width = self.width()
+        told = f"{name:<{indent}}{text}"
+        line = told if width is None else _fill(told, width, " " * indent)
+        self.say(self.paint(line[:indent], "cyan") + line[indent:])
+
     def width(self) -> int | None:
         """How wide a table may be; a pipe takes any."""
         import shutil

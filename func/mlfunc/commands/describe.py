@@ -130,8 +130,8 @@ def _start(start: ColdStart | None) -> dict[str, Any] | None:
 
 def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
     for name, text in _facts(data, found.start):
-        ui.say(f"{ui.paint(f'{name:<14}', 'cyan')}{text}")
-    _report_revisions(ui, found)
+        ui.pair(name, text)
+    _report_revisions(ui, found, made="release" if data["deployer"] == "local" else "image")
     told = [ui.paint(each, "yellow") for each in _troubles(data)]
     if remarks := [*told, *_restarts(data), *_events(found), *_changed(data)]:
         ui.say()
@@ -202,7 +202,7 @@ def _serving(data: dict[str, Any]) -> str:
     own = next((each for each in data["revisions"] if each["name"] == data["revision"]), None)
     if own is None or (own == data["revisions"][0] and own["percent"] in (0, 100)):
         return ""
-    return f"{own['name']}, which gets {own['percent']} %; image, models and scaling are its own"
+    return f"{own['name']}, which gets {own['percent']} %; what follows is of it"
 
 
 def _limit(seconds: int | None) -> str:
@@ -220,12 +220,12 @@ def _told(scaling: dict[str, str | int | float]) -> str:
     return ", ".join(f"{said} {scaling[key]}" for key, said in _SCALING.items() if key in scaling)
 
 
-def _report_revisions(ui: Ui, found: Belongings) -> None:
+def _report_revisions(ui: Ui, found: Belongings, *, made: str) -> None:
     from mlfunc.knative import overview
 
     ui.say()
     states = overview.revisions(found.service, found.revisions, found.pods)
-    headers = ("revision", "age", "ready", "instances", "traffic", "tags", "image")
+    headers = ("revision", "age", "ready", "instances", "traffic", "tags", made)
     ui.table(headers, [_row(each) for each in states])
 
 

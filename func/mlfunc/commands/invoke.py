@@ -216,7 +216,12 @@ def _measure(
         raise KeyboardInterrupt
     failed = sum(summary.errors.values())
     if failed:
-        raise FunctionFailed(f"{failed} of {summary.requests} requests failed")
+        message = f"{failed} of {summary.requests} requests failed"
+        raise FunctionFailed(message, f"mlfunc logs{_named(place)} may tell why")
+
+
+def _named(place: Place) -> str:
+    return f" {place.reached.addressed.name}" if place.reached else ""
 
 
 def _report(ui: Ui, summary: Summary) -> None:

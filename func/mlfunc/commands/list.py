@@ -112,7 +112,7 @@ def _as_data(each: Summary, deployer: str) -> dict[str, Any]:
         "message": each.message or None,
         "revision": each.revision or None,
         "traffic": dict(each.shares),
-        "created": each.created or None,
+        "created": each.created,
         "models": [model.name for model in each.models],
         "accelerator": each.accelerator,
         "concurrency": each.concurrency,

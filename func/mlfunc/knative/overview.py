@@ -108,8 +108,13 @@ def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]
         accelerator=accelerator(spec),
         concurrency=spec["spec"].get("containerConcurrency") or 0,
         shares=_shared(service),
-        created=meta.get("creationTimestamp", ""),
+        created=meta["creationTimestamp"],
     )
+
+
+def obstacle(service: Object, revision: str, pods: Sequence[Object] | None) -> str:
+    """What keeps instances of a revision from answering, in a sentence; mostly nothing."""
+    return _of_instances(service, revision, pods or ()).sentence
 
 
 def origin(service: Object) -> Origin:
@@ -302,10 +307,11 @@ def _of_newest(service: Object, revisions: Sequence[Object], pods: Sequence[Obje
     others = [each for each in _shared(service) if each != name]
     beside = f"; {' and '.join(others)} {'serve' if others[1:] else 'serves'} on" if others else ""
     told = diagnosis.condition(newest or service, "Ready")
+    whose = f"{name}: " if others else ""
     if progress.failure is not None:
-        return _Trouble(FAILED, progress.failure.message + beside)
+        return _Trouble(FAILED, whose + progress.failure.message + beside)
     if told.get("status") == "False":
-        return _Trouble(FAILED, _clause(told) + beside)
+        return _Trouble(FAILED, whose + _clause(told) + beside)
     if progress.detail or beside:
         return _Trouble(progress.phase, f"{progress.detail}{beside}".removeprefix("; "))
     return _Trouble(progress.phase, _clause(diagnosis.condition(service, "Ready")))

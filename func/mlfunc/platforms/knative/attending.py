@@ -83,14 +83,21 @@ class _Watch:
             cluster = self.reached.addressed.cluster
             log = observing.log(cluster, failure.pod, previous=failure.previous)
             failure = crashes.explained(failure, log) if log else failure
-        name, revision = self.reached.addressed.name, self.reached.revision
-        hint = failure.hint or f"mlfunc logs {name} says what it did before"
-        return ClusterFailed(f"{revision}: {failure.message}", hint, evidence=failure.evidence)
+        message = f"{self.reached.revision}: {failure.message}"
+        return ClusterFailed(message, self._hint(failure), evidence=failure.evidence)
+
+    def _hint(self, failure: Failure) -> str:
+        """A revision that gets requests was ready once: then it is not the code."""
+        name = self.reached.addressed.name
+        served = "it has served: what that it loads or asks has changed? It starts again by itself"
+        served = f"{served}, less and less often; mlfunc logs {name}"
+        return served if failure.pod is not None or not failure.hint else failure.hint
 
     def late(self, error: NotFound) -> NotFound:
         """With how far the instance has come, as that was seen last."""
         if self.progress is None:
             return error
-        told = ": ".join(filter(None, (self.progress.phase, self.progress.detail)))
-        message = f"{error.message}: an instance of {self.reached.revision} starts ({told})"
+        detail = f" ({self.progress.detail})" if self.progress.detail else ""
+        at = f"an instance of {self.reached.revision} is {self.progress.phase}{detail}"
+        message = f"{error.message}: {at}"
         return NotFound(message, f"mlfunc logs {self.reached.addressed.name}; {error.hint}")
