@@ -47,9 +47,7 @@ def test_a_function_that_no_longer_starts_says_so_wherever_one_looks(
     place.mlfunc("deploy", "--path", project)
     place.request("outage", {"name": "Eve"})
     try:
-        eventually(lambda: _described(place, project)["reason"] == "failed", "it is failed")
-
-        told = _described(place, project)
+        told = eventually(lambda: _failed(place, project), "it is failed")
         assert (told["ready"], told["message"]) == (False, WHY)
         assert WHY in place.mlfunc("list").err
         assert WHY in place.mlfunc("scale", "--path", project).out
@@ -60,6 +58,7 @@ def test_a_function_that_no_longer_starts_says_so_wherever_one_looks(
         gone.unlink(missing_ok=True)
 
 
-def _described(place: Place, project: Path) -> dict[str, Any]:
+def _failed(place: Place, project: Path) -> dict[str, Any]:
+    """How it is described, once that is so."""
     found: dict[str, Any] = place.mlfunc("describe", "--path", project, "-o", "json").data
-    return found
+    return found if found["reason"] == "failed" else {}

@@ -31,6 +31,7 @@ _FOR_GOOD = (
     "runAsNonRoot",
 )
 _BUSY = 30.0
+_AGAIN = 2  # starts after the first
 _LINES = 20
 _SIGNALLED = 128
 STUCK = "each of its slots was stuck in a call that did not come back"
@@ -52,6 +53,15 @@ def crashed(pod: Object, container: Object, events: Sequence[Object]) -> Progres
         again = "terminated" not in state
         failure = explained(replace(failure, previous=again), log)
     return Progress(phase, failure=failure)
+
+
+def may_pass(container: Object) -> bool:
+    """Whether a container that served has only crashed once: it comes again, and is no outage."""
+    last = container.get("lastState", {}).get("terminated")
+    ended = container.get("state", {}).get("terminated") or last
+    if not ended or container.get("restartCount", 0) >= _AGAIN:
+        return False
+    return all(line.get("phase") != "failed" for line in _objects(ended.get("message", "")))
 
 
 def explained(failure: Failure, log: str) -> Failure:

@@ -289,7 +289,7 @@ def _of_serving(service: Object, pods: Sequence[Object]) -> _Trouble:
 def _of_instances(service: Object, revision: str, pods: Sequence[Object]) -> _Trouble:
     """Why none of a revision answers; nothing where one does, or none is wanted or only starts."""
     own = [each for each in pods if _label(each, names.REVISION) == revision]
-    if not own or running(own):
+    if not own or running(own) or diagnosis.may_recover(own):
         return _Trouble("", "")
     progress = diagnosis.of_instances(Snapshot(service, None, own))
     if progress.failure is not None:

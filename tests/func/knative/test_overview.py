@@ -77,7 +77,16 @@ def test_a_revision_that_serves_and_no_longer_starts_is_failed_whatever_knative_
     assert overview.obstacle(service(), "greeter-00002", [crashing()]) == summary.message
 
 
-@pytest.mark.parametrize("pods", [[], None, [crashing(), pod(2, "other")], [crashing(1)]])
+def crashed() -> dict[str, Any]:
+    """One that served, and was killed."""
+    found = crashing()
+    found["status"]["containerStatuses"][0]["lastState"]["terminated"]["message"] = ""
+    return found
+
+
+@pytest.mark.parametrize(
+    "pods", [[], None, [crashing(), pod(2, "other")], [crashing(1)], [crashed()]]
+)
 def test_one_that_is_at_zero_or_has_an_instance_that_answers_is_ready(pods: Any) -> None:
     summary = overview.summary(service(), [revision(1), revision(2)], pods)
     assert (summary.ready, summary.reason) == ("True", "")

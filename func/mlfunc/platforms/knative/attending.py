@@ -73,7 +73,8 @@ class _Watch:
         self.said(": ".join(filter(None, (progress.phase, progress.detail))))
         now = time.monotonic()
         # One that runs anew may come through this time.
-        if progress.failure is None or any(map(diagnosis.is_starting, pods)):
+        again = diagnosis.may_recover(pods) or any(map(diagnosis.is_starting, pods))
+        if progress.failure is None or again:
             self.sound = now
         elif now - self.sound >= progress.failure.patience:
             raise self._failed(progress.failure)

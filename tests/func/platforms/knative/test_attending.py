@@ -90,6 +90,24 @@ def test_what_is_started_again_may_come_through_this_time(
     assert attending.answered(reached, ask, lambda _: looked.set()) == "Hello"
 
 
+def test_one_crash_of_what_has_served_is_waited_for(
+    reached: Reached, pods: list[dict[str, Any]]
+) -> None:
+    pods.append(crashed({"waiting": {"reason": "CrashLoopBackOff"}}))
+    container = pods[0]["status"]["containerStatuses"][0]
+    container["lastState"]["terminated"]["message"] = ""
+    looked = threading.Event()
+
+    def ask() -> str:
+        assert looked.wait(30)
+        return "Hello"
+
+    assert attending.answered(reached, ask, lambda _: looked.set()) == "Hello"
+    container["restartCount"] = 2
+    with pytest.raises(ClusterFailed):
+        attending.answered(reached, threading.Event().wait, ignored)
+
+
 def test_a_reply_that_is_late_says_how_far_the_instance_is(
     reached: Reached, pods: list[dict[str, Any]]
 ) -> None:
