@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
-    from mlfunc.cluster.client import Cluster
+    from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.knative.facts import Finding
     from mlfunc.knative.release import Model, Release
+    from mlfunc.platforms.way import Way
 
 Name = Literal["local", "knative"]
 Start = Literal[
@@ -96,8 +97,8 @@ class Platform(Protocol):
         """
         ...
 
-    def way(self, cluster: Cluster, url: str, ingress: str | None, /) -> tuple[str, str | None]:
-        """Where requests for a function's URL go from here, and the Host that they carry, if any.
+    def way(self, cluster: Cluster, service: Object, url: str, ingress: str | None, /) -> Way:
+        """How requests for a URL of a function get there from here.
 
         Raises:
             ClusterFailed: no way leads there.

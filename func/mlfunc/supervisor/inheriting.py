@@ -18,7 +18,7 @@ _HANDED_ON = frozenset(
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     }
 )
-_FAMILIES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "NEURON_")
+_FAMILIES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "NEURON_", "TPU_")
 _PROXIES = frozenset({"http_proxy", "https_proxy", "no_proxy", "all_proxy"})
 
 

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
-    from mlfunc.cluster.client import Cluster
+    from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.knative.release import Model, Release
     from mlfunc.platforms.platform import Name, Order, Platform, Start
+    from mlfunc.platforms.way import Way
     from mlfunc.supervisor.home import Home
 
 
@@ -67,16 +68,20 @@ class Local:
             raise UsageError(message, f"leave out {option}, or deploy with --platform knative")
 
     def inquire(
-        self, _: Cluster, function: Function, build: Build, __: Sequence[Model] = ()
+        self, cluster: Cluster, function: Function, build: Build, _: Sequence[Model] = ()
     ) -> tuple[Finding, ...]:
         """What of a function means nothing here, or does not work."""
         from mlfunc.platforms.knative.inquiring import refuse
         from mlfunc.platforms.local import inquiring, releasing
 
-        found = inquiring.examine(function)
+        letters = inquiring.dead_letters(
+            function, cluster.namespace, lambda kind, name: cluster.get(kind, name) is not None
+        )
+        found = (*letters, *inquiring.examine(function))
         refuse(function, found, "here")
         links = releasing.notes(build.folder, function)
-        return (*found, *(Finding("note", each) for each in links))
+        free = inquiring.free(function, cluster)
+        return (*found, *free, *(Finding("note", each) for each in links))
 
     def release(self, order: Order, workshop: Workshop) -> tuple[Release, Built | None]:
         """A snapshot of the project's files, and an environment for it."""
@@ -100,7 +105,7 @@ class Local:
             cluster.apply(each, dry_run=order.dry_run, force=True)
         return released, None
 
-    def way(self, _: Cluster, url: str, ingress: str | None) -> tuple[str, str | None]:
+    def way(self, _: Cluster, __: Object, url: str, ingress: str | None) -> Way:
         """By the gateway's own address: not every resolver knows names under localhost, and it may
         be told to listen elsewhere.
         """
@@ -108,8 +113,9 @@ class Local:
             message = "--ingress is of a cluster: the local platform has its gateway"
             raise UsageError(message, "leave it out, or say --platform knative")
         from mlfunc.platforms.local import starting
+        from mlfunc.platforms.way import Way
 
-        return starting.ensure_running().url, urlsplit(url).netloc
+        return Way(starting.ensure_running().url, urlsplit(url).netloc)
 
 
 def _is_wanted(home: Home, start: Start) -> bool:
