@@ -6,6 +6,7 @@ What its source leaves open is taken to be right: the runtime says the rest when
 from __future__ import annotations
 
 import ast
+import posixpath
 import sys
 import traceback
 import warnings
@@ -153,7 +154,8 @@ def _missing(folder: Path, file: str) -> UsageError:
 def _check_packed(folder: Path, function: Function, file: str) -> None:
     """What a link leads to is there only if it is in the project, too."""
     top, path = folder.resolve(), (folder / file).resolve()
-    if not path.is_relative_to(top):
+    climbs = posixpath.normpath(file).startswith(("/", "../"))  # and comes back, perhaps
+    if climbs or not path.is_relative_to(top):
         message = f"{description.FILE} names {file}, which leads out of {folder.absolute()}"
         raise UsageError(message, f"copy the file into the project, and {_CORRECT}")
     models = function.local_models.values()
