@@ -150,7 +150,7 @@ def test_whose_turn_comes_too_late_is_answered_and_never_runs(serve: Serve) -> N
     gevent.joinall([blocker, tight, last])
     assert (tight.value.status, last.value.status) == (504, 200)
     assert sys.modules["predictor"].ran == [0, 2]
-    assert client.function.metrics.dropped == {"deadline": 1, "cancelled": 0}
+    assert client.function.metrics.dropped == {"deadline": 1, "cancelled": 0, "stuck": 0}
 
 
 def test_what_was_learned_wrongly_is_learned_anew(serve: Serve) -> None:
@@ -183,7 +183,7 @@ def test_one_who_leaves_while_queued_never_runs_and_is_counted(serve: Serve) -> 
     leaver.kill()
     gevent.joinall([blocker, last])
     assert sys.modules["predictor"].ran == [0, 2]
-    assert client.function.metrics.dropped == {"deadline": 0, "cancelled": 1}
+    assert client.function.metrics.dropped == {"deadline": 0, "cancelled": 1, "stuck": 0}
 
 
 BATCHES = """

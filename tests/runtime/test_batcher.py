@@ -334,7 +334,7 @@ def test_a_request_that_gave_up_leaves_the_queue(serve: Serve) -> None:
     assert {job.value.status for job in jobs} == {504}
     gauges = client.function.metrics.gauges
     assert (gauges["mlfunc_queue"](), gauges["mlfunc_in_flight"]()) == (0, 0)
-    assert client.function.metrics.dropped == {"deadline": 4, "cancelled": 0}
+    assert client.function.metrics.dropped == {"deadline": 4, "cancelled": 0, "stuck": 0}
 
 
 COLLATE = """

@@ -82,7 +82,7 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     if not request.build.built_before:
         shipping.check(request.build.folder, loaded)
     watcher.phase(f"asking {platform.title}")
-    cluster = request.where.connect(loaded)
+    cluster = request.where.connect(loaded, start="never" if request.dry_run else "always")
     notes = platform.inquire(cluster, loaded, request.build)
     order = Order(loaded, request.build, cluster, request.dry_run)
     release, built = platform.release(order, workshop)

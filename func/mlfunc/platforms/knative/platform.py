@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
-    from mlfunc.cluster.client import Cluster
+    from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.knative.facts import Finding
     from mlfunc.knative.release import Model, Release
     from mlfunc.oci.reference import Reference
-    from mlfunc.platforms.platform import Name, Order, Platform
+    from mlfunc.platforms.platform import Name, Order, Platform, Start
+    from mlfunc.platforms.way import Way
 
 
 class OnKnative:
@@ -40,7 +41,13 @@ class OnKnative:
         """A cluster is not started by anybody here."""
         return self.is_there()
 
-    def connect(self, context: str | None, namespace: str | None) -> Cluster:
+    def connect(
+        self,
+        context: str | None,
+        namespace: str | None,
+        *,
+        start: Start = "if deployed",  # noqa: ARG002 - it runs
+    ) -> Cluster:
         """The cluster of a context of kubeconfig, else of the current one."""
         return client.connect(context, namespace)
 
@@ -68,9 +75,9 @@ class OnKnative:
         main = built.main
         return releasing.release(order.function, namespace, main.reference, main.image), built
 
-    def way(self, cluster: Cluster, url: str, ingress: str | None) -> tuple[str, str | None]:
-        """By its own name, or by the ingress of its cluster."""
-        return invoking.way(cluster, url, ingress)
+    def way(self, cluster: Cluster, service: Object, url: str, ingress: str | None) -> Way:
+        """By its own name, by the ingress of its cluster, or by the API server."""
+        return invoking.way(cluster, service, url, ingress)
 
 
 def _of_image(named: Reference, order: Order, workshop: Workshop) -> Release:
