@@ -110,7 +110,7 @@ def test_an_interrupt_waits_for_no_reply(server: Server) -> None:
     answered = threading.Event()
 
     def wait(_: Handler) -> None:
-        answered.wait(10)
+        answered.wait(60)
 
     server.answers["POST"] = wait
     us = threading.get_ident()
@@ -122,7 +122,7 @@ def test_an_interrupt_waits_for_no_reply(server: Server) -> None:
     )
 
     assert (summary.interrupted, summary.requests) == (True, 0)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     answered.set()
 
 
