@@ -16,8 +16,9 @@ install: .venv/.made
 sample: install
 	$(bin)/python samples/show.py
 
+# Many wait more than they compute: two folders at once.
 test: install
-	$(bin)/python -m pytest --durations=15 $(ARGS)
+	$(bin)/python -m pytest --durations=15 --numprocesses 2 --dist loadgroup $(ARGS)
 
 # Against a cluster with Knative: KUBECONFIG and the other variables of CONTRIBUTING.md say which.
 test-knative: install

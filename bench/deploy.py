@@ -102,7 +102,7 @@ def deploy_ours(cluster: Cluster, folder: Path) -> None:
 
 def deploy_peer(cluster: Cluster, folder: Path) -> None:
     """In an image that we build: its packages are compiled, which `func` would not do."""
-    project = cluster.project(folder / NAMES[PEER], "class Unused:\n    pass\n")
+    project = cluster.project(folder / NAMES[PEER], "class Unused:\n    def predict(self): ...\n")
     (project / "requirements.txt").write_text(PEER_NEEDS)
     built = cluster.mlfunc("build", "--path", project, "-o", "json").data
     image = f"{cluster.registry}/{cluster.namespace}/{NAMES[PEER]}@{built['digest']}"

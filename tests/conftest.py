@@ -1,8 +1,48 @@
-"""What all tests share: no property is held to a time, for machines are busy."""
+"""What all tests share: no property is held to a time, figures are shown, a folder is one's own."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FIGURE = "figure"
+_HERE = Path(__file__).parent
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Notes what was measured, for the end of the run: no figure decides a test."""
+    properties = request.node.user_properties
+    return lambda text: properties.append((_FIGURE, text))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures of all tests, whichever process ran them."""
+    reports = [each for some in terminalreporter.stats.values() for each in some]
+    figures = [
+        f"{report.nodeid.rpartition('/')[2]}: {text}"
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, text in report.user_properties
+        if name == _FIGURE
+    ]
+    if figures:
+        terminalreporter.section("figures")
+    for line in figures:
+        terminalreporter.line(line)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A folder's tests run in one process: what they start for a session is started once."""
+    for item in items:
+        folder = item.path.relative_to(_HERE).parts[0]
+        item.add_marker(pytest.mark.xdist_group(folder))

@@ -2,7 +2,8 @@
 
 A row says where its packages come from, which of them are heavy, which have no place beside it, and
 how Kubernetes calls it. Which CUDA a torch needs is not said here: its own metadata does.
-Sources: README files of the device plugins of NVIDIA, AMD, Neuron and GKE; pytorch.org.
+Sources: README files of the device plugins of NVIDIA, AMD, Neuron and GKE; pytorch.org; of what a
+process is shown, the guides of CUDA, ROCm (GPU isolation), the Neuron Runtime, and libtpu.
 """
 
 from __future__ import annotations
@@ -60,6 +61,14 @@ class Accelerator:
     resource: str | None = None  # as pods ask for it; it names the taint of its nodes too
     product_label: str | None = None  # of nodes, that `accelerator.product` selects by
     devices: tuple[str, ...] = ()  # files that a machine which has it shows
+    # Of each device there is one such file. The first pattern that any file matches counts.
+    counted: tuple[str, ...] = ()
+    cores: str = ""  # pattern of the cores of the first device, where a process is shown cores
+    # Variables that say which devices a process sees, each by what the one before has left; of
+    # those that stand together, the first that is set counts.
+    visible: tuple[tuple[str, ...], ...] = ()
+    # What else a process is told that sees so many and no more.
+    shares: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     def is_heavy(self, package: str) -> bool:
         """Whether a package, by its normalised name, belongs to the stack."""
@@ -94,6 +103,8 @@ TABLE: Mapping[AcceleratorType, Accelerator] = {
         resource="nvidia.com/gpu",
         product_label="nvidia.com/gpu.product",
         devices=("/dev/nvidia0", "/dev/nvidiactl"),
+        counted=("/dev/nvidia[0-9]*",),
+        visible=(("CUDA_VISIBLE_DEVICES",),),
     ),
     "amd": Accelerator(
         tier=2,
@@ -104,6 +115,8 @@ TABLE: Mapping[AcceleratorType, Accelerator] = {
         resource="amd.com/gpu",
         product_label="amd.com/gpu.product-name",
         devices=("/dev/kfd",),
+        counted=("/sys/module/amdgpu/drivers/pci:amdgpu/[0-9a-f]*:*",),
+        visible=(("ROCR_VISIBLE_DEVICES",), ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")),
     ),
     "neuron": Accelerator(
         tier=2,
@@ -121,6 +134,9 @@ TABLE: Mapping[AcceleratorType, Accelerator] = {
         resource="aws.amazon.com/neuron",
         product_label="node.kubernetes.io/instance-type",
         devices=("/dev/neuron0",),
+        counted=("/dev/neuron[0-9]*",),
+        cores="/sys/devices/virtual/neuron_device/neuron0/neuron_core[0-9]*",
+        visible=(("NEURON_RT_VISIBLE_CORES",),),
     ),
     "tpu": Accelerator(
         tier=3,
@@ -132,6 +148,12 @@ TABLE: Mapping[AcceleratorType, Accelerator] = {
         resource="google.com/tpu",
         product_label="cloud.google.com/gke-tpu-accelerator",
         devices=("/dev/accel0", "/dev/vfio/0"),
+        counted=("/dev/accel[0-9]*", "/dev/vfio/[0-9]*"),
+        visible=(("TPU_VISIBLE_CHIPS", "TPU_VISIBLE_DEVICES"),),
+        shares={
+            count: {"TPU_CHIPS_PER_PROCESS_BOUNDS": bounds, "TPU_PROCESS_BOUNDS": "1,1,1"}
+            for count, bounds in ((1, "1,1,1"), (2, "1,2,1"), (4, "2,2,1"))
+        },
     ),
 }
 

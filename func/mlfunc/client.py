@@ -9,11 +9,10 @@ import http.client
 import re
 import ssl
 import time
-from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, unquote, urlsplit
 
+from mlfunc import wire as wires
 from mlfunc.errors import FunctionFailed, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from mlfunc.wire import Response, Wire
+
 EVENT_STREAM = "text/event-stream"
 
 _CHUNK = 65536
-_CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-_PORTS = {"http": 80, "https": 443}
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -75,20 +74,24 @@ class ServerSentEvent:
 class Connection:
     """A connection to one function, opened by the first request and kept for the next.
 
-    `host` is whom it is for, where `url` is that of an ingress which serves many.
+    `host` is whom it is for, where `url` is that of an ingress which serves many. `wire` carries
+    what is sent, where that is not a connection to the server of `url`.
     """
 
-    def __init__(self, url: str, timeout: float | None, *, host: str | None = None) -> None:
-        parts = _split(url)
-        address, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        # A password is nothing for messages.
-        plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        self.url = f"{host} by {plain}" if host else plain
+    def __init__(
+        self,
+        url: str,
+        timeout: float | None,
+        *,
+        host: str | None = None,
+        wire: Wire | None = None,
+    ) -> None:
+        parts = wires.split(url)
+        self._wire: Wire = wire or wires.Direct(url, timeout)
+        self.url = f"{host} by {self._wire.title}" if host else self._wire.title
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._headers = {**_credentials(parts), **({"host": host} if host else {})}
+        self._headers = {**wires.credentials(parts), **({"host": host} if host else {})}
         self._timeout = timeout
-        self._http: http.client.HTTPConnection
-        self._http = _CONNECTIONS[parts.scheme](address, port, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +106,7 @@ class Connection:
 
     def close(self) -> None:
         """Close it; a further request opens it again."""
-        self._http.close()
+        self._wire.close()
 
     def send(self, request: Request) -> Reply:
         """One request, and its whole reply."""
@@ -136,15 +139,9 @@ class Connection:
         head = Reply(response.status, response.reason, headers, b"", seconds, seconds)
         return Stream(self, head, response, began)
 
-    def _exchange(self, request: Request) -> http.client.HTTPResponse:
+    def _exchange(self, request: Request) -> Response:
         headers = {**self._headers, **request.headers}
-        try:
-            self._http.request(request.method, self._target, request.body, headers)
-        except (BrokenPipeError, ConnectionResetError):
-            # A body that is too large may be answered, and no more of it be read.
-            if self._http.sock is None:
-                raise
-        return self._http.getresponse()
+        return self._wire.send(request.method, self._target, request.body, headers)
 
     def _unanswered(self, error: Exception) -> NotFound | FunctionFailed:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -177,7 +174,7 @@ class Stream:
         self,
         connection: Connection,
         reply: Reply,
-        response: http.client.HTTPResponse,
+        response: Response,
         began: float,
     ) -> None:
         self.reply = reply
@@ -278,28 +275,10 @@ def _duration(params: list[str]) -> float:
         return 0.0
 
 
-def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
+def _headers(response: Response) -> dict[str, str]:
     """With lower-case names; what came several times is one list."""
     found: dict[str, str] = {}
     for name, value in response.getheaders():
         key = name.lower()
         found[key] = f"{found[key]}, {value}" if key in found else value
     return found
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise UsageError(f"{url} is no URL of a function: {error}") from error
-    if parts.scheme not in _CONNECTIONS or not parts.hostname or port == 0:
-        raise UsageError(f"{url} is no URL of a function", "write it like http://localhost:8080")
-    return parts
-
-
-def _credentials(parts: SplitResult) -> dict[str, str]:
-    if parts.username is None:
-        return {}
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}

@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -395,6 +396,11 @@ class Function(Settings, frozen=True):
         """What it computes on, in one word."""
         accelerator = self.accelerator
         return accelerator.type if isinstance(accelerator, Accelerator) else accelerator
+
+    @property
+    def target_python(self) -> str:
+        """The Python that it is for, as 3.11: where none is named, the one that runs this."""
+        return self.python or f"{sys.version_info.major}.{sys.version_info.minor}"
 
     @property
     def plain_env(self) -> dict[str, str]:

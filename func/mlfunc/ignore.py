@@ -66,6 +66,14 @@ def rules(folder: Path, models: Iterable[str] = ()) -> Callable[[str], bool]:
     return lambda path: spec.match_file(path) or (folder / path / "oci-layout").is_file()
 
 
+def left_out_with(folder: Path, path: str, models: Iterable[str] = ()) -> str | None:
+    """What is left out of a project with this path: itself, or a folder above, as `tests/`."""
+    skip = rules(folder, models)
+    steps = path.split("/")
+    above = ("/".join(steps[:depth]) + "/" for depth in range(1, len(steps)))
+    return next((each for each in (*above, path) if skip(each)), None)
+
+
 def left_out(folder: Path) -> Iterator[Path]:
     """What of the project is left out: files, and folders whole."""
     skip = rules(folder)

@@ -6,18 +6,17 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from mlfunc import replies
-from mlfunc.client import EVENT_STREAM, Connection
-from mlfunc.errors import FunctionFailed, NotFound
+from mlfunc.client import EVENT_STREAM
+from mlfunc.errors import ClusterFailed, FunctionFailed, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mlfunc.client import Request, Stream
+    from mlfunc.client import Connection, Request, Stream
 
 
 @dataclass(frozen=True)
@@ -48,22 +47,18 @@ class Summary:
 
 
 def run(
-    url: str,
+    connect: Callable[[], Connection],
     request: Callable[[int], Request],
     *,
     number: int,
     concurrency: int,
-    timeout: float | None,
-    host: str | None = None,
     report: Callable[[int], None] = lambda _: None,
 ) -> Summary:
     """Send `number` requests over `concurrency` connections; `request` makes each of them.
 
-    `host` is as a connection has it. `report` gets how many are answered. Ctrl-C ends it early:
-    the summary is of those.
+    `report` gets how many are answered. Ctrl-C ends it early: the summary is of those.
     """
     tickets = iter(range(number))
-    connect = partial(Connection, url, timeout, host=host)
     told: SimpleQueue[Sample | Exception] = SimpleQueue()
     stop = threading.Event()
     began = time.monotonic()
@@ -140,7 +135,7 @@ def _sample(connection: Connection, request: Request) -> Sample:
     try:
         with connection.open(request) as stream:
             outcome, detail = _outcome(stream)
-    except (FunctionFailed, NotFound) as error:
+    except (FunctionFailed, NotFound, ClusterFailed) as error:
         outcome, detail = type(error.__cause__ or error).__name__, error.message
     return Sample(outcome, not detail, time.monotonic() - began, detail)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlfunc import accelerators, environment, function, lock
+from mlfunc import accelerators, environment, function, lock, predictor
 from mlfunc.checkup import Check
 from mlfunc.errors import MlfuncError
 
@@ -45,13 +44,18 @@ def examine(given: Path | None) -> Iterator[Check]:
 
 
 def _files(folder: Path, loaded: function.Function) -> Iterator[Check]:
-    file = loaded.predictor.partition(":")[0]
-    if not (folder / file).is_file():
-        detail = f"{file} is not there"
-        yield Check("predictor", "fail", detail, "run, test", f"write it, or mend {function.FILE}")
+    yield _predictor(folder, loaded)
     for name, uri in loaded.local_models.items():
         yield _model(name, uri, folder / uri)
     yield from _remote_models(folder, loaded)
+
+
+def _predictor(folder: Path, loaded: function.Function) -> Check:
+    try:
+        predictor.check(folder, loaded)
+    except MlfuncError as error:
+        return Check("predictor", "fail", error.message, "run, test, build", error.hint)
+    return Check("predictor", "ok", loaded.predictor, "run, test, build")
 
 
 def _model(name: str, uri: str, path: Path) -> Check:
@@ -110,7 +114,7 @@ def _image(loaded: function.Function) -> Iterator[Check]:
     # These bring the clients of registries: only who has a project pays for them.
     from mlfunc.builder import base, naming
 
-    chosen = base.choose(loaded, loaded.python or ".".join(platform.python_version_tuple()[:2]))
+    chosen = base.choose(loaded, loaded.target_python)
     yield Check("base image", "ok", chosen.image, "build")
     try:
         named = naming.named(loaded)

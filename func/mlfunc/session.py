@@ -60,6 +60,9 @@ class View(Protocol):
     def unwatched(self, reason: str) -> None:
         """Changes are not noticed any more."""
 
+    def stuck(self, *, restarts: bool) -> None:
+        """Its predictions do not come back; `restarts`: a change starts it again."""
+
     def ending(self) -> None:
         """The end was asked for; to ask again would not wait for what is in flight."""
 
@@ -149,7 +152,7 @@ class Session:
         self._insisted = False
         self._restarting = False
         self._in_flight = (0, 0)
-        self._undone = "work undone"
+        self._undone = _undone({})
         self._failure: FunctionFailed | None = None
 
     def serve(self) -> None:
@@ -268,6 +271,10 @@ class Session:
                 self._view.ready(self._port, fields.get("startup", {}))
             case {"phase": "failed"}:
                 self._failure = _start_failure(fields)
+            case {"phase": "stuck"}:
+                # Whoever wants to see where it hangs would not have it started again.
+                self._view.record(fields)
+                self._view.stuck(restarts=self._reload)
             case {"phase": str(phase)}:
                 self._phase(phase, fields)
             case _:
@@ -298,7 +305,7 @@ class Session:
             self._view.cut_off(*self._in_flight)
             raise KeyboardInterrupt
         if code in {_WORK_UNDONE, -signal.SIGKILL}:
-            raise FunctionFailed(f"it ended with {self._undone}", "give it longer: serve.drain")
+            raise self._undone
 
     def _failed(self, error: FunctionFailed) -> None:
         if not self._reload:
@@ -343,9 +350,12 @@ def _is_muted(number: signal.Signals) -> bool:
     return number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
-def _undone(stopped: Mapping[str, Any]) -> str:
+def _undone(stopped: Mapping[str, Any]) -> FunctionFailed:
     """What the last line of a function says that was accepted and not done."""
-    counts = ((stopped.get("in_flight", 0), "request"), (stopped.get("hooks", 0), "hook"))
-    told = " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n)
+    counted = {"in_flight": "request", "hooks": "hook", "stuck": "stuck call"}
+    counts = [(stopped.get(key, 0), what) for key, what in counted.items()]
+    told = " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n) or "work"
     letters = stopped.get("dead_lettered", 0)
-    return f"{told or 'work'} undone" + (f" ({letters} in the dead letters)" if letters else "")
+    lettered = f" ({letters} in the dead letters)" if letters else ""
+    hint = "the stack above says where" if stopped.get("stuck") else "give it longer: serve.drain"
+    return FunctionFailed(f"it ended with {told} undone{lettered}", hint)

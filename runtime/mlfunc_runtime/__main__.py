@@ -43,7 +43,7 @@ def main() -> None:
         logs.set_level(told.log_level)
         # Progress bars of model libraries are no use in a log, and break its lines.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        cpus.limit_threads(os.environ, cpus.available(), told.slots)
+        cpus.limit_threads(os.environ, cpus.available(told.cpus), told.slots)
         memory.share_heaps(os.environ, told.slots)
         importing.keep_tables(os.environ)
         code = Server(told, _startup).serve()

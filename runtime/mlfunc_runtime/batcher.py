@@ -20,10 +20,11 @@ from mlfunc_runtime.errors import Problem
 from mlfunc_runtime.load import Load
 from mlfunc_runtime.messages import Gone
 from mlfunc_runtime.streams import Stream
+from mlfunc_runtime.stuck import Call
 from mlfunc_runtime.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mlfunc_runtime.batches import Run
     from mlfunc_runtime.collating import Collator, Prepare
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mlfunc_runtime.messages import Request
     from mlfunc_runtime.metrics import Metrics
     from mlfunc_runtime.sizes import Weigh
+    from mlfunc_runtime.stuck import Watch
 
 # Learning takes 5 us a batch: of the shortest ones only some teach.
 _LEARN_EVERY = 0.001
@@ -56,12 +58,13 @@ class Batcher:
         runs: Mapping[Slot, Run],
         mailbox: Mailbox,
         metrics: Metrics,
+        watch: Watch,
         *,
         max_size: int,
         weigh: Weigh,
         prepare: Prepare | None = None,
     ) -> None:
-        works = {slot: partial(self._work, run) for slot, run in runs.items()}
+        works = {slot: partial(self._work, slot, run) for slot, run in runs.items()}
         self._collators = _collators(runs, prepare, self._work) if prepare else []
         hands = {each.thread: each.hand_over for each in self._collators} or works
         # Who takes batches out of the queue, slots or the collators in front of them, and what each
@@ -69,6 +72,8 @@ class Batcher:
         self._serves = {taker: partial(self._serve, taker, hand) for taker, hand in hands.items()}
         self._mailbox = mailbox
         self._metrics = metrics
+        self._watch = watch
+        watch.over(_lanes(runs, self._collators), self._forget)
         self._weigh = weigh
         self._slots = tuple(runs)
         self._lock = allocate_lock()
@@ -122,6 +127,8 @@ class Batcher:
         """A slot whose batches are over in no time is woken once for all that this turn of the hub
         brings: to wake a thread and hand it the GIL takes longer than what it is to do.
         """
+        if self._watch.idle:
+            self._watch.begin()
         with self._lock:
             self._waiting.add(item)
         if not self._idle:
@@ -176,8 +183,16 @@ class Batcher:
         if ready is not None:
             ready.run(self._serves[ready])
 
+    def refuse(self, told: str) -> None:
+        """Answer what waits: 503, for no slot will take it. Called by the hub itself."""
+        with self._lock:
+            left = self._waiting.clear()
+        self._metrics.dropped["stuck"] += len(left)
+        _turn_away(left, [Problem(503, told, headers={"Retry-After": "1"}) for _ in left])
+
     def close(self) -> None:
-        """End the threads that are the batcher's own."""
+        """End the threads that are the batcher's own, and look at the slots no more."""
+        self._watch.close()
         for each in self._collators:
             each.thread.close()
 
@@ -209,12 +224,13 @@ class Batcher:
             self.wake()
         return batch
 
-    def _work(self, run: Run, batch: list[Item]) -> None:
+    def _work(self, slot: Slot, run: Run, batch: list[Item]) -> None:
         """In the slot's thread. One wake-up of the hub for the whole batch.
 
         A stream is answered when it begins and keeps the slot until it ends.
         """
         started = time.perf_counter()
+        slot.at = Call(started, batch)
         outcomes = batches.run_safely(run, batch)
         batches.note(batch, outcomes, started)
         streams = [outcome for outcome in outcomes if isinstance(outcome, Stream)]
@@ -222,17 +238,20 @@ class Batcher:
             self._mailbox.post(partial(batches.answer, batch))
         for stream in streams:
             stream.pump()
-        busy = self._end(batch, started)
+        busy = self._end(batch, started, learn=slot.ready)
+        slot.at = None
         self._mailbox.post(partial(self._finish, batch, busy, answered=bool(streams)))
 
-    def _end(self, batch: list[Item], started: float) -> float:
-        """In the slot's thread: learn from the batch, if it tells what one costs."""
+    def _end(self, batch: list[Item], started: float, *, learn: bool) -> float:
+        """In the slot's thread: learn from the batch, if it tells what one costs. One that was
+        stuck does not.
+        """
         now = time.perf_counter()
         busy = now - started
         with self._lock:
             self._busy += _NEWEST * (busy - self._busy)
             self._load.end(batch)
-            if now - self._learned > _LEARN_EVERY and self._is_telling(batch, busy):
+            if learn and now - self._learned > _LEARN_EVERY and self._is_telling(batch, busy):
                 self._learned = now
                 self._cost.observe(len(batch), batches.longest(batch), busy)
         return busy
@@ -246,18 +265,34 @@ class Batcher:
     def _finish(self, batch: list[Item], busy: float, *, answered: bool) -> None:
         padded = len(batch) * batches.longest(batch)
         self._metrics.observe_batch(len(batch), busy, batches.units(batch), padded)
+        if self._watch.count:
+            self._watch.settle()
         if not answered:
             batches.answer(batch)
 
     def _too_late(self, late: list[Item]) -> None:
         self._metrics.dropped["deadline"] += len(late)
-        batches.note(late, [Problem(504, _LATE) for _ in late], time.perf_counter())
-        batches.answer(late)
+        _turn_away(late, [Problem(504, _LATE) for _ in late])
+
+    def _forget(self, batch: Sequence[Item]) -> None:
+        """Nobody who comes would wait for this batch: it is stuck."""
+        with self._lock:
+            self._load.end(batch)
+
+
+def _turn_away(items: Sequence[Item], problems: Sequence[Problem]) -> None:
+    batches.note(items, problems, time.perf_counter())
+    batches.answer(items)
 
 
 def _collators(
-    slots: Iterable[Slot], prepare: Prepare, work: Callable[[Run, list[Item]], None]
+    slots: Iterable[Slot], prepare: Prepare, work: Callable[[Slot, Run, list[Item]], None]
 ) -> list[Collator]:
     from mlfunc_runtime.collating import Collator
 
     return [Collator(slot, prepare, work) for slot in slots]
+
+
+def _lanes(slots: Iterable[Slot], collators: Sequence[Collator]) -> list[list[Slot]]:
+    """Each slot, with the thread in front of it if there is one."""
+    return [[slot, *(each.thread for each in collators if each.slot is slot)] for slot in slots]

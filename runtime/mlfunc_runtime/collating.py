@@ -6,11 +6,13 @@ ahead, for predictors that define `collate` only.
 
 from __future__ import annotations
 
+import time
 from _queue import SimpleQueue
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mlfunc_runtime.executor import Slot
+from mlfunc_runtime.stuck import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,20 +27,22 @@ class Collator:
     """The thread in front of one slot. `work` runs a batch in the slot's thread."""
 
     def __init__(
-        self, slot: Slot, prepare: Prepare, work: Callable[[Run, list[Item]], None]
+        self, slot: Slot, prepare: Prepare, work: Callable[[Slot, Run, list[Item]], None]
     ) -> None:
         self.thread = Slot(f"{slot.name}-collate")
-        self._slot = slot
+        self.slot = slot
         self._prepare = prepare
         self._work = work
         self._begun: SimpleQueue[None] = SimpleQueue()
 
     def hand_over(self, batch: list[Item]) -> None:
         """In the collator's thread: until the slot has begun on it."""
+        self.thread.at = Call(time.perf_counter(), batch)
         run = self._prepare(batch)
-        self._slot.run(partial(self._begin, run, batch))
+        self.thread.at = None
+        self.slot.run(partial(self._begin, run, batch))
         self._begun.get()
 
     def _begin(self, run: Run, batch: list[Item]) -> None:
         self._begun.put(None)
-        self._work(run, batch)
+        self._work(self.slot, run, batch)

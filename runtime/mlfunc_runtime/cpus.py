@@ -22,13 +22,15 @@ _OTHERS = ("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
 _V2 = "0::"
 
 
-def available(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> float:
+def available(
+    told: float | None = None, root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup"
+) -> float:
     """CPUs this process may use: its affinity, which is its cpuset's, or the smallest quota of its
-    cgroup and all above it (cgroups(7)).
+    cgroup and all above it (cgroups(7)), or what it was `told` where nothing keeps it to that.
     """
     cores = float(len(os.sched_getaffinity(0)))
     folders = list(_folders(root, _lines(own)))
-    return min([cores, *_quotas(folders)])
+    return min([cores, *_quotas(folders), told or cores])
 
 
 def limit_threads(environ: MutableMapping[str, str], cpus: float, slots: int) -> int:

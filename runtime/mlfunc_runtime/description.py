@@ -43,6 +43,7 @@ def describe(function: Function) -> dict[str, Any]:
         "predictor": settings.predictor,
         "ready": function.state == "ready",
         "slots": settings.slots,
+        "stuck": function.watch.count,
         "batch": settings.batch,
         "events": {"reply_type": settings.reply_type},
         "startup": function.startup.seconds,
@@ -158,7 +159,9 @@ _DESCRIBE = {
     }
 }
 _HEALTH = {
-    "/health/liveness": {"get": _plain_get("liveness", "Whether the process is alive")},
+    "/health/liveness": {
+        "get": _plain_get("liveness", "Whether the process is alive", unready=True)
+    },
     "/health/readiness": {
         "get": _plain_get("readiness", "Whether predictions are served", unready=True)
     },

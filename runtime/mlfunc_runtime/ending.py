@@ -26,16 +26,17 @@ class Undone:
     """What a function leaves behind when it stops.
 
     `in_flight` requests did not get their reply, `hooks` that were accepted did not run to their
-    end, `dead_lettered` of these are in the sink.
+    end, `dead_lettered` of these are in the sink. `stuck` slots have a call that did not come back.
     """
 
     in_flight: int
     hooks: int
     dead_lettered: int
     unloaded: bool
+    stuck: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.in_flight or self.hooks or not self.unloaded)
+        return bool(self.in_flight or self.hooks or self.stuck or not self.unloaded)
 
 
 def last_orders(deadline: float) -> float:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
 _IMPORT = "<frozen importlib"
 _ERRORS = (400, 599)
@@ -112,6 +114,17 @@ def user_traceback(error: BaseException) -> str:
     lines = list(report.format())
     bare = len(lines) == 1 and lines == list(report.format_exception_only())
     return "" if bare else "".join(lines)
+
+
+def user_stack(frame: FrameType | None) -> str:
+    """Where a thread of ours stands, from the user's first frame on, as Python prints it."""
+    if frame is None:
+        return ""
+    ours = (*_LEADING, threading.__file__)
+    stack = traceback.extract_stack(frame)
+    theirs = [*itertools.dropwhile(lambda each: each.filename.startswith(ours), stack)]
+    lines = traceback.format_list(theirs or stack)
+    return "".join(["Stack (most recent call last):\n", *lines])
 
 
 def _without_our_frames(report: traceback.TracebackException) -> traceback.TracebackException:

@@ -25,6 +25,8 @@ from mlfunc_runtime import logs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mlfunc_runtime.stuck import Call
+
 T = TypeVar("T")
 
 
@@ -57,16 +59,21 @@ class Mailbox:
 
 
 class Slot:
-    """One native thread that runs one call at a time. Only one that is `ready` takes batches."""
+    """One native thread that runs one call at a time. Only one that is `ready` takes batches.
+
+    `at` is the batch that it works on.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.ready = True
+        self.at: Call | None = None
         # Seconds of the calls that ended, and since when one runs. One tuple, replaced at once: who
         # reads it from another thread never sees half of a change.
         self._clock: tuple[float, float | None] = (0.0, None)
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
     def run(self, call: Callable[[], None]) -> None:
         """Run `call` in the slot's thread, after what was given to it before.
@@ -74,6 +81,11 @@ class Slot:
         It reports its outcome itself: what it raises is logged, and heard of by nobody.
         """
         self._calls.put(call)
+
+    @property
+    def ident(self) -> int:
+        """Of its thread."""
+        return self._thread.ident or 0
 
     @property
     def wanted(self) -> bool:

@@ -6,9 +6,10 @@ import inspect
 import logging
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from mlfunc_runtime import ending, loader, logs, warmup
+from mlfunc_runtime import ending, loader, logs, stuck, warmup
 from mlfunc_runtime.asyncloop import AsyncLoop
 from mlfunc_runtime.backlog import Backlog
 from mlfunc_runtime.context import Context
@@ -20,6 +21,7 @@ from mlfunc_runtime.metrics import Metrics
 from mlfunc_runtime.pipeline import Pipeline
 from mlfunc_runtime.replies import problem
 from mlfunc_runtime.startup import Startup
+from mlfunc_runtime.stuck import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +34,14 @@ if TYPE_CHECKING:
     from mlfunc_runtime.settings import Settings
 
 T = TypeVar("T")
+State = Literal["starting", "ready", "restarting", "stuck", "draining", "stopped"]
 _TOLD = 100  # request ids in a log line
 # States in which nothing is predicted, and what callers hear.
-_UNREADY = {"starting": "the model is not loaded yet", "stopped": "the function has stopped"}
+_UNREADY = {
+    "starting": "the model is not loaded yet",
+    "stuck": "each slot is stuck in a call that does not come back",
+    "stopped": "the function has stopped",
+}
 
 
 class Function:
@@ -52,12 +59,13 @@ class Function:
         self._after_import = after_import
         self._before_ready = before_ready
         self.metrics = Metrics()
-        self.state: Literal["starting", "ready", "restarting", "draining", "stopped"] = "starting"
+        self.state: State = "starting"
         self.predictor: Predictor | None = None
         self._pipeline: Pipeline | None = None
         self._mailbox = Mailbox()
         self._async_loop = AsyncLoop(self._mailbox)
         self._slots = [Slot(f"slot-{number}") for number in range(settings.slots)]
+        self.watch = Watch(partial(stuck.bounds, settings), self._stuck_changed)
         self._context = Context(settings)
         letters = DeadLetters(settings.dead_letter, settings.name, self.metrics)
         self.backlog = Backlog(self.metrics, letters, settings)
@@ -127,8 +135,9 @@ class Function:
 
         `sent` must be called when the reply is out.
         """
-        if self._pipeline is None or self.state in _UNREADY:
-            told = _UNREADY.get(self.state, _UNREADY["starting"])
+        state = "stuck" if self.watch.all else self.state
+        if self._pipeline is None or state in _UNREADY:
+            told = _UNREADY.get(state, _UNREADY["starting"])
             return problem(Problem(503, told, headers={"Retry-After": "1"}), request)
         return self._pipeline.handle(request)
 
@@ -159,7 +168,7 @@ class Function:
             slot.close()
         self._async_loop.close()
         self._mailbox.close()
-        return Undone(in_flight, hooks, dead_lettered, unloaded)
+        return Undone(in_flight, hooks, dead_lettered, unloaded, self.watch.count)
 
     def dropped(self) -> dict[str, Any]:
         """What is lost if the process ends now, with the first of the requests whose hooks are."""
@@ -168,6 +177,7 @@ class Function:
             "hooks": self.backlog.size,
             "dead_lettered": self.backlog.dead_lettered,
             "unloaded": False,
+            "stuck": self.watch.count,
             "request_ids": self.backlog.request_ids[:_TOLD],
         }
 
@@ -185,6 +195,7 @@ class Function:
             async_loop=self._async_loop,
             backlog=self.backlog,
             metrics=self.metrics,
+            watch=self.watch,
             runs=self._processes.runs if self._processes is not None else None,
         )
 
@@ -202,6 +213,17 @@ class Function:
         if self._pipeline is not None:
             self._pipeline.batcher.wake()
 
+    def _stuck_changed(self) -> None:
+        """A slot is stuck, or not any more."""
+        if self.state in ("ready", "stuck"):
+            self.state = "stuck" if self.watch.all else "ready"
+        if self._pipeline is None:
+            return
+        if self.watch.all:
+            self._pipeline.batcher.refuse(_UNREADY["stuck"])
+        else:
+            self._pipeline.batcher.wake()
+
     def _load(self, predictor: Predictor) -> None:
         if predictor.is_async:
             self._async_loop.start()
@@ -216,6 +238,10 @@ class Function:
 
     def _unload(self, predictor: Predictor, deadline: float) -> bool:
         """Not waited for beyond the deadline: a prediction that never ends may be before it."""
+        if "unload" in predictor.hooks and self.watch.holds(self._slots[0]):
+            told = "unload is not called: the slot that it would run in is stuck"
+            logs.event(told, level=logging.ERROR)
+            return False
         unloaded = [_unloaded(call, deadline) for call in self._calls("unload", predictor)]
         return all(unloaded)
 
@@ -262,6 +288,7 @@ class Function:
                 self._pipeline.batcher.predicted_wait() if self._pipeline else 0.0
             ),
             "mlfunc_slots": lambda: self.settings.slots,
+            "mlfunc_slots_stuck": lambda: self.watch.count,
             "mlfunc_hooks_backlog": lambda: self.backlog.size,
             "mlfunc_hooks_oldest_seconds": lambda: self.backlog.oldest,
         }

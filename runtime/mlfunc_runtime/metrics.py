@@ -79,7 +79,7 @@ class Metrics:
         self.batch_seconds = Histogram()
         self.batch_units = self.batch_padded_units = 0.0
         self.refused: Counter[str] = Counter(full=0, wait=0)
-        self.dropped: Counter[str] = Counter(deadline=0, cancelled=0)
+        self.dropped: Counter[str] = Counter(deadline=0, cancelled=0, stuck=0)
         self.slot_seconds: Callable[[], float] = lambda: 0.0
         self.hooks = Counter({"ok": 0, "failed": 0, "undone": 0})
         self.hook_retries = 0
@@ -208,6 +208,7 @@ _GAUGES = {
     "mlfunc_queue": "Requests that wait for a slot.",
     "mlfunc_predicted_wait_seconds": "Until a request that comes now would have its prediction.",
     "mlfunc_slots": "Predictions that may run at once.",
+    "mlfunc_slots_stuck": "Slots whose call does not come back.",
     "mlfunc_hooks_backlog": "after_response hooks that wait or run.",
     "mlfunc_hooks_oldest_seconds": "Age of the oldest of them.",
     "process_resident_memory_bytes": "Memory in RAM.",

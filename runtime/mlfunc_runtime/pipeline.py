@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mlfunc_runtime.messages import Request
     from mlfunc_runtime.metrics import Metrics
     from mlfunc_runtime.settings import Settings
+    from mlfunc_runtime.stuck import Watch
 
 _log = logging.getLogger("mlfunc")
 _STOPPING = "the function is stopping; send it again"
@@ -64,6 +65,7 @@ class Pipeline:
         async_loop: AsyncLoop,
         backlog: Backlog,
         metrics: Metrics,
+        watch: Watch,
         runs: Mapping[Slot, Run] | None = None,
     ) -> None:
         self.predictor = predictor
@@ -83,6 +85,7 @@ class Pipeline:
             runs or dict.fromkeys(slots, calls.make(predictor, partial(Stream, mailbox=mailbox))),
             mailbox,
             metrics,
+            watch,
             max_size=predictor.batch,
             weigh=sizes.weigher(predictor.binding.names, predictor.size),
             prepare=calls.ahead(predictor, settings.isolation),

@@ -46,11 +46,11 @@ class Routes:
     def _health(self, path: str) -> Reply:
         """Answered by the hub, whatever the slots do.
 
-        Liveness: the hub turns. Readiness: predictions are served.
+        Liveness: the hub turns, and not each slot is stuck. Readiness: predictions are served.
         """
-        if path == _LIVENESS:
-            return _json(200, {"status": "alive"})
         state = self.function.state
+        if path == _LIVENESS and state != "stuck":
+            return _json(200, {"status": "alive"})
         return _json(200 if state == "ready" else 503, {"status": state})
 
 

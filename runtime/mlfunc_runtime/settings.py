@@ -31,6 +31,7 @@ _SERVICE_LINK = re.compile(r"(SERVICE|PORT)(_|$)")
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Cpus = Annotated[float, msgspec.Meta(gt=0)]
 Isolation = Literal["thread", "process"]
 Compile = Literal["none", "trace", "inductor"]
 # Where a key of `serve` stands, and what fits there.
@@ -112,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Port = 8080
     metrics_port: Port = 9095
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    cpus: Cpus | None = None
     slots: int = 1
     batch: int = 1
     concurrency: int = 64
@@ -226,6 +228,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         "port": "PORT",
         "metrics_port": "MLFUNC_METRICS_PORT",
         "log_level": "MLFUNC_LOG_LEVEL",
+        "cpus": "MLFUNC_CPUS",
     }
     types = get_type_hints(Settings, include_extras=True)
     return {

@@ -28,6 +28,8 @@ class Stream:
     """Pumped in a slot's thread, iterated on the hub.
 
     The slot is held until the generator ended or the reader closed. `running`: it has done neither.
+    `since`: when the generator was asked for what it works on (time.perf_counter), if it does;
+    `made`: how many items it has brought.
     """
 
     def __init__(self, source: Iterator[Any], mailbox: Mailbox) -> None:
@@ -37,6 +39,8 @@ class Stream:
         self._room: SimpleQueue[bool] = SimpleQueue()
         self._changed = Event()
         self.running = True
+        self.since: float | None = None
+        self.made = 0
         self._ended = False  # the reader gets no more items
         self._closed = False  # it wants none
         self._given_up: float | None = None  # when, if nothing came for too long
@@ -50,7 +54,10 @@ class Stream:
         error: BaseException | None = None
         try:
             while self._room.get() and not self._closed:
+                self.since = time.perf_counter()
                 self._ahead.append(next(self._source))
+                self.since = None
+                self.made += 1
                 # Where more items are, the reader has heard of the first of them, and takes all.
                 if len(self._ahead) == 1:
                     self._mailbox.post(self._changed.set)
@@ -59,6 +66,7 @@ class Stream:
         except BaseException as raised:
             error = as_outcome(raised)
         finally:
+            self.since = time.perf_counter()
             error = self._close_source() or error
         self._mailbox.post(lambda: self._end(error))
 

@@ -73,7 +73,7 @@ class Client:
         for name, path in (models or {}).items():
             variables[f"MLFUNC_MODEL_{name.upper().replace('-', '_')}"] = str(path)
         told = settings.read(variables)
-        cpus.limit_threads(os.environ, cpus.available(), told.slots)
+        cpus.limit_threads(os.environ, cpus.available(told.cpus), told.slots)
         self.function = Function(told)
         self._routes = Routes(self.function)
 

@@ -51,6 +51,14 @@ class Waiting:
             self._items = deque(item for item in self._items if item.waits)
         return True
 
+    def clear(self) -> list[Item]:
+        """All that waited: they never run."""
+        left = [item for item in self._items if item.waits]
+        for item in left:
+            self._leave(item)
+        self._items.clear()
+        return left
+
     def take(self, now: float) -> tuple[list[Item], list[Item]]:
         """The next batch, and those that would not be done by their deadline."""
         late: list[Item] = []

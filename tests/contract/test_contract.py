@@ -16,6 +16,9 @@ import mlfunc_runtime.settings
 import msgspec
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from mlfunc import shipping
 from mlfunc_runtime.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +67,56 @@ def test_every_serve_key_means_the_same_to_both() -> None:
 def test_what_the_runtime_reads_of_mlfunc_yaml_the_command_line_checks() -> None:
     runtime = set(leaves(mlfunc_runtime.settings.Project))
     assert runtime - set(leaves(mlfunc.function.Function)) == set()
+
+
+def dotted(value: dict[str, Any], prefix: str = "") -> set[str]:
+    """The keys of a document, as `leaves` has them."""
+    found: set[str] = set()
+    for key, inner in value.items():
+        is_block = isinstance(inner, dict) and inner
+        found |= dotted(inner, f"{prefix}{key}.") if is_block else {prefix + key}
+    return found
+
+
+def test_an_image_has_of_mlfunc_yaml_what_the_runtime_reads_and_nothing_else() -> None:
+    written = yaml.safe_load(shipping.settings(mlfunc.function.Function("words")))
+    assert dotted(written) == set(leaves(mlfunc_runtime.settings.Project))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+    | st.binary() | st.dates() | st.datetimes(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(
+    st.fixed_dictionaries(
+        {"name": st.just("words")},
+        optional={
+            "config": st.dictionaries(st.text(), ANYTHING),
+            "models": st.just({"b": "./b", "a": {"uri": "hf://o/n", "delivery": "stream"}}),
+            "accelerator": st.sampled_from(["cpu", "tpu", {"type": "nvidia", "count": 2}]),
+            "serve": st.just({"slots": 2, "timeout": "1.5m", "process": {"memory": "10 MiB"}}),
+            "events": st.just({"dead_letter": "http://x.y", "remember": 0, "subscriptions": [{}]}),
+            "predictor": st.just("./lib/p.py:P"),
+            "scale": st.just({"max": 3}),
+            "env": st.just({"LEVEL": "debug"}),
+        },
+    )
+)
+def test_the_runtime_reads_the_same_of_an_image_as_of_the_project(
+    tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]
+) -> None:
+    written = yaml.safe_dump(document).encode()
+    folder = tmp_path_factory.getbasetemp()
+    own, shipped = folder / "own.yaml", folder / "shipped.yaml"
+    own.write_bytes(written)
+    shipped.write_bytes(shipping.settings(mlfunc.function.parse(written)))
+
+    read = mlfunc_runtime.settings.read
+    assert read({"MLFUNC_FUNCTION": str(shipped)}) == read({"MLFUNC_FUNCTION": str(own)})
 
 
 @pytest.mark.parametrize("text", ["60s", "1.5s", "500ms", "2m", "1h", "30", 30, 0.5])

@@ -54,6 +54,8 @@ def main() -> int:
     phase("ready", startup={"import": 0.2, "load": 0.5, "total": 0.7})
     said = os.environ["TOLD"] if fake == "tells" else "a line"
     say(message=said, level="warning", answer=42)
+    if fake == "stuck":
+        say(phase="stuck", level="error", message="slot-0 is stuck", traceback="Stack: x\n")
     while True:
         time.sleep(60)
 
@@ -63,9 +65,9 @@ def drain(fake: str) -> None:
     phase("draining", in_flight=0, hooks=0)
     if fake == "undone-unload":
         say(message="unload raised", level="error", traceback="Traceback")
-    undone = {"hooks": 2, "dead_lettered": 1} if fake == "undone" else {"hooks": 0}
-    phase("stopped", in_flight=0, **undone)
-    sys.exit(3 if fake == "undone" else 0)
+    undone = {"undone": {"hooks": 2, "dead_lettered": 1}, "stuck": {"stuck": 1}}.get(fake, {})
+    phase("stopped", **{"in_flight": 0, "hooks": 0, **undone})
+    sys.exit(3 if undone else 0)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,16 @@ def test_a_missing_predictor_fails_and_missing_weights_warn(project: Path) -> No
     assert found(project, "model").verdict == "warn"
 
 
+def test_a_predictor_that_cannot_start_is_told_as_a_build_tells_it(project: Path) -> None:
+    assert found(project, "predictor").verdict == "ok"
+    (project / "predictor.py").write_text("class Greter:\n    def predict(self): ...\n")
+
+    check = found(project, "predictor")
+
+    assert (check.verdict, check.detail) == ("fail", "predictor.py has no class Greeter")
+    assert check.fix == "correct `predictor:` in mlfunc.yaml: did you mean Greter?"
+
+
 def test_an_accelerator_is_looked_for_by_its_device(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -260,7 +260,7 @@ def test_an_installation_can_be_broken_off(spec: Spec, tools: Path) -> None:
             cancellation,
         )
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
     assert not environment.place(spec).complete
 
 

@@ -74,6 +74,9 @@ class Witness:
     def unwatched(self, reason: str) -> None:
         self._say(f"unwatched: {reason}")
 
+    def stuck(self, *, restarts: bool) -> None:
+        self._say(f"stuck {restarts}")
+
     def ending(self) -> None:
         self._say("ending")
 
@@ -166,6 +169,18 @@ def test_what_drains_longer_than_it_may_is_killed_and_has_failed(
 def test_work_left_undone_is_a_failure_that_says_how_much(project: Path) -> None:
     with pytest.raises(FunctionFailed, match=r"with 2 hooks undone \(1 in the dead letters\)"):
         serve(project, Witness().on("a line", interrupt), fake="undone")
+
+
+def test_a_function_that_is_stuck_is_told_and_goes_on_until_it_is_ended_or_changed(
+    project: Path,
+) -> None:
+    witness = Witness().on("stuck False", interrupt)
+
+    with pytest.raises(FunctionFailed, match="with 1 stuck call undone") as failed:
+        serve(project, witness, fake="stuck")
+
+    assert witness.said[-5:] == ["slot-0 is stuck", "stuck False", "ending", "draining", "stopped"]
+    assert failed.value.hint == "the stack above says where"
 
 
 def test_a_function_that_does_not_start_fails_with_the_user_s_traceback(project: Path) -> None:

@@ -9,13 +9,12 @@ import pytest
 from tests.rig import cluster as rig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.rig.cluster import Cluster
 
-_FIGURE = "figure"
-_GROUPS = {"test_mounting": "features", "test_manifests": "features"}
+_SHARING = {"test_mounting.py": "features", "test_manifests.py": "features"}
 
 GREETER = '''
 class Greeter:
@@ -48,28 +47,10 @@ def shared(home: Path) -> Iterator[Cluster]:
         yield fresh
 
 
-@pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Notes what was measured, for the end of the run: no figure decides a test."""
-    properties = request.node.user_properties
-    return lambda text: properties.append((_FIGURE, text))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures of all tests, whichever process ran them."""
-    terminalreporter.section("figures")
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if getattr(report, "when", "") == "call":
-                for name, text in report.user_properties:
-                    if name == _FIGURE:
-                        terminalreporter.line(f"{report.nodeid.rpartition('/')[2]}: {text}")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run one after the other, and so do files that need settings of the cluster to
     be as some other changes them.
     """
     for item in items:
-        name = item.path.stem
-        item.add_marker(pytest.mark.xdist_group(_GROUPS.get(name, name)))
+        group = _SHARING.get(item.path.name, f"{item.path.parent.name}/{item.path.name}")
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -35,7 +35,7 @@ def greeter(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def plain(shared: Cluster, greeter: Path) -> str:
     """A service of the same image, as kn makes it."""
-    image = shared.get("ksvc", "greeter")["spec"]["template"]["spec"]["containers"][0]["image"]
+    image = _container(shared, "greeter")["image"]
     _kn(shared, "service", "create", "plain", "--image", image, "--scale-max", "1")
     return "plain"
 
@@ -95,9 +95,8 @@ def test_a_service_of_kn_is_listed_described_and_invoked(shared: Cluster, plain:
 
 
 def test_a_service_of_func_is_known_as_such(shared: Cluster, plain: str) -> None:
-    spec = shared.get("ksvc", plain)["spec"]["template"]["spec"]
     labels = {"function.knative.dev/name": "other", "function.knative.dev/runtime": "go"}
-    shared.apply(_service("other", spec["containers"][0]["image"], labels))
+    shared.apply(_service("other", _container(shared, plain)["image"], labels))
 
     found = shared.mlfunc("list", "-n", shared.namespace, "-o", "json").data
 
@@ -106,17 +105,24 @@ def test_a_service_of_func_is_known_as_such(shared: Cluster, plain: str) -> None
     shared.mlfunc("delete", "other", "-n", shared.namespace, "--yes", "--no-wait")
 
 
-def test_what_kn_changed_is_described(cluster: Cluster, tmp_path: Path) -> None:
+def test_what_kn_changed_is_described_and_not_trampled(cluster: Cluster, tmp_path: Path) -> None:
     project = cluster.project(tmp_path / "greeter", GREETER)
     cluster.mlfunc("deploy", "--path", project)
     _kn(cluster, "service", "update", "greeter", "--env", "MOOD=good")
 
+    refused = cluster.mlfunc("deploy", "--path", project, code=7).err
+    kept = _container(cluster, "greeter")["env"]
     told = cluster.mlfunc("describe", "--path", project, "-o", "json").data
 
     (writer,) = told["changed_by"]
     assert writer["manager"] == "kn"
     assert any("containers" in field for field in writer["fields"])
     assert "kn has changed it" in cluster.mlfunc("describe", "--path", project).out
+    assert all(word in refused for word in ("kn", "MOOD", "--force"))
+    assert kept == [{"name": "MOOD", "value": "good"}]
+    taken = cluster.mlfunc("deploy", "--path", project, "--force", "-o", "json").data
+    assert taken["new_revision"]
+    assert "env" not in _container(cluster, "greeter")
 
 
 def test_func_deletes_it_and_leaves_the_models(cluster: Cluster, tmp_path: Path) -> None:
@@ -135,9 +141,16 @@ def test_func_deletes_it_and_leaves_the_models(cluster: Cluster, tmp_path: Path)
     )
 
     _func(cluster, "delete", "greeter", "-n", cluster.namespace)
+    # Nobody asks it any more: it need not wait for those who might, as Knative has it.
+    cluster.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
 
     eventually(lambda: not cluster.get("ksvc"), "the service is gone")
     assert [each["metadata"]["name"] for each in cluster.get("pvc")] == ["weights"]
+
+
+def _container(cluster: Cluster, name: str) -> Any:
+    """The function's own, in the template of its next pods."""
+    return cluster.get("ksvc", name)["spec"]["template"]["spec"]["containers"][0]
 
 
 def _kn(cluster: Cluster, *args: str) -> str:

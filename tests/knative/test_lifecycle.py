@@ -104,9 +104,13 @@ def test_the_lifecycle_builds_an_image_that_answers_and_has_the_weights_once(
         assert container.stop() == 0
 
 
-def test_a_second_build_makes_no_layer(build: BuildImage, shelf: Registry, app: Path) -> None:
+def test_a_second_build_makes_no_layer_of_what_the_runtime_does_not_read(
+    build: BuildImage, shelf: Registry, app: Path
+) -> None:
     image = f"{shelf.address}/words:2"
     build.create(image, app)
+    with (app / "mlfunc.yaml").open("a") as described:
+        described.write("scale: {max: 3}\n")
 
     said = build.create(image, app)
 

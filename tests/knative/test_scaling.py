@@ -1,4 +1,4 @@
-"""Scaling on a real cluster: by hand, to zero and back, and out under load, next to the simulation.
+"""Scaling on a real cluster, to zero and out under load, next to the simulation.
 
 What the autoscaler should do is simulated with the same annotations, and printed beside what it did.
 """
@@ -59,37 +59,6 @@ def sleeper(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shared.project(folder, _SLEEPER, serve=_SERVE, scale=scale)
     shared.mlfunc("deploy", "--path", folder)
     return folder
-
-
-def test_min_is_changed_without_a_new_revision_and_the_pods_follow(
-    shared: Cluster, sleeper: Path, figure: Callable[[str], None]
-) -> None:
-    began = time.monotonic()
-    raised = shared.mlfunc("scale", "--path", sleeper, "--min", "2", "-o", "json")
-    took = time.monotonic() - began
-    eventually(lambda: _ready(shared) == 2, "there are two instances")
-    ready = time.monotonic() - began
-    state = shared.mlfunc("scale", "--path", sleeper, "-o", "json").data[0]
-    shared.mlfunc("scale", "--path", sleeper, "--min", "0")
-    eventually(lambda: _wanted(shared) == 0, "it is at zero again")
-
-    figure(f"scale --min 2: taken in {took:.1f} s, two instances ready after {ready:.1f} s")
-    assert raised.data["revisions"][0]["policy"]["min"] == 2
-    assert raised.data["next_revision"] == {"min": "0"}
-    assert "the next new revision has min 0: by mlfunc.yaml" in raised.err
-    assert (state["wanted"], state["why"]) == (2, "min keeps them")
-    assert len(shared.get("revisions", labels="serving.knative.dev/service=sleeper")) == 1
-
-
-def test_a_change_by_hand_outlasts_a_deployment_that_changes_nothing(
-    shared: Cluster, sleeper: Path
-) -> None:
-    shared.mlfunc("scale", "--path", sleeper, "--max", "2")
-    shared.mlfunc("deploy", "--path", sleeper)
-    kept = shared.mlfunc("scale", "--path", sleeper, "-o", "json").data[0]
-    shared.mlfunc("scale", "--path", sleeper, "--max", "3")
-
-    assert kept["policy"]["max"] == 2
 
 
 def test_an_idle_function_goes_to_zero_when_it_is_predicted_to(
@@ -192,9 +161,4 @@ def _deployment(cluster: Cluster) -> Any:
 def _wanted(cluster: Cluster) -> int:
     """Instances that the autoscaler has asked for."""
     found: int = _deployment(cluster)["spec"]["replicas"]
-    return found
-
-
-def _ready(cluster: Cluster) -> int:
-    found: int = _deployment(cluster)["status"].get("readyReplicas", 0)
     return found

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +19,7 @@ from tests.rig.cluster import ended, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.rig.cluster import Cluster
 
@@ -223,16 +220,6 @@ def test_what_takes_too_long_is_told_with_the_phase_it_is_in(
     shared.kubectl("delete", "ksvc", "stuck", "--wait=false")
 
 
-def test_who_waits_no_longer_leaves_the_cluster_to_go_on(shared: Cluster, tmp_path: Path) -> None:
-    project = shared.project(tmp_path / "left", SLOW)
-
-    code, err = _interrupted(shared, project, once="loading ...")
-
-    assert code in (130, -signal.SIGINT)
-    assert "the cluster goes on with left-00001, and nobody waits" in err
-    eventually(lambda: _is_ready(shared, "left"), "left is ready, though nobody waits")
-
-
 def test_a_user_of_one_namespace_deploys_without_a_look_at_the_cluster(
     shared: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,31 +273,6 @@ class _device:
     def _is_there(self) -> bool:
         node = self._cluster.get("nodes", self._node)
         return bool(node["status"]["allocatable"].get("aws.amazon.com/neuron") == "1")
-
-
-def _interrupted(shared: Cluster, project: Path, *, once: str) -> tuple[int, str]:
-    """How deploy ends, and what it says, when Ctrl-C comes once it has said something."""
-    import os
-
-    mlfunc = str(Path(sys.executable).with_name("mlfunc"))
-    with subprocess.Popen(
-        [mlfunc, "deploy", "--path", str(project)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "MLFUNC_HOME": str(shared.home)},
-    ) as running:
-        assert running.stderr is not None
-        said = ""
-        for line in running.stderr:
-            said += line
-            if once in line:
-                running.send_signal(signal.SIGINT)
-        return running.wait(), said
-
-
-def _is_ready(cluster: Cluster, name: str) -> bool:
-    conditions = cluster.get("ksvc", name)["status"]["conditions"]
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _log_in_as(cluster: Cluster, account: str, path: Path) -> None:

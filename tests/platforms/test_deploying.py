@@ -32,8 +32,11 @@ def greeter(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Pat
 def test_a_function_is_deployed_and_answers(place: Place, tmp_path: Path) -> None:
     project = place.project(tmp_path / "fresh", GREETER)
 
+    # Of a share, there is none while it is the only one.
+    shown = place.mlfunc("deploy", "--path", project, "--traffic", "10", "--dry-run").err
     deployed = place.mlfunc("deploy", "--path", project, "-o", "json").data
 
+    assert "this one gets all, not 10 %" in shown
     assert (deployed["ready"], deployed["new_revision"]) == (True, True)
     assert deployed["revision"] == "fresh-00001"
     assert "@sha256:" in deployed["image"]
@@ -51,6 +54,8 @@ def test_nothing_happens_where_nothing_has_changed(place: Place, greeter: Path) 
     assert {each["action"] for each in again["changes"]} == {"keep"}
     assert again["revision"] == f"{greeter.name}-00001"
     assert "has not changed" in place.mlfunc("deploy", "--path", greeter).err
+    shown = place.mlfunc("deploy", "--path", greeter, "--dry-run").err
+    assert f"{greeter.name} would stay as it is" in shown
 
 
 def test_a_dry_run_shows_what_would_change_and_changes_nothing(place: Place, greeter: Path) -> None:
@@ -67,7 +72,9 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(place: Place, gre
     assert place.request(greeter.name, {"name": "Ada"}).json() == "Hello Ada"
 
 
-def test_a_change_of_scaling_alone_is_a_new_revision(place: Place, greeter: Path) -> None:
+def test_a_change_of_scaling_alone_is_a_new_revision_of_the_same_image(
+    place: Place, greeter: Path
+) -> None:
     place.project(greeter, GREETER, scale={"max": 3})
 
     deployed = place.mlfunc("deploy", "--path", greeter, "-o", "json").data
@@ -75,6 +82,7 @@ def test_a_change_of_scaling_alone_is_a_new_revision(place: Place, greeter: Path
     assert deployed["new_revision"]
     paths = [each["path"] for each in deployed["changes"][0]["differences"]]
     assert any("max-scale" in path for path in paths)
+    assert not any(path.endswith("image") for path in paths)
 
 
 def test_a_new_revision_gets_the_share_and_the_name_that_are_asked_for(
@@ -113,6 +121,9 @@ def test_a_revision_that_does_not_start_is_told_with_its_traceback_while_the_old
     assert "load raised ZeroDivisionError" in told["message"]
     refused = place.mlfunc("traffic", "--path", greeter, f"{greeter.name}-00002=100", code=7)
     assert "is not ready" in refused.err
+    listed = place.mlfunc("list")
+    assert "failed" in listed.out
+    assert "load raised ZeroDivisionError" in listed.err
 
 
 def test_what_was_broken_is_mended_by_the_next_deployment(place: Place, greeter: Path) -> None:

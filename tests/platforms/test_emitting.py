@@ -8,25 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.rig.cluster import eventually
+from tests.rig.stage import ALONE, COLLECTOR
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.rig.places import Place
-
-# Keeps what it was sent; a plain request reads it.
-COLLECTOR = """
-class Collector:
-    def load(self, context):
-        self.events = []
-
-    def predict(self, event=None):
-        if event is None:
-            return self.events
-        attributes = {name: str(value) for name, value in event.get_attributes().items()}
-        self.events.append({**attributes, "data": event.get_data()})
-"""
-_ALONE: dict[str, Any] = {"scale": {"min": 1, "max": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +22,7 @@ def collector(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = place.project(
         tmp_path_factory.mktemp("projects") / "collector",
         COLLECTOR,
-        **_ALONE,
+        **ALONE,
         events={"subscriptions": [{"filter": {"type": "order"}}]},
         schedule=[{"cron": "* * * * *", "data": {"job": "report"}}],
     )

@@ -2,148 +2,65 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from tests.rig.cluster import eventually
+from tests.rig.stage import JOBS, Stage, staged
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from tests.rig.places import Place
-
-# Keeps what it was sent; a plain request reads it.
-COLLECTOR = """
-class Collector:
-    def load(self, context):
-        self.events = []
-
-    def predict(self, event=None):
-        if event is None:
-            return self.events
-        attributes = {name: str(value) for name, value in event.get_attributes().items()}
-        self.events.append({**attributes, "data": event.get_data()})
-"""
-# Counts what it did; a plain request without a number reads the counts.
-WORKER = """
-class Worker:
-    def load(self, context):
-        self.done = {}
-
-    def predict(self, n: int | None = None, fail: bool = False) -> dict:
-        if n is None:
-            return self.done
-        self.done[n] = self.done.get(n, 0) + 1
-        if fail:
-            raise RuntimeError("as it was asked to")
-        return {"n": n}
-"""
-# One instance each, always there: what they keep is in its memory.
-_ALONE: dict[str, Any] = {"scale": {"min": 1, "max": 1}}
-_JOBS: dict[str, Any] = {"filter": {"type": "job"}}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A broker, and two functions: `worker` answers, `collector` keeps."""
-
-    place: Place
-    worker: Path
-
-    def events(self, type_: str = "") -> list[dict[str, Any]]:
-        """What the collector has got, of a type or all."""
-        found = json.loads(self.place.request("collector", {}).data)
-        return [each for each in found if type_ in ("", each["type"])]
-
-    def results(self) -> Counter[int]:
-        """How often the collector has got each of the worker's answers."""
-        return Counter(each["data"]["n"] for each in self.events("dev.mlfunc.worker.result"))
-
-    def counted(self) -> dict[int, int]:
-        """How often the worker has done each number."""
-        found = json.loads(self.place.request("worker", {}).data)
-        return {int(n): count for n, count in found.items()}
-
-    def subscribe_worker(self, *subscriptions: dict[str, Any]) -> list[str]:
-        """Deploy the worker with these, and wait until they deliver; the Triggers there are."""
-        self.write(*subscriptions)
-        self.place.mlfunc("deploy", "--path", self.worker)
-        self.settled("worker")
-        return self.triggers()
-
-    def write(self, *subscriptions: dict[str, Any]) -> None:
-        """Have the worker's mlfunc.yaml name these."""
-        path = self.worker / "mlfunc.yaml"
-        keys = yaml.safe_load(path.read_text())
-        path.write_text(yaml.safe_dump({**keys, "events": {"subscriptions": list(subscriptions)}}))
-
-    def triggers(self) -> list[str]:
-        """Those of the worker, whoever made them."""
-        return [each["trigger"] for each in self.shown("worker")]
-
-    def settled(self, name: str) -> None:
-        """Wait until it gets all that it is subscribed to."""
-        eventually(
-            lambda: all(each["ready"] for each in self.shown(name)), f"{name} gets its events"
-        )
-
-    def shown(self, name: str) -> list[dict[str, Any]]:
-        """The subscriptions that `mlfunc events` shows."""
-        told = self.place.mlfunc("events", name, "-o", "json").data
-        found: list[dict[str, Any]] = told["subscriptions"]
-        return found
 
 
 @pytest.fixture(scope="module")
 def stage(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    place.make_broker()
-    folder = tmp_path_factory.mktemp("projects")
-    replies = {"filter": {"type": "dev.mlfunc.worker.result"}}
-    collector = place.project(
-        folder / "collector", COLLECTOR, **_ALONE, events={"subscriptions": [replies]}
-    )
-    worker = place.project(folder / "worker", WORKER, **_ALONE, serve={"slots": 2})
-    place.mlfunc("deploy", "--path", collector)
-    made = Stage(place, worker)
-    made.subscribe_worker(_JOBS)
-    made.settled("collector")
-    return made
+    return staged(place, tmp_path_factory.mktemp("projects"))
 
 
 def test_an_event_passes_the_filter_to_a_function_whose_answer_goes_to_the_next(
-    stage: Stage,
+    stage: Stage, figure: Callable[[str], None]
 ) -> None:
     stage.place.send("other", {"n": 1})
+    began = time.monotonic()
     stage.place.send("job", {"n": 2})
 
     eventually(lambda: stage.results()[2], "the answer at the second function")
+    figure(f"broker -> worker -> broker -> collector: {time.monotonic() - began:.2f} s")
     assert (stage.results()[1], stage.counted()[2]) == (0, 1)
     answer = stage.events("dev.mlfunc.worker.result")[-1]
     assert (answer["source"], answer["data"]) == ("/mlfunc/worker", {"n": 2})
 
 
 def test_an_event_that_comes_twice_is_worked_on_once_and_answered_once(stage: Stage) -> None:
-    for _ in range(3):
-        stage.place.send("job", {"n": 20}, id="twenty")
+    def send(_: int) -> None:
+        stage.place.send("job", {"n": 20, "seconds": 0.5}, id="twenty")
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(send, range(3)))
+    send(3)
     stage.place.send("job", {"n": 21})
 
     eventually(lambda: stage.results()[21], "the answer to what came last")
-    eventually(lambda: stage.results()[20], "the answer to what came thrice")
-    assert stage.counted()[20] == 1
+    eventually(lambda: stage.counted("after").get(20), "the hook after the answer")
+    assert (stage.counted()[20], stage.counted("after")[20], stage.results()[20]) == (1, 1, 1)
 
 
-def test_what_fails_each_time_goes_to_the_dead_letters(stage: Stage) -> None:
+def test_what_fails_each_time_goes_to_the_dead_letters(
+    stage: Stage, figure: Callable[[str], None]
+) -> None:
     which = ("worker", "--type", "doomed")
     stage.place.mlfunc("subscribe", *which, "--retry", "2", "--dead-letter", "ksvc:collector")
 
+    began = time.monotonic()
     stage.place.send("doomed", {"n": 50, "fail": True})
 
     (letter,) = eventually(lambda: stage.events("doomed"), "the dead letter")
+    figure(f"dead letter after 3 tries: {time.monotonic() - began:.1f} s")
     assert letter["knativeerrorcode"] == "500"
     assert letter["data"] == {"n": 50, "fail": True}
     assert stage.counted()[50] == 3
@@ -155,7 +72,7 @@ def test_a_function_is_not_subscribed_to_its_own_replies(stage: Stage) -> None:
     stage.write({"filters": [{"prefix": {"type": "dev.mlfunc."}}]})
 
     refused = stage.place.mlfunc("deploy", "--path", stage.worker, code=2)
-    stage.write(_JOBS)
+    stage.write(JOBS)
     by_command = stage.place.mlfunc("subscribe", "worker", code=2)
 
     for each in (refused, by_command):
@@ -169,7 +86,7 @@ def test_a_function_is_subscribed_at_once_until_it_is_unsubscribed(stage: Stage)
     made = stage.place.mlfunc("subscribe", "worker", "--type", "extra", "-o", "json").data
     stage.place.send("extra", {"n": 60})
     eventually(lambda: stage.results()[60], "the answer to what it was subscribed to")
-    assert set(stage.subscribe_worker(_JOBS)) == {*of_file, made["trigger"]}
+    assert set(stage.subscribe_worker(JOBS)) == {*of_file, made["trigger"]}
     stage.place.mlfunc("unsubscribe", "worker", "--type", "extra")
 
     assert stage.triggers() == of_file
@@ -179,12 +96,14 @@ def test_a_function_is_subscribed_at_once_until_it_is_unsubscribed(stage: Stage)
     assert stage.results()[61] == 0
 
 
-def test_a_broker_that_is_missing_is_told(stage: Stage) -> None:
+def test_a_broker_that_is_missing_is_told_with_what_makes_it(stage: Stage) -> None:
     args = ("subscribe", "worker", "--broker", "late", "--type", "job")
 
     refused = stage.place.mlfunc(*args, code=5)
 
     assert "there is no broker late" in refused.err
+    hints = {"local": "events.subscriptions", "knative": "try: kn broker create late -n "}
+    assert hints[stage.place.name] in refused.err
 
 
 def test_dead_letters_for_who_is_not_there_are_refused_and_nothing_is_applied(
@@ -195,7 +114,11 @@ def test_dead_letters_for_who_is_not_there_are_refused_and_nothing_is_applied(
     for sink, missing in (("ksvc:nosuch", "function"), ("broker:nosuch", "broker")):
         args = ("subscribe", "worker", "--type", "job.late", "--dead-letter", sink)
         assert f"there is no {missing} nosuch" in stage.place.mlfunc(*args, code=5).err
+        stage.write({**_JOBS, "dead_letter": sink})
+        refused = stage.place.mlfunc("deploy", "--path", stage.worker, code=7)
+        assert f"there is no {missing} nosuch" in refused.err.replace("Broker", "broker")
 
+    stage.write(_JOBS)
     assert stage.triggers() == before
 
 
@@ -210,10 +133,10 @@ def test_another_filter_counts_from_the_next_deployment_on(stage: Stage) -> None
 
 
 def test_a_subscription_that_the_file_has_no_more_goes_with_its_trigger(stage: Stage) -> None:
-    more = stage.subscribe_worker(_JOBS, {"filter": {"type": "more"}, "retry": 1})
+    more = stage.subscribe_worker(JOBS, {"filter": {"type": "more"}, "retry": 1})
     retries = {each["retry"] for each in stage.shown("worker")}
 
-    fewer = stage.subscribe_worker(_JOBS)
+    fewer = stage.subscribe_worker(JOBS)
 
     assert retries == {5, 1}
     assert (len(more), len(fewer)) == (2, 1)

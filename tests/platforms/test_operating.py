@@ -12,7 +12,7 @@ from tests.platforms.conftest import GREETER
 from tests.rig.cluster import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.rig.places import Place
@@ -66,7 +66,7 @@ def test_the_list_tells_what_is_there(place: Place, greeter: Path) -> None:
 
 
 def test_a_function_is_described_with_its_revisions_and_its_start(
-    place: Place, greeter: Path
+    place: Place, greeter: Path, figure: Callable[[str], None]
 ) -> None:
     place.mlfunc("invoke", "--path", greeter)
 
@@ -81,6 +81,7 @@ def test_a_function_is_described_with_its_revisions_and_its_start(
     assert told["changed_by"] == []
     assert (told["not_ready"], told["reason"]) == ({}, None)
     assert "cold start" in place.mlfunc("describe", "--path", greeter).out
+    figure(f"start: {told['start']['starting']:.1f} s outside, {told['start']['runtime']}")
 
 
 def test_logs_show_what_instances_say_with_their_hooks(place: Place, greeter: Path) -> None:

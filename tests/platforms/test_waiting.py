@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from tests.rig.places import Place
 
-_SECONDS = 10
-_LOADS = f"    def load(self):\n        time.sleep({_SECONDS})\n\n    def predict"
+_LOADS = "    def load(self):\n        time.sleep(10)\n\n    def predict"
 SLOW = "import time\n" + GREETER.replace("    def predict", _LOADS)
 
 
@@ -52,7 +51,7 @@ def test_a_deployment_that_takes_too_long_says_how_far_it_is_while_the_old_one_s
 
 
 def test_nobody_has_to_wait(place: Place, tmp_path: Path) -> None:
-    project = place.project(tmp_path / "unseen", SLOW)
+    project = place.project(tmp_path / "unseen", SLOW.replace("(10)", "(2)"))
 
     deployed = place.mlfunc("deploy", "--path", project, "--no-wait", "-o", "json").data
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from mlfunc.function import Subscription
 from mlfunc.knative import triggers
+from mlfunc.supervisor.broker import journal
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.http.messages import Reply, Request
+from mlfunc.supervisor.state.committing import Committer
 from mlfunc.supervisor.state.objects import Objects
 
 if TYPE_CHECKING:
@@ -118,9 +120,11 @@ async def running(
             "spec": {},
         }
     )
-    broker = Broker(path, objects, gateway, **given)
+    committer = Committer(path, journal.SCHEMA)
+    broker = Broker(committer, objects, gateway, **given)
     await broker.start()
     try:
         yield Rig(path, objects, gateway, broker)
     finally:
         await broker.close()
+        await committer.close()

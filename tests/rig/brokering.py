@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.supervisor.api.brokers import Brokers
+from mlfunc.supervisor.broker import journal
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.http.server import Server
+from mlfunc.supervisor.state.committing import Committer
 from mlfunc.supervisor.state.objects import Objects
 
 from tests.rig.broker import FakeGateway
@@ -120,7 +122,7 @@ async def _serve(state: Path, path: Path, to: str) -> None:
     objects = Objects()
     Brokers(objects, "http://127.0.0.1")
     objects.write(_trigger(to))
-    broker = Broker(state, objects, FakeGateway())
+    broker = Broker(Committer(state, journal.SCHEMA), objects, FakeGateway())
     await broker.start()
     server = Server(broker.handle)
     listening = socket.socket(socket.AF_UNIX)

@@ -12,10 +12,11 @@ from mlfunc.platforms.local import connecting
 from mlfunc.supervisor import api
 from mlfunc.supervisor.home import Home
 from mlfunc.supervisor.http.server import Server
-from mlfunc.supervisor.state.objects import Objects
+
+from tests.rig.objects import Opened
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from pathlib import Path
 
     from mlfunc.cluster.client import Cluster
@@ -27,16 +28,20 @@ GATEWAY = "http://127.0.0.1:8088"
 class Running:
     """A server; `do` has something done on its thread, where objects may be touched."""
 
-    def __init__(self, home: Home, objects: Objects, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, home: Home, opened: Opened, loop: asyncio.AbstractEventLoop) -> None:
         self.home = home
-        self.objects = objects
+        self.opened = opened
+        self.objects = opened.objects
         self._loop = loop
 
     def do(self, work: Callable[[], Any]) -> Any:
         async def done() -> Any:
             return work()
 
-        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(10)
+        return self.run(done())
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def cluster(self, namespace: str = "default") -> Cluster:
         return connecting.connect(self.home, namespace)
@@ -48,12 +53,18 @@ async def no_logs(pod: Any, query: Any) -> AsyncIterator[bytes]:
 
 @contextlib.contextmanager
 def serving(
-    folder: Path, *, logs: api.Logs = no_logs, objects: Objects | None = None
+    folder: Path, *, logs: api.Logs = no_logs, state: Path | None = None
 ) -> Iterator[Running]:
-    """One, until the `with` ends."""
-    found = objects or Objects()
-    with handling(folder, lambda: api.handler(found, logs, GATEWAY)) as (home, loop):
-        yield Running(home, found, loop)
+    """One, until the `with` ends; what it has is kept in `state`, if that is given."""
+    opened: list[Opened] = []
+
+    def make() -> Handler:
+        opened.append(Opened(state))
+        return api.handler(opened[0].objects, logs, GATEWAY)
+
+    with handling(folder, make) as (home, loop):
+        yield Running(home, opened[0], loop)
+        asyncio.run_coroutine_threadsafe(opened[0].close(), loop).result(10)
 
 
 @contextlib.contextmanager

@@ -124,10 +124,11 @@ class OnThisMachine:
     home: Path
     name: str = "local"
     variables: dict[str, str] = field(default_factory=dict)
+    through: tuple[str, ...] = ()  # what each command is started by
 
     def mlfunc(self, *args: str | Path, code: int | None = 0) -> Ended:
         """As somebody who has no cluster, in the namespace that mlfunc.yaml names, or -n."""
-        given = [str(each) for each in (_MLFUNC, *_in(self.namespace, args))]
+        given = [str(each) for each in (*self.through, _MLFUNC, *_in(self.namespace, args))]
         found = ended(given, **self.environ)
         if code is not None:
             assert found.code == code, f"{found.code}, not {code}\n{found.out}{found.err}"

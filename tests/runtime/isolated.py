@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from .conftest import Process
 
@@ -64,7 +64,19 @@ def runs(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def eventually(true: Callable[[], bool], seconds: float = 20) -> None:
+def ticks_in_two_seconds(pids: Sequence[int]) -> int:
+    """The processor time that processes take from now on, in hundredths of a second."""
+
+    def ticks() -> int:
+        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+        return sum(int(fields[11]) + int(fields[12]) for fields in stats)
+
+    before = ticks()
+    time.sleep(2)
+    return ticks() - before
+
+
+def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline

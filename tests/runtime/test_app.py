@@ -42,6 +42,7 @@ def test_the_description_tells_all_a_client_needs(serve: Serve) -> None:
         "description": "Classify a text.\n\nWith care.",
         "ready": True,
         "slots": 2,
+        "stuck": 0,
         "batch": 1,
         "streams": False,
         "needs_event": False,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import socket
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import gevent
 import pytest
 
+from .isolated import eventually, metrics
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mlfunc_runtime.testing import Client
 
@@ -324,17 +326,17 @@ def test_a_request_that_gave_up_leaves_the_queue(serve: Serve) -> None:
         import time
         class P:
             def predict(self, n: int) -> int:
-                time.sleep(0.5)
+                time.sleep(1.5)
                 return n
         """,
-        serve={"timeout": "200ms"},
+        serve={"timeout": "1s"},
     )
     jobs = [gevent.spawn(client.post, {"n": n}) for n in range(5)]
     gevent.joinall(jobs)
     assert {job.value.status for job in jobs} == {504}
     gauges = client.function.metrics.gauges
     assert (gauges["mlfunc_queue"](), gauges["mlfunc_in_flight"]()) == (0, 0)
-    assert client.function.metrics.dropped == {"deadline": 4, "cancelled": 0}
+    assert client.function.metrics.dropped == {"deadline": 4, "cancelled": 0, "stuck": 0}
 
 
 COLLATE = """
@@ -397,25 +399,32 @@ def test_a_collated_predict_may_ask_for_events(serve: Serve) -> None:
 
 
 def test_a_client_that_leaves_is_taken_out_of_the_queue_but_not_out_of_a_prediction(
-    start: Start,
+    metered: Start, tmp_path: Path
 ) -> None:
-    process = start("""
+    process = metered("""
         import time
+        from pathlib import Path
         class P:
             def predict(self, n: int) -> int:
-                time.sleep(0.5)
+                print("predicting", n, flush=True)
+                while not Path("go").exists(): time.sleep(0.01)
                 return n
             def after_response(self, result): print("hook", result, flush=True)
     """)
     body = b'{"n": %d}'
     head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n"
-    for n in (1, 2):
-        with socket.create_connection(("127.0.0.1", process.port)) as connection:
-            connection.sendall(head + body % n)
-            time.sleep(0.1)
+    assert process.child.stdout is not None
+    with socket.create_connection(("127.0.0.1", process.port)) as connection:
+        connection.sendall(head + body % 1)
+        assert process.child.stdout.readline() == "predicting 1\n"
+    with socket.create_connection(("127.0.0.1", process.port)) as connection:
+        connection.sendall(head + body % 2)
+        eventually(lambda: "\nmlfunc_queue 1.0\n" in metrics(process))
+    eventually(lambda: "\nmlfunc_queue 0.0\n" in metrics(process))
+    (tmp_path / "go").touch()
     assert process.json(body % 3) == (200, 3)
     assert process.stop() == 0
-    assert process.others == ["hook 1", "hook 3"]
+    assert sorted(process.others) == ["hook 1", "hook 3", "predicting 3"]
 
 
 def test_a_slot_of_quick_batches_is_woken_once_for_all_that_come_in_one_turn_of_the_hub(

@@ -17,6 +17,7 @@ from mlfunc_runtime.errors import Problem
 from mlfunc_runtime.executor import Mailbox, Slot, call_in
 from mlfunc_runtime.messages import Gone, Request
 from mlfunc_runtime.metrics import Metrics
+from mlfunc_runtime.stuck import Bounds, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,6 +41,7 @@ class Load:
             dict.fromkeys(self.slots, run or self.run),
             self.mailbox,
             self.metrics,
+            Watch(Bounds, lambda: None),
             max_size=max_size,
             weigh=lambda arguments: (1.0 + arguments["n"] % 7, arguments["n"] % 3),
         )
@@ -203,8 +205,24 @@ def test_whoever_leaves_the_queue_never_runs_and_what_has_begun_goes_on(
     gevent.joinall([*first, *second], timeout=20)
     load.close()
     assert [numbers for _, numbers in load.begun] == [[1], [3]]
-    assert load.metrics.dropped == {"deadline": 0, "cancelled": 1}
+    assert load.metrics.dropped == {"deadline": 0, "cancelled": 1, "stuck": 0}
     assert (first[0].value == 1) == (how is Gone)
+
+
+def test_what_is_refused_is_answered_and_never_runs() -> None:
+    load = Held(max_size=1, slots=1)
+    (first, *others) = load.send(1, 2, 3)
+    load.until_begun(1)
+    load.mailbox.post(lambda: load.batcher.refuse("no slot is left"))
+    gevent.joinall(others, timeout=20)
+    load.gate.release(1000)
+    gevent.joinall([first], timeout=20, raise_error=True)
+    load.close()
+    assert [(job.exception.status, str(job.exception)) for job in others] == (
+        [(503, "no slot is left")] * 2
+    )
+    assert [numbers for _, numbers in load.begun] == [[1]]
+    assert load.metrics.dropped["stuck"] == 2
 
 
 def test_the_oldest_is_in_the_next_batch_however_many_of_others_come() -> None:

@@ -26,7 +26,7 @@ def available(tmp_path: Path, membership: str, quotas: dict[str, str]) -> float:
         (root / name).write_text(f"{text}\n")
     own = tmp_path / "own"
     own.write_text(membership)
-    return cpus.available(str(root), str(own))
+    return cpus.available(None, str(root), str(own))
 
 
 V2 = "0::/kubepods/pod7/main\n"
@@ -65,6 +65,13 @@ def test_a_v1_quota_is_found_in_our_cgroup_and_above(
     folder = f"{mount}/{place}"
     files = {f"{folder}cpu.cfs_quota_us": quota, f"{folder}cpu.cfs_period_us": "100000"}
     assert available(tmp_path, V1, files) == expected
+
+
+@pytest.mark.parametrize(("told", "expected"), [(0.5, 0.5), (1e6, CORES), (None, CORES)])
+def test_what_it_is_told_counts_where_it_is_less_than_what_is_there(
+    told: float | None, expected: float, tmp_path: Path
+) -> None:
+    assert cpus.available(told, str(tmp_path), str(tmp_path / "none")) == expected
 
 
 def test_a_quota_of_another_controller_is_not_ours(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .conftest import LIFETIME
+from .isolated import eventually, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -330,16 +331,16 @@ ROOM = """
 
 
 def test_a_request_that_waits_for_a_hooks_next_try_does_not_wait_for_the_deadline(
-    start: Start,
+    metered: Start,
 ) -> None:
-    process = start(
+    process = metered(
         ROOM, serve={"drain": "40s", "hooks": {"backlog": 1, "retries": 1, "backoff": "60s"}}
     )
     assert process.json(b'{"n": 1}') == (200, 1)
     replies: list[tuple[int, Any]] = []
     asking = threading.Thread(target=lambda: replies.append(process.json(b'{"n": 2}')))
     asking.start()
-    time.sleep(0.3)
+    eventually(lambda: "\nmlfunc_in_flight 1.0\n" in metrics(process))
     asked = time.monotonic()
     assert process.stop() == 0
     asking.join()

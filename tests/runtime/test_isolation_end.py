@@ -31,8 +31,8 @@ def test_a_signal_during_a_long_load_ends_the_start_and_its_process(start: Start
     pids = children(process)
     asked = time.monotonic()
     assert process.stop() == 0
-    assert time.monotonic() - asked < 5
-    eventually(lambda: not any(map(runs, pids)), 5)
+    assert time.monotonic() - asked < 20
+    eventually(lambda: not any(map(runs, pids)))
 
 
 def test_unload_runs_in_each_process_at_the_end(start: Start) -> None:
@@ -94,7 +94,7 @@ def test_a_second_signal_ends_all_processes_at_once(start: Start) -> None:
         process.until("draining")
         assert process.stop() == 3
     assert len(pids) == 2
-    eventually(lambda: not any(map(runs, pids)), 5)
+    eventually(lambda: not any(map(runs, pids)))
 
 
 @pytest.mark.parametrize("busy", [False, True])

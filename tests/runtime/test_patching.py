@@ -21,6 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlfunc_runtime.patching import locks
 
+from .isolated import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -309,7 +311,7 @@ def test_greenlets_run_while_one_waits_in(wait: str) -> None:
     printed = patched(
         "a, b = socket.socketpair()\nbegan = time.monotonic()\nwith Ticks() as ticks:\n"
         + textwrap.indent(wait, "    ")
-        + "\nprint(ticks.count >= 8, 0.19 < time.monotonic() - began < 2)\nos._exit(sys.stdout.flush() or 0)"
+        + "\nprint(ticks.count >= 3, time.monotonic() - began > 0.19)\nos._exit(sys.stdout.flush() or 0)"
     )
     assert printed == "True True\n"
 
@@ -347,19 +349,20 @@ def test_polling_in_vain_does_not_spin() -> None:
 
 def test_joining_a_thread_has_the_limits_that_python_ships() -> None:
     printed = patched("""
-        thread = threading.Thread(target=time.sleep, args=(0.2,))
+        ends = threading.Event()
+        thread = threading.Thread(target=ends.wait)
         for refused in (thread, threading.current_thread()):
             try: refused.join()
             except RuntimeError as error: print(error)
         thread.start()
-        began = time.monotonic()
         thread.join(0.05)
-        print(thread.is_alive(), time.monotonic() - began < 0.15)
-        thread.join(5)
+        print(thread.is_alive())
+        ends.set()
+        thread.join()
         print(thread.is_alive())
     """)
     told = "cannot join thread before it is started\ncannot join current thread\n"
-    assert printed == f"{told}True True\nFalse\n"
+    assert printed == f"{told}True\nFalse\n"
 
 
 def test_a_child_that_takes_too_long_is_ended_on_the_hub_too() -> None:
@@ -562,8 +565,7 @@ def test_a_thread_that_load_starts_runs(start: Start) -> None:
                     self.n += 1
             def predict(self) -> int: return self.n
     """)
-    time.sleep(0.5)
-    assert process.json(b"{}")[1] >= 4
+    eventually(lambda: process.json(b"{}")[1] >= 4)
 
 
 def test_a_thread_pool_is_shared_by_load_hooks_and_predict(start: Start) -> None:
@@ -616,26 +618,29 @@ def test_a_worker_thread_batches_for_predictions_that_wait_for_events(start: Sta
     assert answers == [(200, n * 4) for n in range(20)]
 
 
-def test_items_of_a_producer_thread_are_streamed_as_they_come(start: Start) -> None:
+def test_items_of_a_producer_thread_are_streamed_as_they_come(start: Start, tmp_path: Path) -> None:
     """The idiom of transformers' TextIteratorStreamer, with a producer that computes."""
     process = start("""
-        import queue, threading, time
+        import queue, threading
+        from pathlib import Path
         class P:
             def predict(self, n: int):
                 items = queue.Queue()
                 def generate():
                     for number in range(n):
-                        ends = time.monotonic() + 0.1
-                        while time.monotonic() < ends: sum(range(1000))
                         items.put(number)
+                        while not Path(f"seen-{number}").exists(): sum(range(1000))
                     items.put(None)
                 threading.Thread(target=generate).start()
                 while (item := items.get()) is not None: yield item
     """)
     reply = process.call(b'{"n": 5}', content_type="application/json")
-    came = [time.monotonic() for line in reply if line[:6] == b"data: " and line != b"data: {}\n"]
-    assert len(came) == 5
-    assert came[-1] - came[0] > 0.3
+    came = []
+    for line in reply:
+        if line[:6] == b"data: " and line != b"data: {}\n":
+            came.append(int(line[6:]))
+            (tmp_path / f"seen-{came[-1]}").touch()  # the next is made when this one is here
+    assert came == [*range(5)]
 
 
 class _Echo(socketserver.StreamRequestHandler):

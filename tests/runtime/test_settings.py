@@ -62,6 +62,7 @@ def test_the_environment_wins(project: Path) -> None:
         ("MLFUNC_SERVE_MAX_BODY", "big", "serve.max_body: 'big' is no size"),
         ("MLFUNC_SERVE_SLOT", "1", "MLFUNC_SERVE_SLOT sets nothing"),
         ("MLFUNC_LOG_LEVEL", "loud", "MLFUNC_LOG_LEVEL: Invalid enum value 'loud'"),
+        ("MLFUNC_CPUS", "0", "MLFUNC_CPUS: Expected `float` > 0.0"),
     ],
 )
 def test_a_variable_that_does_not_fit_is_named(

@@ -21,7 +21,7 @@ from mlfunc_runtime.methods import Hook
         (numpy.float32(1), 1),
         (3, 1),
         (None, 1),
-        (object(), 1),
+        (..., 1),
     ],
     ids=repr,
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlfunc import function, lock
 from mlfunc.builder import delivering, image, naming, parts, planning, previous, settling
+from mlfunc.oci import reference
 from mlfunc.packs import app, model
 from mlfunc.packs.table import PACKS
 
@@ -49,6 +50,12 @@ class Request:
     locked: bool = False
     compression: Compression | None = None
     insecure: bool = False
+
+    @property
+    def built_before(self) -> Reference | None:
+        """The image that is named by its digest: there is nothing to build."""
+        named = reference.parse(self.image) if self.image else None
+        return named if named and named.digest else None
 
 
 @dataclass(frozen=True)

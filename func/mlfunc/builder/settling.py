@@ -6,15 +6,14 @@ hears of a build in which nothing has changed.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlfunc import lock
+from mlfunc import lock, shipping
 from mlfunc.builder import base
-from mlfunc.errors import NotFound, UsageError
+from mlfunc.errors import UsageError
 from mlfunc.models import delivery, pinning
 from mlfunc.oci.transport import Access
 from mlfunc.proc import Cancellation
@@ -50,8 +49,8 @@ class Settling:
     def target(self) -> Target:
         """What the image is for; Python is the one that `mlfunc run` takes."""
         function = self.function
-        python = function.python or f"{sys.version_info.major}.{sys.version_info.minor}"
-        return Target(self.platform or function.build.platform, python, function.accelerator_type)
+        platform = self.platform or function.build.platform
+        return Target(platform, function.target_python, function.accelerator_type)
 
 
 def settle(this: Settling) -> tuple[Project, Base]:
@@ -81,14 +80,11 @@ def check(folder: Path, function: Function) -> None:
     """Whether there is a function that can be built: before anything is asked for.
 
     Raises:
-        NotFound: the predictor's file is not there.
-        UsageError: a model cannot be delivered from where it lies.
+        UsageError: its predictor is not there, mlfunc.yaml holds a secret, or a model cannot be
+            delivered from where it lies.
 
     """
-    file = function.predictor.partition(":")[0]
-    if not (folder / file).is_file():
-        message = f"mlfunc.yaml names {file}, which is not in {folder.absolute()}"
-        raise NotFound(message, "write it, or correct `predictor:` in mlfunc.yaml")
+    shipping.check(folder, function)
     for name, model in function.all_models.items():
         delivery.choose(name, model, size=0)
 

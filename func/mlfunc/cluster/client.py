@@ -151,6 +151,24 @@ class Cluster:
             )
         )
 
+    def pass_on(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        read_seconds: float | None,
+    ) -> urllib3.BaseHTTPResponse:
+        """A request to what the API server is a proxy of, sent once; the body is still unread.
+
+        Raises:
+            Unavailable: the API server cannot be reached, or nothing comes for so long.
+
+        """
+        sent = Request(method, path, body, stream=True, read_seconds=read_seconds, headers=headers)
+        return self._connection.pass_on(sent)
+
     def fetch(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         """What the API server has at a path, such as a list or its version."""
         return self._object(self.request("GET", path, query=query))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mlfunc.cluster import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Self
 
     import urllib3
@@ -31,7 +31,10 @@ _LONGEST_SECONDS = 10
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked: `url` without the server; `stream`: the body of the reply stays unread."""
+    """What is asked: `url` without the server; `stream`: the body of the reply stays unread.
+
+    `headers`, if given, are all that it has besides those of the login.
+    """
 
     method: str
     url: str
@@ -39,6 +42,7 @@ class Request:
     content_type: str = "application/json"
     stream: bool = False
     read_seconds: float | None = None
+    headers: Mapping[str, str] | None = None
 
 
 class Connection:
@@ -63,6 +67,15 @@ class Connection:
             response.drain_conn()
             time.sleep(seconds)
         return self._send_as_known(request)
+
+    def pass_on(self, request: Request) -> urllib3.BaseHTTPResponse:
+        """The reply to what is for another behind the server: sent once, whatever comes back.
+
+        Raises:
+            Unavailable: there is none.
+
+        """
+        return _send(self.access, request)
 
     def _send_as_known(self, request: Request) -> urllib3.BaseHTTPResponse:
         used = self.access
@@ -116,11 +129,7 @@ def _send(access: Access, request: Request) -> urllib3.BaseHTTPResponse:
     import urllib3
 
     headers = urllib3.HTTPHeaderDict(access.headers())
-    headers["accept"] = "application/json"
-    if not request.stream:  # long lists are a tenth of their size; a stream may be held back by it
-        headers["accept-encoding"] = "gzip"
-    if request.body is not None:
-        headers["content-type"] = request.content_type
+    headers.update(_own(request) if request.headers is None else request.headers)
     try:
         return access.pool.request(
             request.method,
@@ -133,6 +142,15 @@ def _send(access: Access, request: Request) -> urllib3.BaseHTTPResponse:
         )
     except urllib3.exceptions.HTTPError as error:
         raise failures.unreachable(access, error) from error
+
+
+def _own(request: Request) -> dict[str, str]:
+    headers = {"accept": "application/json"}
+    if not request.stream:  # long lists are a tenth of their size; a stream may be held back by it
+        headers["accept-encoding"] = "gzip"
+    if request.body is not None:
+        headers["content-type"] = request.content_type
+    return headers
 
 
 def _told_to_wait(response: urllib3.BaseHTTPResponse) -> int | None:

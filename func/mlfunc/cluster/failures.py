@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -90,6 +91,15 @@ def is_missing(response: urllib3.BaseHTTPResponse) -> bool:
         return False
     status = refusals.status(response.status, response.data)
     return "name" in (status.get("details") or {})
+
+
+def is_status(body: bytes) -> bool:
+    """Whether a reply is the API server's own, and not that of what it passes requests on to."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.get("kind") == "Status" and "code" in found
 
 
 def unreachable(access: Access, error: Exception) -> Unavailable:

@@ -49,7 +49,7 @@ def command(
 
 def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
     """What `func describe -o json` has as well is called as it is there."""
-    from mlfunc.knative import overview, traffic, writers
+    from mlfunc.knative import overview, restarts, traffic, writers
 
     service = found.service
     summary = overview.summary(service, found.revisions, found.pods)
@@ -86,6 +86,7 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
             "idle_seconds": spec.get("idleTimeoutSeconds"),
         },
         "start": _start(found.start),
+        "restarts": [asdict(each) for each in restarts.of(found.pods or ())],
         "changed_by": [asdict(each) for each in writers.others(service)],
     }
 
@@ -115,7 +116,7 @@ def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
         if message != data["message"]:  # which is told above
             ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
     _report_revisions(ui, found)
-    if remarks := [*_troubles(ui, found), *_events(found), *_changed(data)]:
+    if remarks := [*_troubles(ui, found), *_restarts(data), *_events(found), *_changed(data)]:
         ui.say()
         ui.say("\n".join(remarks))
 
@@ -128,6 +129,15 @@ def _events(found: Belongings) -> list[str]:
 def _subscribed(each: Subscribed) -> str:
     trouble = f"  not ready: {each.reason}" if each.reason else ""
     return f"{each.takes} from broker {each.broker}{trouble}"
+
+
+def _restarts(data: dict[str, Any]) -> list[str]:
+    return [
+        f"{each['pod']} was started again ({each['count']}), the last time "
+        f"{_age(each['time'])} ago: {each['reason']}; mlfunc logs --previous"
+        for each in data["restarts"]
+        if each["time"]
+    ]
 
 
 def _changed(data: dict[str, Any]) -> list[str]:

@@ -74,7 +74,8 @@ def command(
     from mlfunc.platforms.knative import addressing, emitting
 
     body = options.body(data, file)
-    cluster = addressing.cluster_of(addressing.Where(folder, context, namespace, platform))
+    where = addressing.Where(folder, context, namespace, platform)
+    cluster = addressing.cluster_of(where, start="always")
     about = {} if subject is None else {"subject": subject}
     event = CloudEvent(
         type=type_,

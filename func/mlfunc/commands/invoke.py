@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import uuid
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from mlfunc import events, load, options, payload, replies
-from mlfunc.client import Connection, Request
+from mlfunc.client import Request
 from mlfunc.errors import FunctionFailed
 from mlfunc.platforms import finding
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mlfunc.load import Summary
     from mlfunc.platforms.finding import Place
     from mlfunc.ui import Ui
+
+_BY_API_SERVER = "these figures are of the API server, too: --ingress URL goes past it"
 
 
 @click.command("invoke")
@@ -86,7 +89,8 @@ if TYPE_CHECKING:
 @click.option(
     "--ingress",
     metavar="URL",
-    help="Where its cluster takes requests.  [default: $MLFUNC_INGRESS, else it is looked for]",
+    help="Where its cluster takes requests."
+    "  [default: $MLFUNC_INGRESS, else it is looked for, else the API server passes them on]",
 )
 @options.folder_if_given
 @options.platform
@@ -130,9 +134,11 @@ def command(
         raise click.UsageError("--clients is for many requests: say how many with --requests")
     place = finding.find(finding.Asked(target, folder, context, namespace, tag, ingress, platform))
     with (
-        Connection(place.url, timeout, host=place.host) as connection,
+        place.way.connect(timeout) as connection,
         _patience(ui, place) as patience,
     ):
+        if ui.verbose and place.reached is not None:
+            ui.note(f"to {connection.url}")
         body = options.body(data, file) or payload.example(connection)
         kind = content_type or body.content_type
 
@@ -186,17 +192,17 @@ def _measure(
 ) -> None:
     with ui.progress(f"asking {number} times, {concurrency} at once") as progress:
         summary = load.run(
-            place.url,
+            partial(place.way.connect, timeout),
             request,
             number=number,
             concurrency=concurrency,
-            timeout=timeout,
-            host=place.host,
             report=lambda count: progress.detail(f"{count} answered"),
         )
         if summary.interrupted:
             progress.fail()
     ui.show(asdict(summary), human=lambda: _report(ui, summary))
+    if place.way.wire:
+        ui.note(_BY_API_SERVER)
     if summary.interrupted:
         raise KeyboardInterrupt
     failed = sum(summary.errors.values())

@@ -1,4 +1,4 @@
-"""`mlfunc platform`: the local platform started, stopped, shown."""
+"""`mlfunc platform`: the local platform started, stopped, shown, and left to systemd."""
 
 from __future__ import annotations
 
@@ -82,6 +82,29 @@ def stop(ui: Ui, timeout: float) -> None:
 def status(ui: Ui) -> None:
     """Show whether it runs, since when, where, and what it has to do."""
     _show(ui)
+
+
+@command.command("unit")
+@options.reporting("Show tracebacks.")
+@click.pass_obj
+def unit(ui: Ui) -> None:
+    """Print a user unit of systemd that starts it with this machine.
+
+    It is not installed:
+
+    \b
+    mlfunc platform unit > ~/.config/systemd/user/mlfunc.service
+    mlfunc platform stop
+    systemctl --user enable --now mlfunc
+    loginctl enable-linger        (before you log in, too)
+    """
+    import os
+    import sys
+
+    from mlfunc.platforms.local import unit as units
+
+    text = units.text(sys.executable, os.environ)
+    ui.show({"unit": text}, human=lambda: ui.write(text))
 
 
 def _serve(ui: Ui, home: Home, host: str | None, port: int | None) -> None:

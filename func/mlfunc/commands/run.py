@@ -200,6 +200,11 @@ class Screen:
         """It is not started again when a file changes."""
         self._ui.note(f"changes of files are not noticed any more: {reason}")
 
+    def stuck(self, *, restarts: bool) -> None:
+        """It answers nothing any more, and runs on, so that one can look at it."""
+        change = "a change starts it again; " if restarts else ""
+        self._ui.note(f"it answers no more, and is left as it is: {change}Ctrl-C ends it")
+
     def ending(self) -> None:
         """It drains."""
         self._ending = True

@@ -129,22 +129,31 @@ def _inventory(found: Sequence[Object]) -> str:
 
 
 def _free(function: Function, facts: Facts, found: Sequence[Object]) -> Iterator[Finding]:
-    """How many accelerators are there, and whether one is free now."""
+    if facts.pods is not None:
+        able = [each for each in found if nodes.can_take(each, _demand(function))]
+        yield from free_of(function, able, facts.pods, facts.namespace)
+
+
+def free_of(
+    function: Function, able: Sequence[Object], pods: Sequence[Object], namespace: str
+) -> Iterator[Finding]:
+    """How many accelerators these nodes have, each of them enough, and whether they are free now.
+    `pods` are those of all namespaces.
+    """
     extra = devices(function)
-    if extra is None or facts.pods is None:
+    if extra is None:
         return
     resource, count = extra
-    able = [each for each in found if nodes.can_take(each, _demand(function))]
-    free = {each["metadata"]["name"]: nodes.free(each, facts.pods, resource) for each in able}
+    free = {each["metadata"]["name"]: nodes.free(each, pods, resource) for each in able}
     has = sum(nodes.allocatable(each)[resource] for each in able)
     told = f"{sum(free.values()):g} of {has:g} {resource} are free{_products(function, able)}"
     if max(free.values()) >= count:
         yield Finding("note", told)
         return
-    holders = [pod for node in able for pod in nodes.holders(node, facts.pods, resource)]
+    holders = [pod for node in able for pod in nodes.holders(node, pods, resource)]
     held = ", ".join(_name(pod) for pod in holders[:_SHOWN])
     message = f"{told}, it waits for {count} on one node; what holds them: {held}"
-    yield Finding("note", message, _way_out(function, holders, facts.namespace))
+    yield Finding("note", message, _way_out(function, holders, namespace))
 
 
 def _way_out(function: Function, holders: Sequence[Object], namespace: str) -> str:

@@ -33,6 +33,7 @@ _FOR_GOOD = (
 _BUSY = 30.0
 _LINES = 20
 _SIGNALLED = 128
+STUCK = "each of its slots was stuck in a call that did not come back"
 
 
 def crashed(pod: Object, container: Object, events: Sequence[Object]) -> Progress | None:
@@ -61,6 +62,15 @@ def explained(failure: Failure, log: str) -> Failure:
         hint=told.get("hint") or failure.hint,
         evidence=told.get("traceback") or "",
     )
+
+
+def reason(ended: Object) -> str:
+    """Why a container has ended that was started again, in a sentence."""
+    if ended.get("reason") == "OOMKilled":
+        return "it needed more memory than it may have"
+    log = ended.get("message", "")
+    told = next((line for line in _objects(log) if line.get("phase") == "failed"), {})
+    return str(told.get("error") or (STUCK if _was_stuck(log) else _ending(ended["exitCode"])))
 
 
 def furthest(log: str) -> Phase:
@@ -94,6 +104,9 @@ def _failure(pod: Object, ended: Object, events: Sequence[Object], phase: Phase)
         return _out_of_memory(pod, phase)
     if ended.get("reason") in _NOT_STARTED:
         return not_started(ended.get("message", ""))
+    if _was_stuck(ended.get("message", "")):
+        hint = "its log has the stack; `serve.isolation: process` ends calls that take too long"
+        return Failure(f"{STUCK}, and it was stopped", hint, pod=name)
     killed = [each for each in events if each["reason"] == "Killing"]
     if killed and "liveness" in killed[-1].get("message", ""):
         message = f"it answered no liveness probe while {phase}, and was stopped"
@@ -104,6 +117,11 @@ def _failure(pod: Object, ended: Object, events: Sequence[Object], phase: Phase)
         hint = "who kills is mostly the kernel, for want of memory: raise `resources.memory`"
     message = f"the function does not start: {_ending(ended['exitCode'])} while {phase}"
     return Failure(message, hint, pod=name)
+
+
+def _was_stuck(log: str) -> bool:
+    """Of a log all that lasts is its end: the last line says so, too."""
+    return any(line.get("phase") == "stopped" and line.get("stuck") for line in _objects(log))
 
 
 def _out_of_memory(pod: Object, phase: Phase) -> Failure:

@@ -29,6 +29,12 @@ _CREATE = {
     "ConfigMap": "kubectl create configmap",
     "ServiceAccount": "kubectl create serviceaccount",
     "Broker": "kn broker create",
+    "Channel": "kn channel create",
+}
+_SHOW = {
+    "PersistentVolumeClaim": "create it, or name another: kubectl get pvc",
+    "Service": "create it, or name another: kubectl get services",
+    "function": "deploy it first, or name another: mlfunc list",
 }
 
 
@@ -141,17 +147,23 @@ def _named(function: Function, models: Sequence[Model], facts: Facts) -> Iterato
 def _missing(reference: Reference, keys: frozenset[str] | None, facts: Facts) -> Iterator[Finding]:
     what = f"{reference.kind} {reference.name}"
     if keys is None:
-        message = f"there is no {what} in namespace {facts.namespace}: {reference.by} names it"
-        yield Finding("refusal", message, _creation(reference, facts))
+        yield missing(reference, facts.namespace)
     elif reference.key is not None and reference.key not in keys:
         has = f"; it has {', '.join(sorted(keys))}" if keys else "; it is empty"
         message = f"{what} has no key {reference.key}: {reference.by} names it{has}"
         yield Finding("refusal", message, "add the key, or name another in mlfunc.yaml")
 
 
-def _creation(reference: Reference, facts: Facts) -> str:
+def missing(reference: Reference, namespace: str, fix: str = "") -> Finding:
+    """What is named is not there; `fix`, if something else than in a cluster makes it."""
+    what = f"{reference.kind} {reference.name}"
+    message = f"there is no {what} in namespace {namespace}: {reference.by} names it"
+    return Finding("refusal", message, fix or _creation(reference, namespace))
+
+
+def _creation(reference: Reference, namespace: str) -> str:
     command = _CREATE.get(reference.kind)
     if command is None:
-        return f"create it, or name another: kubectl get pvc -n {facts.namespace}"
+        return f"{_SHOW[reference.kind]} -n {namespace}"
     key = f" --from-literal {reference.key}=..." if reference.key else ""
-    return f"{command} {reference.name} -n {facts.namespace}{key}"
+    return f"{command} {reference.name} -n {namespace}{key}"

@@ -1,4 +1,4 @@
-"""What a function names that must be in its namespace: secrets, config maps, claims, brokers."""
+"""What a function names that must be in its namespace: secrets, claims, brokers, and the like."""
 
 from __future__ import annotations
 
@@ -13,7 +13,23 @@ if TYPE_CHECKING:
     from mlfunc.function import Function, Volume
     from mlfunc.knative.release import Model
 
-Kind = Literal["Secret", "ConfigMap", "PersistentVolumeClaim", "ServiceAccount", "Broker"]
+Kind = Literal[
+    "Secret",
+    "ConfigMap",
+    "PersistentVolumeClaim",
+    "ServiceAccount",
+    "Broker",
+    "Channel",
+    "Service",  # Kubernetes' own
+    "function",
+]
+
+_SINKS: dict[str, Kind] = {
+    "ksvc": "function",
+    "broker": "Broker",
+    "channel": "Channel",
+    "svc": "Service",
+}
 
 
 @dataclass(frozen=True)
@@ -75,3 +91,13 @@ def _others(function: Function) -> Iterator[Reference]:
         yield Reference("Secret", function.deploy.pull_secret, "deploy.pull_secret")
     for number, subscription in enumerate(function.events.subscriptions):
         yield Reference("Broker", subscription.broker, f"events.subscriptions[{number}]")
+    yield from dead_letters(function)
+
+
+def dead_letters(function: Function) -> Iterator[Reference]:
+    """Where its subscriptions send them; URLs are taken as they are."""
+    for number, subscription in enumerate(function.events.subscriptions):
+        word, _, name = (subscription.dead_letter or "").partition(":")
+        if word in _SINKS:
+            by = f"events.subscriptions[{number}].dead_letter"
+            yield Reference(_SINKS[word], name, by)

@@ -8,7 +8,7 @@ import json
 import posixpath
 from typing import TYPE_CHECKING, Literal
 
-from mlfunc import environment, function, ignore, leaks
+from mlfunc import environment, function, ignore, shipping
 from mlfunc.layers.tree import File, Link, Tree, entry_digest, merge, scan
 from mlfunc.packs import packages
 from mlfunc.packs.layer import WORKSPACE, Detection, Launch, Layer, Process, place
@@ -56,8 +56,7 @@ def launch(project: Project) -> Launch:  # noqa: ARG001 - a pack's signature
 
 def files(project: Project) -> Tree:
     """The function's own files, in their place."""
-    skip = ignore.rules(project.folder, project.function.local_models.values())
-    return scan(project.folder, WORKSPACE.strip("/"), skip=skip)
+    return shipping.files(project.folder, project.function, WORKSPACE.strip("/"))
 
 
 def notes(project: Project) -> tuple[str, ...]:
@@ -113,7 +112,7 @@ def _layer(name: Literal["app", "runtime"], tree: Tree, python: str) -> Layer:
 
 
 def _make(tree: Tree, python: str, making: Making) -> Tree:
-    leaks.check(tree, shown=_shown)
+    shipping.refuse_secrets(tree, shown=_shown)
     return merge([tree, bytecode.of(tree, python, making.cancellation)])
 
 

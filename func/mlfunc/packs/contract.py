@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from mlfunc import function, ignore, lock
+from mlfunc import function, ignore, lock, shipping
 from mlfunc.errors import UsageError
 from mlfunc.layers.tree import Tree, part, write
 from mlfunc.packs import settled
@@ -88,7 +88,9 @@ def detect(call: Call) -> int:
 
 def build(call: Call) -> int:
     """Write the buildpack's layers, and what they add to the start."""
-    project = _project(call, settled.settle(call.pack.ID, _project(call, lock.load(call.folder))))
+    before = _project(call, lock.load(call.folder))
+    shipping.check(call.folder, before.function)
+    project = _project(call, settled.settle(call.pack.ID, before))
     lock.save(call.folder, project.lock)
     layers = call.pack.layers(project)
     launch = call.pack.launch(project)
@@ -120,16 +122,12 @@ def _with_platform(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 def _project(call: Call, known: lock.Lock) -> Project:
     loaded = function.load(call.folder)
-    target = Target(_platform(call, loaded), _python(loaded), loaded.accelerator_type)
+    target = Target(_platform(call, loaded), loaded.target_python, loaded.accelerator_type)
     return Project(call.folder, loaded, known, target, _interpreter(call, target.python))
 
 
 def _platform(call: Call, loaded: Function) -> Platform:
     return _PLATFORMS.get(call.environ.get("CNB_TARGET_ARCH", ""), loaded.build.platform)
-
-
-def _python(loaded: Function) -> str:
-    return loaded.python or f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _interpreter(call: Call, python: str) -> str:
@@ -169,8 +167,8 @@ def _metadata(description: Path) -> dict[str, Any]:
 
 
 def _add_to_app(layers: Iterable[Layer], folder: Path) -> None:
-    """The compiled modules: all else of the app is in its folder already, and more than that."""
-    for path in list(ignore.left_out(folder)):
+    """What is made for the image: all else is in the folder already, and more than that."""
+    for path in [*ignore.left_out(folder), folder / function.FILE]:
         _remove(path)
     for layer in layers:
         tree = _below(layer.make(Making()), WORKSPACE.strip("/") + "/")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlfunc import running
 from mlfunc.errors import ClusterFailed, MlfuncError, NotFound, UsageError
+from mlfunc.platforms.way import Way
 
 if TYPE_CHECKING:
     from mlfunc.platforms.knative.addressing import Where
@@ -45,8 +46,7 @@ class Asked:
 class Place:
     """Where it goes; `reached`: where it is deployed."""
 
-    url: str
-    host: str | None = None
+    way: Way
     reached: Reached | None = None
 
     @property
@@ -71,7 +71,8 @@ def find(asked: Asked) -> Place:
         raise UsageError(message, hint)
     folder = asked.folder or Path()
     try:
-        return Place(running.resolve(asked.target, folder, named=asked.folder is not None))
+        url = running.resolve(asked.target, folder, named=asked.folder is not None)
+        return Place(Way(url))
     except running.NotRunning as not_here:
         if asked.target is None and not (folder / "mlfunc.yaml").is_file():
             raise _with_deployed(asked, not_here) from None
@@ -125,7 +126,7 @@ def _deployed(asked: Asked) -> Place:
             raise
         hint = f"the local platform has one: mlfunc invoke {addressed.name} --platform local"
         raise NotFound(error.message, hint) from error
-    return Place(reached.url, reached.host, reached)
+    return Place(reached.way, reached)
 
 
 def _runs_locally(name: str) -> bool:

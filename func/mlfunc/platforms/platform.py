@@ -11,12 +11,18 @@ if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
-    from mlfunc.cluster.client import Cluster
+    from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.knative.facts import Finding
     from mlfunc.knative.release import Model, Release
+    from mlfunc.platforms.way import Way
 
 Name = Literal["local", "knative"]
+Start = Literal[
+    "always",  # something is to run there
+    "if deployed",  # what is there should run
+    "never",  # for who only looks at what would be
+]
 NAMES: tuple[Name, ...] = get_args(Name)
 
 
@@ -51,8 +57,10 @@ class Platform(Protocol):
         """Whether it can be asked without starting anything; not whether a cluster answers."""
         ...
 
-    def connect(self, context: str | None, namespace: str | None, /) -> Cluster:
-        """A way to its objects.
+    def connect(
+        self, context: str | None, namespace: str | None, /, *, start: Start = "if deployed"
+    ) -> Cluster:
+        """A way to its objects; `start`: whether a platform that does not run is started for it.
 
         Raises:
             MlfuncError: none leads there.
@@ -89,8 +97,8 @@ class Platform(Protocol):
         """
         ...
 
-    def way(self, cluster: Cluster, url: str, ingress: str | None, /) -> tuple[str, str | None]:
-        """Where requests for a function's URL go from here, and the Host that they carry, if any.
+    def way(self, cluster: Cluster, service: Object, url: str, ingress: str | None, /) -> Way:
+        """How requests for a URL of a function get there from here.
 
         Raises:
             ClusterFailed: no way leads there.

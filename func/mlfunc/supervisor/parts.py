@@ -9,17 +9,20 @@ broker    events -> requests, until they are done or a dead letter          brok
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from mlfunc.function import AcceleratorType
     from mlfunc.supervisor.http.messages import Reply, Request
 
 Object = dict[str, Any]
 
 InstancePhase = Literal[
+    "pending",  # it waits for accelerators that others have
     "starting",  # its process is being started
     "listening",
     "importing",
@@ -53,6 +56,9 @@ class Blueprint:
     timeout: float  # seconds until a reply has begun: of the revision, as Knative counts it
     drain: float  # seconds until it is killed after SIGTERM
     progress: float  # seconds that a start may take
+    memory: float = math.inf  # bytes that an instance may take
+    accelerator: AcceleratorType = "cpu"
+    devices: int = 0  # so many of that kind each instance has for itself
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class Instance:
     restarts: int = 0
     startup: Mapping[str, float] = field(default_factory=dict)  # of the runtime's `ready` line
     exit_code: int | None = None  # how it ended the last time; a signal is negative
+    last_phase: InstancePhase = "starting"  # in which it ended
+    out_of_memory: bool = False  # why it ended
     failure: str = ""  # what its `failed` line said: error and the user's traceback
     log: str = ""  # path of its log
 

@@ -33,14 +33,14 @@ def gateway(home: Home, host: str, port: int | None) -> socket.socket:
         MlfuncError: it cannot listen there.
 
     """
-    kept = _kept(home)
+    before = kept(home)
     wanted: Sequence[int] = range(FIRST_PORT, FIRST_PORT + _PORTS)
-    if port is not None or kept is not None:
-        wanted = (port if port is not None else kept or 0,)
+    if port is not None or before is not None:
+        wanted = (port if port is not None else before or 0,)
     bound = first_free(host, wanted)
     with contextlib.ExitStack() as unless_kept:
         unless_kept.enter_context(bound)
-        if (now := bound.getsockname()[1]) != kept:
+        if (now := bound.getsockname()[1]) != before:
             homes.write_whole(home.port, f"{now}\n")
         unless_kept.pop_all()
     return bound
@@ -63,7 +63,8 @@ def api(home: Home) -> Iterator[socket.socket]:
             home.socket.unlink(missing_ok=True)
 
 
-def _kept(home: Home) -> int | None:
+def kept(home: Home) -> int | None:
+    """The port that its gateway had last; None: it has had none."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         return int(home.port.read_text(encoding="ascii"))
     return None

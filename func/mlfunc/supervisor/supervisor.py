@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 import time
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import mlfunc
-from mlfunc.supervisor import api, releases, sockets
+from mlfunc.supervisor import api, inheriting, releases, saying, sockets
+from mlfunc.supervisor.broker import journal
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.control.control import Control
 from mlfunc.supervisor.dashboard.dashboard import PREFIX, Dashboard, Platform, Sources
@@ -30,6 +31,8 @@ from mlfunc.supervisor.http.messages import Reply
 from mlfunc.supervisor.http.server import Server
 from mlfunc.supervisor.idling import Idle, Idleness
 from mlfunc.supervisor.pruning import Pruning
+from mlfunc.supervisor.state import keeping
+from mlfunc.supervisor.state.committing import Committer
 from mlfunc.supervisor.state.keeping import Kept
 from mlfunc.supervisor.state.objects import Objects
 
@@ -74,7 +77,9 @@ async def serve(home: Home, wish: Wish, tenure: Tenure, told: Callable[[About], 
         parts.callback(tenure.leave)
         _say_that_it_serves(about)
         told(about)
+        saying.to_systemd("READY=1", os.environ)
         await ending.wait()
+        saying.to_systemd("STOPPING=1", os.environ)
         _log.info("ends: what runs is done to its end")
 
 
@@ -87,14 +92,19 @@ async def _begin(
     idle: float,
 ) -> None:
     """All parts, one after the other: nobody comes to the gateway before all are there."""
-    objects = Objects(parts.enter_context(closing(Kept(home.state))))
+    committer = Committer(home.state, keeping.SCHEMA, journal.SCHEMA)
+    parts.push_async_callback(committer.close)
+    kept = Kept(home.state, committer)
+    parts.push_async_callback(kept.close)
+    objects = Objects(kept)
     logs = Logs(home.logs)
     fleet = Processes(logs)
     parts.push_async_callback(fleet.close)
     gateway = Gateway()
-    control = Control(objects, fleet, gateway, partial(releases.load, home), about.port)
+    release = partial(releases.load, home, environ=inheriting.inherited(os.environ))
+    control = Control(objects, fleet, gateway, release, about.port)
     parts.callback(control.close)
-    broker = Broker(home.state, objects, gateway, address=about.url)
+    broker = Broker(committer, objects, gateway, address=about.url)
     parts.push_async_callback(broker.close)
     shown = Sources(objects, fleet, Counts(gateway), Passages(broker, objects), Journals(logs))
     dashboard = Dashboard(shown, Platform(about.url, about.version, about.pid, about.began))

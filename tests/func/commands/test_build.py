@@ -269,7 +269,7 @@ def test_what_cannot_be_done_is_said(
 def test_a_project_without_its_predictor_is_refused(project: Project) -> None:
     (project.folder / "predictor.py").unlink()
     ended = project.run("build")
-    assert (ended.returncode, "predictor.py" in ended.stderr) == (5, True)
+    assert (ended.returncode, "predictor.py" in ended.stderr) == (2, True)
 
 
 def test_a_base_without_the_python_is_refused_with_those_that_it_has(project: Project) -> None:

@@ -16,6 +16,7 @@ from mlfunc.supervisor import home as homes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +92,34 @@ def test_in_the_foreground_it_is_the_command_itself_until_it_is_told_to_end() ->
         served.terminate()
         served.stderr.read()
     assert served.returncode == 0
+
+
+def test_systemd_is_told_that_it_serves_and_that_it_ends(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "mlfunc", "platform", "start", "--foreground", "--port", "0"]
+    address = str(tmp_path / "notify")
+    environ = {**os.environ, "NOTIFY_SOCKET": address}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        with subprocess.Popen(argv, stderr=subprocess.DEVNULL, env=environ) as served:
+            assert systemd.recv(100) == b"READY=1"
+            assert homes.found(homes.home()) is not None
+            served.terminate()
+            assert systemd.recv(100) == b"STOPPING=1"
+    assert served.returncode == 0
+
+
+def test_of_one_in_the_foreground_and_others_that_start_at_once_one_serves() -> None:
+    argv = [sys.executable, "-m", "mlfunc", "platform", "start"]
+    with (
+        subprocess.Popen([*argv, "--foreground"], stderr=subprocess.DEVNULL) as foreground,
+        subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other,
+    ):
+        assert other.wait() == 0
+        about = homes.found(homes.home())
+        assert about is not None
+        if about.pid == foreground.pid:
+            foreground.terminate()
+        assert foreground.wait() == (0 if about.pid == foreground.pid else 2)
 
 
 def test_the_list_of_a_platform_with_nothing_is_empty(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,28 @@ def service(
     }
 
 
+def ingress(host: str = "", *, private: str = "greeter.team.svc.cluster.local") -> Object:
+    """What Knative tells its ingress of greeter: by its private name, and if given by `host`."""
+
+    def rule(visibility: str, *hosts: str) -> Object:
+        splits = [{"serviceName": "greeter-00002", "percent": 100}]
+        return {
+            "hosts": [*hosts],
+            "visibility": visibility,
+            "http": {"paths": [{"splits": splits}]},
+        }
+
+    rules = [rule("ClusterLocal", "greeter.team", "greeter.team.svc", private)]
+    return {
+        "metadata": {"name": "greeter", "namespace": "team"},
+        "spec": {"rules": rules if host in ("", private) else [*rules, rule("ExternalIP", host)]},
+        "status": {
+            "publicLoadBalancer": {"ingress": [{"domainInternal": "door.edge.svc.cluster.local"}]},
+            "privateLoadBalancer": {"ingress": [{"domainInternal": "back.edge.svc.cluster.local"}]},
+        },
+    }
+
+
 def revision(number: int, *, name: str = "greeter", ready: str = "True", **told: str) -> Object:
     """The revision of that number."""
     return {

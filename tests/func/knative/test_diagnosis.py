@@ -262,6 +262,22 @@ def test_a_function_that_held_the_interpreter_for_too_long_is_told_so() -> None:
     assert "isolation: process" in failure.hint
 
 
+def test_a_function_that_was_stuck_is_told_so() -> None:
+    seen = snapshot("segfault")
+    last = '{"message": "stopped", "phase": "stopped", "hooks": 0, "stuck": 1}\n'
+    for state in ("state", "lastState"):
+        for ended in container(seen)[state].values():
+            ended |= {"message": last}
+
+    failure = failed(seen)
+
+    assert (
+        failure.message
+        == "each of its slots was stuck in a call that did not come back, and it was stopped"
+    )
+    assert "isolation: process" in failure.hint
+
+
 def test_a_pod_that_is_evicted_for_its_own_files_is_not_waited_for() -> None:
     seen = snapshot("load-raises")
     seen.pods[0]["status"] |= {

@@ -201,6 +201,32 @@ def test_what_is_named_and_not_there_is_refused_with_the_command_that_makes_it()
     }
 
 
+@pytest.mark.parametrize(
+    ("sink", "told", "fix"),
+    [
+        ("ksvc:audit", "function audit", "deploy it first, or name another: mlfunc list -n team"),
+        ("broker:audit", "Broker audit", "kn broker create audit -n team"),
+        ("channel:audit", "Channel audit", "kn channel create audit -n team"),
+        ("svc:audit", "Service audit", "create it, or name another: kubectl get services -n team"),
+    ],
+)
+def test_dead_letters_that_nobody_would_get_are_told(sink: str, told: str, fix: str) -> None:
+    own = of(events={"subscriptions": [{"dead_letter": sink}]})
+    broker, letters = references.of(own)
+
+    found = only(examined(own, facts(named={broker: frozenset(), letters: None})))
+
+    assert found.message == (
+        f"there is no {told} in namespace team: events.subscriptions[0].dead_letter names it"
+    )
+    assert found.fix == fix
+
+
+def test_dead_letters_for_a_url_are_sent_there_unseen() -> None:
+    own = of(events={"subscriptions": [{"dead_letter": "http://sink.default.svc/path"}]})
+    assert [each.kind for each in references.of(own)] == ["Broker"]
+
+
 def test_a_key_that_is_missing_is_told_with_those_that_are_there() -> None:
     own = of(env={"A": {"secret": "s", "key": "k"}})
     (named,) = references.of(own)

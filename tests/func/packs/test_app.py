@@ -54,7 +54,7 @@ def test_the_key_is_the_same_wherever_the_project_lies(ours: Project, tmp_path: 
     assert layer(replace(ours, folder=moved)).key == before
 
 
-@pytest.mark.parametrize("path", ["predictor.py", "mlfunc.yaml", "data/new.txt"])
+@pytest.mark.parametrize("path", ["predictor.py", "data/new.txt"])
 def test_the_key_changes_with_a_file_and_says_with_which(ours: Project, path: str) -> None:
     before = layer(ours)
     (ours.folder / path).parent.mkdir(exist_ok=True)
@@ -65,6 +65,28 @@ def test_the_key_changes_with_a_file_and_says_with_which(ours: Project, path: st
 
     assert after.key != before.key
     assert set(after.inputs.items()) - set(before.inputs.items()) == {(path, after.inputs[path])}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("scale: {max: 3}", set()),
+        ("# more", set()),
+        ("serve: {slots: 1}", set()),
+        ("serve: {slots: 2}", {"mlfunc.yaml"}),
+    ],
+)
+def test_the_key_changes_with_what_the_runtime_reads_of_mlfunc_yaml_alone(
+    ours: Project, line: str, said: set[str]
+) -> None:
+    before = layer(ours)
+    with (ours.folder / "mlfunc.yaml").open("a") as file:
+        file.write(f"{line}\n")
+
+    after = layer(replace(ours, function=function.load(ours.folder)))
+
+    assert (after.key == before.key) == (not said)
+    assert {path for path, _ in after.inputs.items() - before.inputs.items()} == said
 
 
 @pytest.mark.parametrize("path", ["README.md", "tests/test_x.py", "weights/model.bin", ".env"])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mlfunc import function, shipping
 
 from tests.rig import checkout
 
@@ -179,6 +180,24 @@ def test_what_is_ignored_leaves_the_app_and_modules_are_compiled(lifecycle: Life
     assert not (lifecycle.app / "notes.md").exists()
     assert (lifecycle.app / "predictor.py").is_file()
     assert list(lifecycle.app.glob("__pycache__/predictor.*.pyc"))
+
+
+def test_mlfunc_yaml_becomes_that_of_the_image(lifecycle: Lifecycle) -> None:
+    described = function.load(lifecycle.app)
+
+    lifecycle.build("app")
+
+    assert (lifecycle.app / "mlfunc.yaml").read_bytes() == shipping.settings(described)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_predictor_that_is_not_there_ends_the_build(lifecycle: Lifecycle, name: str) -> None:
+    (lifecycle.app / "predictor.py").write_text("class Other:\n    def predict(self): ...\n")
+
+    called = lifecycle.call(name, "build")
+
+    assert called.returncode != 0
+    assert "predictor.py has no class Greeter" in called.stderr
 
 
 def test_variables_of_the_builds_user_are_heeded(lifecycle: Lifecycle) -> None:

@@ -26,16 +26,17 @@ def asked(target: str | None, folder: Path | None = None, **cluster: str) -> Ask
 
 
 @pytest.fixture
-def in_cluster(deployed: list[dict[str, Any]]) -> None:
-    """The same, where nothing else is deployed."""
-    assert len(deployed) == 1
+def in_cluster(deployed: list[dict[str, Any]]) -> str:
+    """The same, where nothing else is deployed: the URL of greeter."""
+    (greeter,) = deployed
+    url: str = greeter["status"]["url"]
+    return url
 
 
 @pytest.fixture
 def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """A cluster with the function greeter, which this machine knows by name; all that it has."""
     found = service()
-    found["status"]["url"] = "http://localhost:8080"
     listed = {"pods": [pod(2)], "services": [found]}
 
     def answer(request: apiserver.Asked) -> Reply:
@@ -47,6 +48,7 @@ def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[d
         return apiserver.status(404, "NotFound", "not found", name=last)
 
     with apiserver.serving(answer) as server:
+        found["status"]["url"] = server.url  # where something answers
         monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "kubeconfig")))
         monkeypatch.delenv("MLFUNC_INGRESS", raising=False)
         yield listed["services"]
@@ -60,12 +62,11 @@ def running_here(name: str, folder: Path, *, serves: bool = True) -> Iterator[No
         yield
 
 
-@pytest.mark.usefixtures("in_cluster")
-def test_what_runs_here_comes_first(tmp_path: Path) -> None:
+def test_what_runs_here_comes_first(in_cluster: str, tmp_path: Path) -> None:
     with running_here("greeter", tmp_path):
-        assert finding.find(asked("greeter")).url == "http://127.0.0.1:1"
-        assert finding.find(asked("greeter", namespace="team")).url == "http://localhost:8080"
-    assert finding.find(asked("greeter")).url == "http://localhost:8080"
+        assert finding.find(asked("greeter")).way.url == "http://127.0.0.1:1"
+        assert finding.find(asked("greeter", namespace="team")).way.url == in_cluster
+    assert finding.find(asked("greeter")).way.url == in_cluster
 
 
 @pytest.mark.usefixtures("in_cluster")
@@ -77,9 +78,10 @@ def test_what_is_broken_here_is_not_taken_for_the_one_in_the_cluster(tmp_path: P
         finding.find(asked("greeter"))
 
 
-@pytest.mark.usefixtures("in_cluster")
-def test_the_function_of_a_folder_is_looked_for_in_the_cluster(project: Path) -> None:
-    assert finding.find(asked(None, project)).url == "http://localhost:8080"
+def test_the_function_of_a_folder_is_looked_for_in_the_cluster(
+    in_cluster: str, project: Path
+) -> None:
+    assert finding.find(asked(None, project)).way.url == in_cluster
 
 
 @pytest.mark.usefixtures("in_cluster")
@@ -124,6 +126,6 @@ def test_a_cluster_that_does_not_answer_is_told_beside_what_is_not_here(
 
 
 def test_a_url_is_looked_for_in_no_cluster() -> None:
-    assert finding.find(asked("localhost:8080")).url == "http://localhost:8080"
+    assert finding.find(asked("localhost:8080")).way.url == "http://localhost:8080"
     with pytest.raises(UsageError, match="is a URL"):
         finding.find(asked("http://localhost", tag="canary"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -49,6 +50,20 @@ def test_one_in_a_terminal_speaks_there_too(tmp_path: Path) -> None:
     assert "line 0" in said
     assert "the end" in said
     assert "line 0" in Home(tmp_path).log.read_text()
+
+
+def test_the_journal_gets_levels_and_no_times(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as journal, os.fdopen(writing, "wb") as stream:
+        found = os.fstat(writing)
+        told = {**os.environ, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+        argv = [sys.executable, "-c", SPEAK, str(tmp_path), "terminal", "1"]
+        subprocess.run(argv, stderr=stream, env=told, check=True)
+        stream.close()
+        said = journal.read()
+
+    assert said.startswith(b"<6>mlfunc.x: line 0 xxx")
+    assert "Z INFO mlfunc.x: line 0" in Home(tmp_path).log.read_text()
 
 
 def test_a_long_log_is_begun_anew_and_what_comes_later_is_in_the_new_one(tmp_path: Path) -> None:

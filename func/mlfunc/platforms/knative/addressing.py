@@ -13,7 +13,7 @@ from mlfunc.platforms import choosing
 if TYPE_CHECKING:
     from mlfunc.cluster.client import Cluster
     from mlfunc.function import Function
-    from mlfunc.platforms.platform import Platform
+    from mlfunc.platforms.platform import Platform, Start
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Where:
         """
         return choosing.meant(self.platform, context=self.context)
 
-    def connect(self, project: Function | None = None) -> Cluster:
+    def connect(self, project: Function | None = None, *, start: Start = "if deployed") -> Cluster:
         """The way there; a project's namespace counts where no option names one.
 
         Raises:
@@ -42,7 +42,7 @@ class Where:
 
         """
         namespace = self.namespace or (project.namespace if project else None)
-        return self.chosen().connect(self.context, namespace)
+        return self.chosen().connect(self.context, namespace, start=start)
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ def find(name: str | None, where: Where) -> Addressed:
     return Addressed(named, where.connect(own))
 
 
-def cluster_of(where: Where) -> Cluster:
+def cluster_of(where: Where, *, start: Start = "if deployed") -> Cluster:
     """The same for what is about no function in particular."""
-    return where.connect(_project(where.folder or Path()))
+    return where.connect(_project(where.folder or Path()), start=start)
 
 
 def _project(folder: Path) -> Function | None:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mlfunc import function
+from mlfunc import function, shipping
 from mlfunc.cluster import kinds
 from mlfunc.errors import ClusterFailed, MlfuncError, UsageError
 from mlfunc.knative import schedules, triggers
@@ -79,8 +79,10 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     of_events = triggers.check(loaded)
     schedules.check(loaded)
     _check(request, loaded)
+    if not request.build.built_before:
+        shipping.check(request.build.folder, loaded)
     watcher.phase(f"asking {platform.title}")
-    cluster = request.where.connect(loaded)
+    cluster = request.where.connect(loaded, start="never" if request.dry_run else "always")
     notes = platform.inquire(cluster, loaded, request.build)
     order = Order(loaded, request.build, cluster, request.dry_run)
     release, built = platform.release(order, workshop)

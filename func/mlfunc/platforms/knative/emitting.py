@@ -5,7 +5,6 @@ So nothing has to be reached but the API server. The local platform answers at t
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import failures, kinds, refusals
@@ -66,7 +65,7 @@ def _check(cluster: Cluster, broker: str, reply: urllib3.BaseHTTPResponse) -> No
     if reply.status < 300:
         return
     where = f"broker {broker} in namespace {cluster.namespace}"
-    if not _is_of_api_server(reply):
+    if not failures.is_status(reply.data):
         _refuse(where, reply)
     try:
         failures.check(reply, cluster.access)
@@ -78,14 +77,6 @@ def _check(cluster: Cluster, broker: str, reply: urllib3.BaseHTTPResponse) -> No
         message = f"{where} is of no class that takes events at broker-ingress"
         hint = f"kubectl get broker {broker} -n {cluster.namespace} shows its address: POST there"
         raise failures.Absent(message, hint) from error
-
-
-def _is_of_api_server(reply: urllib3.BaseHTTPResponse) -> bool:
-    try:
-        found = json.loads(reply.data)
-    except ValueError:
-        return False
-    return isinstance(found, dict) and found.get("kind") == "Status"
 
 
 def _refuse(where: str, reply: urllib3.BaseHTTPResponse) -> None:

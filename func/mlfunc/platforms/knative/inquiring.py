@@ -30,12 +30,17 @@ T = TypeVar("T")
 
 _LIMIT_RANGE = Kind("", "v1", "limitranges", "LimitRange")
 _ACCOUNT = Kind("", "v1", "serviceaccounts", "ServiceAccount")
+_SERVICE = Kind("", "v1", "services", "Service")
+_CHANNEL = Kind("messaging.knative.dev", "v1", "channels", "Channel")
 _KINDS = {
     "Secret": kinds.SECRET,
     "ConfigMap": kinds.CONFIG_MAP,
     "PersistentVolumeClaim": kinds.CLAIM,
     "ServiceAccount": _ACCOUNT,
     "Broker": kinds.BROKER,
+    "Channel": _CHANNEL,
+    "Service": _SERVICE,
+    "function": kinds.SERVICE,
 }
 _SERVING, _EVENTING = "knative-serving", "knative-eventing"
 _AT_ONCE = 8

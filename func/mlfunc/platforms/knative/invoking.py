@@ -1,4 +1,6 @@
-"""How a request gets to a function: by its own name, or by the ingress of its cluster."""
+"""How a request gets to a function: by its own name, by the ingress of its cluster, or by the API
+server to that.
+"""
 
 from __future__ import annotations
 
@@ -6,50 +8,49 @@ import os
 import socket
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mlfunc import abreast, wire
 from mlfunc.cluster import kinds, watching
-from mlfunc.cluster.failures import Forbidden
+from mlfunc.cluster.failures import Forbidden, permitted
 from mlfunc.cluster.kinds import Kind
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import ClusterFailed, NotFound
 from mlfunc.knative import diagnosis, names, overview, traffic
+from mlfunc.knative import ingress as ingresses
+from mlfunc.knative.ingress import is_private
 from mlfunc.platforms.knative import reading
+from mlfunc.platforms.knative.proxying import Proxy
+from mlfunc.platforms.way import Way
 from mlfunc.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.knative.coldstart import ColdStart
+    from mlfunc.knative.ingress import Entrance
     from mlfunc.platforms.knative.addressing import Addressed
     from mlfunc.platforms.platform import Platform
 
 INGRESS = "MLFUNC_INGRESS"
 
-_PORTS = {"http": 80, "https": 443}
-_CONNECT_SECONDS = 2.0
+# Of what needs longer, the API server is the better way.
+_CONNECT_SECONDS = 1.0
 _TOLD_SECONDS = 10.0
-_NODES = 3  # that are tried, of however many
 _SERVICE = Kind("", "v1", "services", "Service")
-# Where Kourier, Istio and Contour have what takes requests from outside.
-_GATEWAYS = (
-    ("kourier-system", "kourier"),
-    ("istio-system", "istio-ingressgateway"),
-    ("contour-external", "envoy"),
-    ("projectcontour", "envoy"),
-)
+_INGRESS = Kind("networking.internal.knative.dev", "v1alpha1", "ingresses", "Ingress")
 
 
 @dataclass(frozen=True)
 class Reached:
-    """A function, and where it takes requests; `host` goes with them where it is not in `url`."""
+    """A function, and the way to where it takes requests."""
 
     addressed: Addressed
     revision: str
-    url: str
-    host: str | None
+    way: Way
     has_instance: bool
 
     def start(self) -> ColdStart | None:
@@ -80,10 +81,10 @@ def reach(
     """
     service = reading.service(addressed)
     revision, own = _revision_and_url(service, tag)
-    url, host = platform.way(addressed.cluster, own, ingress)
+    found = platform.way(addressed.cluster, service, own, ingress)
     pods = reading.pods(addressed)
     has_instance = pods is None or bool(overview.running(pods, revision))
-    return Reached(addressed, revision, url, host, has_instance)
+    return Reached(addressed, revision, found, has_instance)
 
 
 def _revision_and_url(service: Object, tag: str | None) -> tuple[str, str]:
@@ -102,91 +103,65 @@ def _revision_and_url(service: Object, tag: str | None) -> tuple[str, str]:
 
 def way(
     cluster: Cluster,
+    service: Object,
     own: str,
     ingress: str | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> tuple[str, str | None]:
-    """Its own URL where this machine knows the name; else an ingress, and the name as Host.
+) -> Way:
+    """The first of: an ingress that is named, its own URL, an address of its ingress, the API
+    server. The last always leads there; the others are faster, where anything answers there.
 
     Raises:
-        ClusterFailed: it has no ingress that could be found.
+        ClusterFailed: none leads there, or it may not be looked for.
 
     """
-    host = urlsplit(own).netloc
-    if ingress := ingress or environ.get(INGRESS):
-        return (ingress if "://" in ingress else f"http://{ingress}"), host
-    if _resolves(own):
-        return own, None
-    for address, port in _gateways(cluster):
-        if _answers(address, port):
-            return f"http://{_bracketed(address)}:{port}", host
-    hint = f"name its ingress: --ingress URL or {INGRESS}; kubectl port-forward makes one"
-    raise ClusterFailed(f"no way leads from here to {own}: nobody knows that name here", hint)
+    meta, host = service["metadata"], urlsplit(own).netloc
+    named = ingress or (not is_private(own, meta["namespace"]) and environ.get(INGRESS))
+    if named:
+        return Way(named if "://" in named else f"http://{named}", host)
+    if _answers(wire.address(own)):
+        return Way(own)
+    entrance = _entrance(cluster, meta["name"], own)
+    if open_ := _open(cluster, entrance):
+        return Way(open_, host)
+    return Way(own, entrance.host, partial(Proxy, cluster, entrance))
 
 
-def _gateways(cluster: Cluster) -> Iterator[tuple[str, int]]:
-    """Addresses and ports to try: load balancers, then ports of nodes."""
-    found = [each for each in (_gateway(cluster, *at) for at in _GATEWAYS) if each]
-    for service in found:
-        yield from balancers(service)
-    nodes = _nodes(cluster)
-    for service in found:
-        yield from ((address, port) for port in node_ports(service) for address in nodes)
-    # An ingress that has the network of its node.
-    yield from ((address, _PORTS["http"]) for address in nodes)
-
-
-def balancers(service: Object) -> Iterator[tuple[str, int]]:
-    """Where the outside reaches a Service of an ingress; pure."""
-    status = service.get("status", {}).get("loadBalancer", {}).get("ingress") or ()
-    for each in status:
-        yield each.get("ip") or each["hostname"], _PORTS["http"]
-    for address in service["spec"].get("externalIPs") or ():
-        yield address, _PORTS["http"]
-
-
-def node_ports(service: Object) -> Iterator[int]:
-    """The port that each node has for HTTP to a Service of an ingress; pure."""
-    for each in service["spec"].get("ports") or ():
-        if each.get("port") == _PORTS["http"] and each.get("nodePort"):
-            yield each["nodePort"]
-
-
-def addresses(nodes: Sequence[Object]) -> list[str]:
-    """Of a few nodes, those for the outside first; pure."""
-    told = [
-        each for node in nodes[:_NODES] for each in node.get("status", {}).get("addresses") or ()
-    ]
-    kinds_of = ("ExternalIP", "InternalIP")
-    return [each["address"] for kind in kinds_of for each in told if each["type"] == kind]
-
-
-def _gateway(cluster: Cluster, namespace: str, name: str) -> Object | None:
+def _entrance(cluster: Cluster, name: str, own: str) -> Entrance:
+    problem = f"no way leads from here to {own}: nothing answers at that name"
+    named = f"name its ingress: --ingress URL or {INGRESS}"
     try:
-        return cluster.get(_SERVICE, name, namespace=namespace)
-    except Forbidden:
-        return None  # not everybody may look there
+        found = cluster.get(_INGRESS, name)
+    except Forbidden as error:
+        hint = f"{named}; else it takes the right to get {_INGRESS.plural}.{_INGRESS.group}"
+        raise ClusterFailed(f"{problem}, and {error.message}", hint) from error
+    entrance = ingresses.entrance(found, own) if found else None
+    if entrance is None:
+        raise ClusterFailed(f"{problem}, and Knative tells of no ingress that has it", named)
+    return entrance
 
 
-def _nodes(cluster: Cluster) -> list[str]:
+def _open(cluster: Cluster, entrance: Entrance) -> str | None:
+    """The URL of an entrance that something answers at from here."""
+    if not entrance.open:
+        return None
+    name, namespace = entrance.service, entrance.namespace
+    service = permitted(lambda: cluster.get(_SERVICE, name, namespace=namespace))
+    if service is None:
+        return None
+    nodes = permitted(lambda: cluster.list(kinds.NODE)) or []
+    told = ingresses.addresses(service, nodes)
+    # All at once: one that no packet comes back from takes its time.
+    answers = abreast.each(_answers, told, at_once=max(len(told), 1), stop=lambda: None)
+    found = (at for at, answered in zip(told, answers, strict=True) if answered)
+    return next((f"http://{_bracketed(host)}:{port}" for host, port in found), None)
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    """Whether a connection comes to be: nothing is sent."""
     try:
-        return addresses(cluster.list(kinds.NODE))
-    except Forbidden:
-        return []
-
-
-def _resolves(url: str) -> bool:
-    try:
-        socket.getaddrinfo(urlsplit(url).hostname, None)
+        socket.create_connection(address, _CONNECT_SECONDS).close()
     except (OSError, UnicodeError):
-        return False
-    return True
-
-
-def _answers(address: str, port: int) -> bool:
-    try:
-        socket.create_connection((address, port), _CONNECT_SECONDS).close()
-    except OSError:
         return False
     return True
 

@@ -29,7 +29,7 @@ def watch(where: Where, function: str | None) -> Iterator[dict[str, Any]]:
 
     """
     _refuse_cluster(where)
-    cluster = where.connect()
+    cluster = where.connect(start="always")
     query = {"namespace": cluster.namespace, "watch": "true"}
     with cluster.lines("/-/events", query) as lines:
         for line in lines:

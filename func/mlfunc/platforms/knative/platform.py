@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlfunc.builder import building, naming
 from mlfunc.cluster import access, client
-from mlfunc.oci import pull, reference
+from mlfunc.oci import pull
 from mlfunc.oci.transport import Access
 from mlfunc.platforms.knative import inquiring, invoking, releasing
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
-    from mlfunc.cluster.client import Cluster
+    from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.knative.facts import Finding
     from mlfunc.knative.release import Model, Release
     from mlfunc.oci.reference import Reference
-    from mlfunc.platforms.platform import Name, Order, Platform
+    from mlfunc.platforms.platform import Name, Order, Platform, Start
+    from mlfunc.platforms.way import Way
 
 
 class OnKnative:
@@ -40,7 +41,13 @@ class OnKnative:
         """A cluster is not started by anybody here."""
         return self.is_there()
 
-    def connect(self, context: str | None, namespace: str | None) -> Cluster:
+    def connect(
+        self,
+        context: str | None,
+        namespace: str | None,
+        *,
+        start: Start = "if deployed",  # noqa: ARG002 - it runs
+    ) -> Cluster:
         """The cluster of a context of kubeconfig, else of the current one."""
         return client.connect(context, namespace)
 
@@ -62,16 +69,15 @@ class OnKnative:
         With a dry run it is not pushed.
         """
         wanted, namespace = order.build, order.cluster.namespace
-        named = reference.parse(wanted.image) if wanted.image else None
-        if named is not None and named.digest:
-            return _of_image(named, order, workshop), None
+        if wanted.built_before:
+            return _of_image(wanted.built_before, order, workshop), None
         built = building.build(replace(wanted, push=not order.dry_run), workshop)
         main = built.main
         return releasing.release(order.function, namespace, main.reference, main.image), built
 
-    def way(self, cluster: Cluster, url: str, ingress: str | None) -> tuple[str, str | None]:
-        """By its own name, or by the ingress of its cluster."""
-        return invoking.way(cluster, url, ingress)
+    def way(self, cluster: Cluster, service: Object, url: str, ingress: str | None) -> Way:
+        """By its own name, by the ingress of its cluster, or by the API server."""
+        return invoking.way(cluster, service, url, ingress)
 
 
 def _of_image(named: Reference, order: Order, workshop: Workshop) -> Release:
@@ -83,8 +89,8 @@ def _of_image(named: Reference, order: Order, workshop: Workshop) -> Release:
 
 
 def _registry(wanted: Build, loaded: Function) -> str:
-    if wanted.image and reference.parse(wanted.image).digest:
-        return reference.parse(wanted.image).registry
+    if wanted.built_before:
+        return wanted.built_before.registry
     return naming.named(loaded, image=wanted.image, registry=wanted.registry).registry
 
 

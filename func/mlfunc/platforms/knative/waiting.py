@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _PATIENCE = 60
 _HELPS: dict[Phase, str] = {
     "creating": "does Knative run? kubectl get pods -n knative-serving",
-    "scheduling": "free a node, or add one",
+    "scheduling": "stop what holds it, or add a node; with `deploy: {{rollout: recreate}}` an old"
+    " revision lets go of its accelerator first",
     "pulling": "models that are volumes (`delivery: volume`) are not pulled with each image",
     "starting": "mlfunc logs {name} says what it does",
     "importing": "a higher `resources.limits.cpu` imports faster; mlfunc logs {name}",
@@ -30,7 +31,7 @@ _HELPS: dict[Phase, str] = {
     "routing": "does the ingress run? kubectl get ingresses.networking.internal.knative.dev",
 }
 # Of those, the ones that only a cluster can be helped with.
-_OF_CLUSTER = ("creating", "scheduling", "pulling", "routing")
+_OF_CLUSTER = ("creating", "pulling", "routing")
 
 
 class Watcher(Protocol):

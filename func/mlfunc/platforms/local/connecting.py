@@ -9,11 +9,13 @@ from mlfunc.cluster.access import Access
 from mlfunc.cluster.client import Cluster
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     import urllib3
 
     from mlfunc.supervisor.home import Home
+
+    Dial = Callable[[float | None], socket.socket]  # seconds that it may take
 
 TITLE = "the local platform"
 _CONTEXT = "local"
@@ -25,37 +27,44 @@ _CONNECTIONS = 32
 
 def connect(home: Home, namespace: str | None = None) -> Cluster:
     """The local platform of a home; whether its supervisor runs, the first request shows."""
-    return Cluster(open_(home), namespace)
+
+    def dial(timeout: float | None) -> socket.socket:
+        found = socket.socket(socket.AF_UNIX)
+        found.settimeout(timeout)
+        try:
+            found.connect(str(home.socket))
+        except OSError:
+            found.close()
+            raise
+        return found
+
+    return Cluster(open_(dial), namespace)
 
 
-def open_(home: Home) -> Access:
-    """The way there."""
+def open_(dial: Dial) -> Access:
+    """The way there, by connections of this kind."""
     return Access(
         context=_CONTEXT,
         server=_SERVER,
         namespace=_NAMESPACE,
-        pool=_pool(home.socket),
+        pool=_pool(dial),
         headers=list,
-        again=lambda: open_(home),
+        again=lambda: open_(dial),
         named=TITLE,
         help="mlfunc platform status shows whether it runs, and where its log is",
     )
 
 
-def _pool(path: Path) -> urllib3.PoolManager:
+def _pool(dial: Dial) -> urllib3.PoolManager:
     import urllib3
     from urllib3.connection import HTTPConnection
 
     class Connection(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            found = socket.socket(socket.AF_UNIX)
-            found.settimeout(_seconds(self.timeout))
             try:
-                found.connect(str(path))
+                return dial(_seconds(self.timeout))
             except OSError as error:
-                found.close()
                 raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
-            return found
 
     class Pool(urllib3.HTTPConnectionPool):
         ConnectionCls = Connection  # pyright: ignore[reportAssignmentType] - its parent is none, either

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from mlfunc import __version__, ports
@@ -42,17 +41,10 @@ def _of_running(about: About) -> Check:
 def _of_stopped(home: Home) -> Check:
     starts = "does not run; mlfunc deploy --platform local starts it"
     try:
-        if (port := _kept_port(home)) is not None:
+        if (port := sockets.kept(home)) is not None:
             ports.check(sockets.LOOPBACK, port)
     except MlfuncError as error:
         detail = f"does not run, and its {error.message}"
         fix = "end what listens there, or mlfunc platform start --port 0 moves it"
         return Check(_ROW, "warn", detail, _BY, fix)
     return Check(_ROW, "ok", starts, _BY)
-
-
-def _kept_port(home: Home) -> int | None:
-    """One that it had before; who has had none takes any that is free."""
-    with contextlib.suppress(OSError, ValueError):
-        return int(home.port.read_text(encoding="ascii"))
-    return None

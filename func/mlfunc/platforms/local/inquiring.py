@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlfunc import accelerators
+from mlfunc.cluster import kinds
+from mlfunc.knative import capacity, nodes, preflight, references, subscriptions
 from mlfunc.knative.facts import Finding
 from mlfunc.models import places
 from mlfunc.models.schemes import scheme
@@ -13,8 +15,11 @@ from mlfunc.models.schemes import scheme
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mlfunc.cluster.client import Cluster
+    from mlfunc.cluster.kinds import Kind
     from mlfunc.function import Function
 
+_KINDS = {"function": kinds.SERVICE, "Broker": kinds.BROKER}
 _ONLY_IN_A_CLUSTER = {
     "pvc": "is a volume of a cluster",
     "oci": "is an image, which nodes of a cluster mount",
@@ -31,6 +36,17 @@ def examine(
         *_cesql(function),
         *_unused(function),
     )
+
+
+def free(function: Function, cluster: Cluster) -> tuple[Finding, ...]:
+    """How many of its accelerators are free now; of too few at all, the wait tells."""
+    wanted = capacity.devices(function)
+    if wanted is None:
+        return ()
+    here = cluster.list(kinds.NODE)
+    able = [each for each in here if nodes.allocatable(each).get(wanted[0], 0) >= wanted[1]]
+    pods = cluster.list(kinds.POD, everywhere=True)
+    return tuple(capacity.free_of(function, able, pods, cluster.namespace)) if able else ()
 
 
 def _models(function: Function) -> Iterator[Finding]:
@@ -58,6 +74,22 @@ def _cesql(function: Function) -> Iterator[Finding]:
             message = f"events.subscriptions[{number}] filters by CESQL, which only Knative reads"
             fix = "say it by exact, prefix, suffix, all, any and not; or deploy to a cluster"
             yield Finding("refusal", message, fix)
+
+
+def dead_letters(
+    function: Function, namespace: str, is_there: Callable[[Kind, str], bool]
+) -> Iterator[Finding]:
+    """Who is to get dead letters and is not there; a broker that it subscribes to will be."""
+    named = {("Broker", each.broker) for each in function.events.subscriptions}
+    for each in references.dead_letters(function):
+        kind = _KINDS.get(each.kind)
+        if kind is None:
+            message = f"{each.by}: {each.kind} {each.name} would be of a cluster"
+            yield Finding("refusal", message, "name ksvc:NAME, broker:NAME or a URL")
+        elif (each.kind, each.name) not in named and not is_there(kind, each.name):
+            of_broker = subscriptions.missing_broker(each.name, namespace, by_name=True)[1]
+            fix = of_broker if each.kind == "Broker" else ""
+            yield preflight.missing(each, namespace, fix)
 
 
 def _has_cesql(found: object) -> bool:

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from mlfunc.builder.assembly import Workshop
     from mlfunc.builder.building import Outcome as Built
     from mlfunc.builder.deciding import Request as Build
-    from mlfunc.cluster.client import Cluster
+    from mlfunc.cluster.client import Cluster, Object
     from mlfunc.function import Function
     from mlfunc.knative.release import Model, Release
-    from mlfunc.platforms.platform import Name, Order, Platform
+    from mlfunc.platforms.platform import Name, Order, Platform, Start
+    from mlfunc.platforms.way import Way
+    from mlfunc.supervisor.home import Home
 
 
 class Local:
@@ -38,12 +40,16 @@ class Local:
 
         return home.found(home.home()) is not None
 
-    def connect(self, _: str | None, namespace: str | None) -> Cluster:
-        """The supervisor, which is started if it does not run; it has no contexts."""
-        from mlfunc.platforms.local import connecting, starting
+    def connect(
+        self, _: str | None, namespace: str | None, *, start: Start = "if deployed"
+    ) -> Cluster:
+        """The supervisor, or what it has left; it has no contexts."""
+        from mlfunc.platforms.local import connecting, resting, starting
         from mlfunc.supervisor import home
 
         own = home.home()
+        if not self.is_running() and not _is_wanted(own, start):
+            return resting.connect(own, namespace)
         starting.ensure_running(own)
         return connecting.connect(own, namespace)
 
@@ -62,16 +68,20 @@ class Local:
             raise UsageError(message, f"leave out {option}, or deploy with --platform knative")
 
     def inquire(
-        self, _: Cluster, function: Function, build: Build, __: Sequence[Model] = ()
+        self, cluster: Cluster, function: Function, build: Build, _: Sequence[Model] = ()
     ) -> tuple[Finding, ...]:
         """What of a function means nothing here, or does not work."""
         from mlfunc.platforms.knative.inquiring import refuse
         from mlfunc.platforms.local import inquiring, releasing
 
-        found = inquiring.examine(function)
+        letters = inquiring.dead_letters(
+            function, cluster.namespace, lambda kind, name: cluster.get(kind, name) is not None
+        )
+        found = (*letters, *inquiring.examine(function))
         refuse(function, found, "here")
         links = releasing.notes(build.folder, function)
-        return (*found, *(Finding("note", each) for each in links))
+        free = inquiring.free(function, cluster)
+        return (*found, *free, *(Finding("note", each) for each in links))
 
     def release(self, order: Order, workshop: Workshop) -> tuple[Release, Built | None]:
         """A snapshot of the project's files, and an environment for it."""
@@ -95,7 +105,7 @@ class Local:
             cluster.apply(each, dry_run=order.dry_run, force=True)
         return released, None
 
-    def way(self, _: Cluster, url: str, ingress: str | None) -> tuple[str, str | None]:
+    def way(self, _: Cluster, __: Object, url: str, ingress: str | None) -> Way:
         """By the gateway's own address: not every resolver knows names under localhost, and it may
         be told to listen elsewhere.
         """
@@ -103,8 +113,16 @@ class Local:
             message = "--ingress is of a cluster: the local platform has its gateway"
             raise UsageError(message, "leave it out, or say --platform knative")
         from mlfunc.platforms.local import starting
+        from mlfunc.platforms.way import Way
 
-        return starting.ensure_running().url, urlsplit(url).netloc
+        return Way(starting.ensure_running().url, urlsplit(url).netloc)
+
+
+def _is_wanted(home: Home, start: Start) -> bool:
+    """Whether one that does not run shall; what is deployed should, and only waits for somebody."""
+    from mlfunc.platforms.local import resting
+
+    return start == "always" or (start == "if deployed" and resting.has_deployed(home))
 
 
 PLATFORM: Platform = Local()

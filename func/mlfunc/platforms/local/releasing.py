@@ -9,7 +9,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlfunc import environment, ignore, leaks
+from mlfunc import environment, ignore, shipping
 from mlfunc.knative.release import Model, Release
 from mlfunc.layers.tree import Link, entry_digest, scan
 from mlfunc.models import local, places
@@ -54,14 +54,14 @@ def release(source: Source, *, dry_run: bool = False) -> Release:
         Cancelled: it was broken off.
 
     """
-    files = _files(source)
+    files = shipping.files(source.folder, source.function)
     spec = environment.describe(source.folder, source.function)
     models = _models(source, dry_run=dry_run)
     digest = _digest(source, files, spec, models)
     if not dry_run:
         made = environment.ensure(spec, source.report, source.cancellation)
         if not releases.is_there(source.home, digest):
-            leaks.check(files, what="the release")
+            shipping.refuse_secrets(files, what="the release")
             releases.write(source.home, digest, files, made, models)
     return Release(
         function=source.function,
@@ -86,11 +86,6 @@ def notes(folder: Path, function: Function) -> tuple[str, ...]:
 def _leads_out(link: Link) -> bool:
     end = posixpath.normpath(posixpath.join(posixpath.dirname(link.path), link.target))
     return end.startswith(("/", "../")) or end == ".."
-
-
-def _files(source: Source) -> Tree:
-    local_models = source.function.local_models.values()
-    return scan(source.folder, skip=ignore.rules(source.folder, local_models))
 
 
 def _models(source: Source, *, dry_run: bool) -> dict[str, str]:

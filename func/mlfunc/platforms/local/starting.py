@@ -12,10 +12,9 @@ import mlfunc
 from mlfunc import proc
 from mlfunc.errors import MlfuncError
 from mlfunc.supervisor import home as homes
-from mlfunc.supervisor import saying
+from mlfunc.supervisor import inheriting, saying
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from mlfunc.supervisor.home import About, Home
@@ -24,17 +23,6 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 900.0
 _PATIENCE = 60.0
 _TAIL_BYTES = 4000
-# What functions may need of who starts it. All else is that user's alone: what was in the terminal
-# of who came first (keys, PYTHONPATH, settings of a function) is not for functions of later.
-_HANDED_ON = frozenset(
-    {
-        *("HOME", "USER", "LOGNAME", "SHELL", "PATH", "TMPDIR", "LD_LIBRARY_PATH", "MLFUNC_HOME"),
-        *("LANG", "LANGUAGE", "TZ"),
-        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-    }
-)
-_FAMILIES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "NEURON_")
-_PROXIES = frozenset({"http_proxy", "https_proxy", "no_proxy", "all_proxy"})
 
 
 def ensure_running(home: Home | None = None) -> About:
@@ -66,7 +54,7 @@ def start(
     options = [f"{name}={value}" for name, value in asked.items() if value is not None]
     # Not from the current folder, nor from what PYTHONPATH names.
     argv = [sys.executable, "-P", "-m", "mlfunc.supervisor", *options, "--tell"]
-    with proc.detach(argv, env=environment(os.environ), log=home.log) as telling:
+    with proc.detach(argv, env=inheriting.inherited(os.environ), log=home.log) as telling:
         line = _line(telling, home.log)
     if not line:
         raise MlfuncError(
@@ -75,15 +63,6 @@ def start(
             evidence=_tail(home.log, said_before),
         )
     return saying.heard(line)
-
-
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a supervisor, and the functions that it starts, see of somebody's environment."""
-    return {name: value for name, value in environ.items() if _is_handed_on(name)}
-
-
-def _is_handed_on(name: str) -> bool:
-    return name in _HANDED_ON or name.startswith(_FAMILIES) or name.lower() in _PROXIES
 
 
 def _line(telling: BinaryIO, log: Path) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlfunc import accelerators, devices
 from mlfunc.cluster import kinds
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _SETTINGS = frozenset(
     f"config-{each}" for each in ("autoscaler", "features", "defaults", "domain", "network")
 )
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_NVIDIA = "nvidia.com/gpu"
 
 
 def version() -> Object:
@@ -85,13 +84,18 @@ def node() -> Object:
 
 def _resources() -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
     return {
         "cpu": str(_cpus()),
         "memory": f"{memory // 1024}Ki",
         "pods": "1000",
-        **({_NVIDIA: str(devices)} if devices else {}),
+        **_devices(),
     }
+
+
+def _devices() -> dict[str, str]:
+    """Of each accelerator that is here, how many."""
+    counted = {row.resource: len(devices.found(kind)) for kind, row in accelerators.TABLE.items()}
+    return {resource: str(count) for resource, count in counted.items() if resource and count}
 
 
 def _cpus() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +25,7 @@ from mlfunc.supervisor.api.brokers import Brokers
 from mlfunc.supervisor.api.refusals import Refused
 from mlfunc.supervisor.api.watches import Watch
 from mlfunc.supervisor.http.messages import Reply, json_reply
+from mlfunc.supervisor.state.objects import Gone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -74,7 +76,7 @@ def handler(objects: Objects, logs: Logs, gateway: str) -> Handler:
 
     async def handle(request: Request) -> Reply:
         try:
-            return api.answer(request)
+            return await api.answer(request)
         except Refused as refused:
             return json_reply(refused.status["code"], refused.status)
         except MlfuncError as error:
@@ -89,8 +91,9 @@ class _Api:
         self._objects = objects
         self._logs = logs
         self._brokers = brokers
+        self._changing = asyncio.Lock()
 
-    def answer(self, request: Request) -> Reply:
+    async def answer(self, request: Request) -> Reply:
         path = request.path
         if path == "/version":
             return json_reply(200, builtin.version())
@@ -101,26 +104,34 @@ class _Api:
         place = resources.find(path)
         if place is None:
             raise refusals.unknown_path()
-        return self._at(place, request)
+        if request.method == "GET":
+            return self._read(place, request)
+        # To its end, though the client leaves: what is on the disk then is also done.
+        return await asyncio.shield(self._change(place, request))
 
-    def _at(self, place: Place, request: Request) -> Reply:
+    def _read(self, place: Place, request: Request) -> Reply:
         if place.part:
             return self._part(place, request)
         if place.kind == kinds.BROKER and place.namespace:
             self._brokers.have(place.namespace)
-        match request.method, bool(place.name):
-            case "GET", True:
-                return json_reply(200, self._get(place))
-            case "GET", False:
-                return self._list(place, request)
-            case "POST", False:
-                return self._create(place, request)
-            case "PATCH", True:
-                return self._patch(place, request)
-            case "DELETE", True:
-                return self._delete(place, request)
-            case _:
-                raise refusals.no_method(request.method)
+        if place.name:
+            return json_reply(200, self._get(place))
+        return self._list(place, request)
+
+    async def _change(self, place: Place, request: Request) -> Reply:
+        """One after the other: each goes by what the one before has left."""
+        if place.part:
+            raise refusals.unknown_path()
+        async with self._changing:
+            match request.method, bool(place.name):
+                case "POST", False:
+                    return await self._create(place, request)
+                case "PATCH", True:
+                    return await self._patch(place, request)
+                case "DELETE", True:
+                    return await self._delete(place, request)
+                case _:
+                    raise refusals.no_method(request.method)
 
     def _get(self, place: Place) -> Object:
         found = self._objects.get(*place.at) or builtin.get(place)
@@ -155,7 +166,7 @@ class _Api:
         watch = Watch(self._objects, place.kind, matches, version, seconds)
         return Reply(200, [("content-type", "application/json")], watch.lines())
 
-    def _create(self, place: Place, request: Request) -> Reply:
+    async def _create(self, place: Place, request: Request) -> Reply:
         _check_may(place.kind, _MADE, request.method)
         body = _change(place.kind, request)
         named = resources.Place(place.kind, place.namespace, _name(body))
@@ -163,17 +174,17 @@ class _Api:
         if self._objects.get(*named.at) is not None:
             raise refusals.there_already(place.kind, named.name)
         wanted = applying.update(None, wanted, _manager(place.kind, request, "Update"))
-        return json_reply(201, self._write(place.kind, wanted, None, request))
+        return json_reply(201, await self._write(place.kind, wanted, None, request))
 
-    def _patch(self, place: Place, request: Request) -> Reply:
+    async def _patch(self, place: Place, request: Request) -> Reply:
         sort = request.header("content-type").partition(";")[0].strip()
         if sort == _APPLY:
-            return self._apply(place, request)
+            return await self._apply(place, request)
         if sort == _MERGE:
-            return self._merge(place, request)
+            return await self._merge(place, request)
         raise refusals.no_media_type(sort)
 
-    def _apply(self, place: Place, request: Request) -> Reply:
+    async def _apply(self, place: Place, request: Request) -> Reply:
         live = self._objects.get(*place.at)
         _check_may(place.kind, _CHANGED if live else _MADE, request.method)
         manifest = _placed(_change(place.kind, request), place)
@@ -183,9 +194,11 @@ class _Api:
         manager = _manager(place.kind, request, "Apply")
         force = request.query.get("force") in ("true", "1")
         wanted = applying.apply(live, manifest, manager, force=force)
-        return json_reply(200 if live else 201, self._write(place.kind, wanted, live, request))
+        return json_reply(
+            200 if live else 201, await self._write(place.kind, wanted, live, request)
+        )
 
-    def _merge(self, place: Place, request: Request) -> Reply:
+    async def _merge(self, place: Place, request: Request) -> Reply:
         live = self._objects.get(*place.at)
         if live is None:
             raise refusals.absent(place.kind, place.name)
@@ -195,16 +208,21 @@ class _Api:
         wanted = {**patching.merged(live, patch), "status": live.get("status")}
         wanted = _placed({key: each for key, each in wanted.items() if each is not None}, place)
         wanted = applying.update(live, wanted, _manager(place.kind, request, "Update"))
-        return json_reply(200, self._write(place.kind, wanted, live, request))
+        return json_reply(200, await self._write(place.kind, wanted, live, request))
 
-    def _write(self, kind: Kind, wanted: Object, live: Object | None, request: Request) -> Object:
+    async def _write(
+        self, kind: Kind, wanted: Object, live: Object | None, request: Request
+    ) -> Object:
         head = {"apiVersion": kind.api_version, "kind": kind.name}
         admitted = admitting.admitted(kind, {**head, **wanted}, live)
         if request.query.get("dryRun"):
             return self._objects.preview(admitted)
-        return self._objects.write(admitted)
+        try:
+            return await self._objects.commit(admitted)
+        except Gone as error:
+            raise refusals.absent(kind, wanted["metadata"]["name"]) from error
 
-    def _delete(self, place: Place, request: Request) -> Reply:
+    async def _delete(self, place: Place, request: Request) -> Reply:
         _check_may(place.kind, _CHANGED, request.method)
         live = self._objects.get(*place.at)
         if live is None:
@@ -214,11 +232,11 @@ class _Api:
         if "Orphan" in (request.query.get("propagationPolicy"), options.get("propagationPolicy")):
             raise refusals.bad_request("what an object owns goes with it: Orphan is not served")
         if not request.query.get("dryRun"):
-            self._objects.remove(*place.at)
+            await self._objects.commit_removal(*place.at)
         return json_reply(200, refusals.success(place.kind, live))
 
     def _part(self, place: Place, request: Request) -> Reply:
-        if place.kind != kinds.POD or place.part != "log" or request.method != "GET":
+        if place.kind != kinds.POD or place.part != "log":
             raise refusals.unknown_path()
         pod = self._get(place)
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import kinds
@@ -13,7 +12,6 @@ from mlfunc.errors import MlfuncError
 from mlfunc.supervisor.broker import answers, ingress, journal, passing, pings
 from mlfunc.supervisor.broker.answers import Again, Answer, Done, GiveUp
 from mlfunc.supervisor.broker.cloudevents import Event
-from mlfunc.supervisor.broker.committing import Committer
 from mlfunc.supervisor.broker.directory import Directory
 from mlfunc.supervisor.broker.ingress import Address
 from mlfunc.supervisor.broker.journal import Arrival, Attempt, Delivery
@@ -27,11 +25,11 @@ from mlfunc.supervisor.http.messages import Reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from mlfunc.supervisor.broker.subscriptions import Destination, Subscription
     from mlfunc.supervisor.http.messages import Request
     from mlfunc.supervisor.parts import Gateway
+    from mlfunc.supervisor.state.committing import Committer
     from mlfunc.supervisor.state.objects import Change, Objects
 
 Object = dict[str, Any]
@@ -48,14 +46,14 @@ class Broker:
 
     def __init__(
         self,
-        path: Path,
+        committer: Committer,  # of a file that has the tables of `journal`
         objects: Objects,
         gateway: Gateway,
         *,
         address: str = "",  # of the gateway, for those who are told where a broker is
         keep: int = KEPT,
     ) -> None:
-        self._committer = Committer(path, journal.SCHEMA)
+        self._committer = committer
         self._settling = Settling(objects, address)
         self._directory = Directory(objects, self._drop)
         self._pings = Pings(self._directory.pings, self._fire)
@@ -93,7 +91,6 @@ class Broker:
         await asyncio.gather(*self._tasks)  # before lanes, of which one may make another
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
         self._sender.close()
-        await self._committer.close()
 
     @staticmethod
     def owns(path: str) -> bool:
@@ -210,7 +207,7 @@ class Broker:
         except MlfuncError as error:
             # It will come again, with the same id, than be lost.
             _log.error("event %s: what became of it cannot be kept: %s", due.event.id, error)
-            return time.time() + TROUBLE_SECONDS
+            return journal.now() + TROUBLE_SECONDS
 
     async def _send(self, due: Delivery, subscription: Subscription) -> Answer:
         destination = _destination(due, subscription)
@@ -230,14 +227,14 @@ class Broker:
             case Done():
                 await self._done(due, subscription, answer, target)
             case Again(pause):
-                when = time.time() + pause
+                when = journal.now() + pause
                 await self._committer.do(lambda db: journal.put_off(db, due, answer.attempt, when))
                 self._tell(due, "again", target, answer)
                 return when
             case GiveUp(error) if due.phase == "subscriber" and subscription.dead_letter:
                 await self._committer.do(lambda db: journal.give_up(db, due, answer.attempt, error))
                 self._tell(due, "dead letter", target, answer)
-                return time.time()
+                return journal.now()
             case GiveUp():
                 await self._committer.do(lambda db: journal.end(db, due, "lost", answer.attempt))
                 self._tell(due, "lost", target, answer)

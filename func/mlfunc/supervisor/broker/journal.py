@@ -66,6 +66,7 @@ ROUNDS = 255  # brokers that an event and its replies go through at most, as in 
 State = Literal["open", "delivered", "dead", "lost", "dropped"]
 Phase = Literal["subscriber", "dead letter"]
 
+_BEGAN = time.time() - time.monotonic()
 _DROPPED_AT_ONCE = 500  # others wait for the file meanwhile: milliseconds
 _BEGINNING = 1024  # bytes of the data of an event that is done, to be looked at
 
@@ -106,6 +107,14 @@ class Attempt:
     status: int
     problem: str = ""
     seconds: float = 0.0
+
+
+def now() -> float:
+    """What is due is due by this clock: seconds since 1970, as the machine had it at the start.
+
+    When somebody sets that meanwhile, no retry comes earlier or hours later.
+    """
+    return _BEGAN + time.monotonic()
 
 
 def accept(db: sqlite3.Connection, arrivals: Iterable[Arrival]) -> list[Delivery]:
@@ -149,7 +158,7 @@ def give_up(
         "UPDATE broker_deliveries SET phase = 'dead letter', failures = 0, due = ?, status = ?,"
         " problem = ?, seconds = ?, error = ? WHERE id = ?",
         (
-            time.time(),
+            now(),
             attempt.status,
             attempt.problem,
             attempt.seconds,
@@ -192,13 +201,13 @@ class Page:
 
 def due(db: sqlite3.Connection, way: Way, held: Collection[int], rows: int, size: int) -> Page:
     """So many that are not held already, or so many bytes and what goes beyond with the last."""
-    now, found, total = time.time(), list[Delivery](), 0
+    until, found, total = now(), list[Delivery](), 0
     for row in db.execute(
         "SELECT d.id, d.event, e.broker, e.attributes, e.data, e.ttl, e.headers, d.phase,"
         " d.failures, d.error FROM broker_deliveries d JOIN broker_events e ON e.seq = d.event"
         " WHERE d.kind = ? AND d.namespace = ? AND d.name = ? AND d.state = 'open' AND d.due <= ?"
         " ORDER BY d.due",
-        (*way, now),
+        (*way, until),
     ):
         if row[0] in held:
             continue
@@ -206,7 +215,7 @@ def due(db: sqlite3.Connection, way: Way, held: Collection[int], rows: int, size
             return Page(found, has_more=True, later=None)
         found.append(_delivery(way, row))
         total += len(row[4] or b"")
-    return Page(found, has_more=False, later=_later(db, way, now))
+    return Page(found, has_more=False, later=_later(db, way, until))
 
 
 def ways(db: sqlite3.Connection) -> list[Way]:
@@ -273,7 +282,7 @@ def recent(db: sqlite3.Connection, namespace: str | None, limit: int) -> list[di
 
 
 def _accept(db: sqlite3.Connection, arrival: Arrival) -> Iterator[Delivery]:
-    event, now = arrival.event, time.time()
+    event = arrival.event
     seq = db.execute(
         "INSERT INTO broker_events (namespace, broker, attributes, data, size, headers, ttl,"
         " arrived, cause, open) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -285,7 +294,7 @@ def _accept(db: sqlite3.Connection, arrival: Arrival) -> Iterator[Delivery]:
             len(event.data or b""),
             msgspec.json.encode(arrival.headers),
             arrival.ttl,
-            now,
+            time.time(),
             arrival.cause,
             len(arrival.ways),
         ),
@@ -294,18 +303,18 @@ def _accept(db: sqlite3.Connection, arrival: Arrival) -> Iterator[Delivery]:
         number = db.execute(
             "INSERT INTO broker_deliveries (event, kind, namespace, name, state, phase, failures,"
             " due, problem) VALUES (?, ?, ?, ?, 'open', 'subscriber', 0, ?, '')",
-            (seq, *way, now),
+            (seq, *way, now()),
         ).lastrowid
         yield Delivery(
             number or 0, seq or 0, way, arrival.broker, event, arrival.ttl, arrival.headers
         )
 
 
-def _later(db: sqlite3.Connection, way: Way, now: float) -> float | None:
+def _later(db: sqlite3.Connection, way: Way, until: float) -> float | None:
     row = db.execute(
         "SELECT min(due) FROM broker_deliveries"
         " WHERE kind = ? AND namespace = ? AND name = ? AND state = 'open' AND due > ?",
-        (*way, now),
+        (*way, until),
     ).fetchone()
     return None if row[0] is None else float(row[0])
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,9 @@ from mlfunc.supervisor.broker.journal import Page
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from mlfunc.supervisor.broker.committing import Committer
     from mlfunc.supervisor.broker.journal import Delivery
     from mlfunc.supervisor.broker.subscriptions import Way
+    from mlfunc.supervisor.state.committing import Committer
 
 AT_ONCE = 100
 TROUBLE_SECONDS = 5.0  # until the disk is asked again
@@ -113,7 +112,7 @@ class Lane:
             _log.error(
                 "%s %s: what is due cannot be read: %s", self._way.kind, self._way.name, error
             )
-            page = Page([], has_more=False, later=time.time() + TROUBLE_SECONDS)
+            page = Page([], has_more=False, later=journal.now() + TROUBLE_SECONDS)
         self._reading = False
         for each in page.deliveries:
             self._hold(each)
@@ -128,7 +127,7 @@ class Lane:
         if self._timer:
             self._timer.cancel()
         self._next = due
-        self._timer = self._loop.call_later(max(0.0, due - time.time()), self._wake)
+        self._timer = self._loop.call_later(max(0.0, due - journal.now()), self._wake)
 
     def _wake(self) -> None:
         self._next = self._timer = None

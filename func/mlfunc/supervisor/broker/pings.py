@@ -48,11 +48,13 @@ class Pings:
         self._fire = fire
         self._clock = clock
         self._next: dict[str, _Next] = {}  # by the uid of the source
+        self._woken = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """What came due just before counts: whoever fires knows what was fired already."""
-        self._look(self._clock() - _LATE)
+        self._woken = self._clock()
+        self._look(self._woken - _LATE)
 
     def look(self) -> None:
         """Sources have changed."""
@@ -90,6 +92,10 @@ class Pings:
 
     def _wake(self) -> None:
         now = self._clock()
+        if now < self._woken:  # it was set back: what comes next is another time
+            self._next.clear()
+            self._look(now)
+        self._woken = now
         for source in self._sources():
             uid = source["metadata"]["uid"]
             due = self._next.get(uid)

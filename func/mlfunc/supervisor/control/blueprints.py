@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import math
-import os
 from typing import TYPE_CHECKING, Any
 
+from mlfunc import accelerators
 from mlfunc.cluster import kinds
 from mlfunc.knative import names, policies, quantities
 from mlfunc.supervisor.control.configurations import CONFIGURATION
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mlfunc.cluster.kinds import Kind
+    from mlfunc.function import AcceleratorType
     from mlfunc.supervisor.releases import Release
 
 Object = dict[str, Any]
@@ -24,7 +25,7 @@ Object = dict[str, Any]
 _TIMEOUT = 300
 _PROGRESS = "600s"
 _QUIET = 30  # of its grace, as Knative's queue-proxy keeps it for itself
-_THREADS = "OMP_NUM_THREADS"
+_CPUS = "MLFUNC_CPUS"
 _REFERENCES = {"secretKeyRef": kinds.SECRET, "configMapKeyRef": kinds.CONFIG_MAP}
 
 
@@ -41,6 +42,8 @@ def blueprint(
     """
     meta, spec = revision["metadata"], revision["spec"]
     grace = float(spec.get("timeoutSeconds") or _TIMEOUT)
+    limits = _limits(spec["containers"][0])
+    kind, count = _devices(limits)
     return Blueprint(
         revision=Key(meta["namespace"], meta["name"]),
         service=meta["labels"][names.SERVICE],
@@ -51,6 +54,9 @@ def blueprint(
         timeout=timeout(revision),
         drain=max(1.0, grace - _QUIET),
         progress=progress(revision),
+        memory=quantities.parse(limits["memory"]) if "memory" in limits else math.inf,
+        accelerator=kind,
+        devices=count,
     )
 
 
@@ -85,7 +91,7 @@ def _env(
     given = (_value(each, meta["namespace"], find) for each in variables)
     return {
         **release.env,
-        **_threads(container),
+        **_cpus(container),
         **dict(pair for pair in given if pair is not None),
         "K_SERVICE": meta["labels"][names.SERVICE],
         "K_CONFIGURATION": meta["labels"].get(CONFIGURATION, meta["labels"][names.SERVICE]),
@@ -93,15 +99,22 @@ def _env(
     }
 
 
-def _threads(container: Object) -> Mapping[str, str]:
-    """Its share of this machine: nothing else keeps it from taking all."""
-    limits = (container.get("resources") or {}).get("limits") or {}
-    if "cpu" not in limits:
-        return {}
-    cores = quantities.parse(limits["cpu"])
-    if cores >= len(os.sched_getaffinity(0)):
-        return {}
-    return {_THREADS: str(max(1, math.floor(cores)))}
+def _cpus(container: Object) -> Mapping[str, str]:
+    """Its share of this machine, as a quota is one of a node: nothing else keeps it to that."""
+    limits = _limits(container)
+    return {_CPUS: f"{quantities.parse(limits['cpu']):g}"} if "cpu" in limits else {}
+
+
+def _devices(limits: Mapping[str, Any]) -> tuple[AcceleratorType, int]:
+    """The accelerators that an instance has for itself."""
+    for kind, row in accelerators.TABLE.items():
+        if row.resource and row.resource in limits:
+            return kind, int(limits[row.resource])
+    return "cpu", 0
+
+
+def _limits(container: Object) -> Mapping[str, Any]:
+    return (container.get("resources") or {}).get("limits") or {}
 
 
 def _value(

@@ -45,9 +45,7 @@ Object = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 _SETTINGS = ("knative-serving", "config-autoscaler")
-# What cannot be written down now, for want of room on the disk, is tried again.
-_AGAIN_SECONDS = 5.0
-# What is said of instances is written to the disk: milliseconds that requests are not to wait for.
+# To say what has become of instances takes milliseconds that requests are not to wait for.
 _PAUSE_SECONDS = 0.01
 
 
@@ -95,9 +93,8 @@ class Control:
         self._timer: asyncio.TimerHandle | None = None
         self._settled: dict[Key, _Sight] = {}
         self._closed = False
-        self._retries: list[Callable[[], None]] = []
-        self._later: asyncio.TimerHandle | None = None
-        self._routes: list[Route] | None = None
+        self._routes: dict[Key, Route] = {}
+        self._routed: list[Route] | None = None  # as the gateway has been told
         self._stop_listening: Callable[[], None] = lambda: None
 
     def start(self) -> None:
@@ -116,7 +113,7 @@ class Control:
         self._stop_listening()
         self._stop_listening = lambda: None
         self.scaling.close()
-        for handle in (self._handle, self._timer, self._later):
+        for handle in (self._handle, self._timer):
             if handle is not None:
                 handle.cancel()
 
@@ -128,7 +125,7 @@ class Control:
             self._mark(_key(found))
         elif change.kind == kinds.REVISION:
             if change.happening == "DELETED":
-                self._forget(_key(found))
+                self._forget(found)
                 self._forget_values(found)
             self._mark(_service_of(found))
         elif change.kind in (kinds.SECRET, kinds.CONFIG_MAP):
@@ -187,33 +184,22 @@ class Control:
         try:
             for instance in list(self._news.values()):
                 del self._news[instance.name]
-                self._try(partial(self._note, instance), partial(self._heard, instance))
+                self._try(partial(self._note, instance))
             for key in list(self._due):
                 del self._due[key]
-                self._try(partial(self._settle_service, key), partial(self._mark, key))
+                self._try(partial(self._settle_service, key))
+            self._route()
         finally:
             if self._news or self._due:  # what one could not bear, the others are not to suffer
                 self._hurry()
 
-    def _try(self, work: Callable[[], None], again: Callable[[], None]) -> None:
+    def _try(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except MlfuncError as error:
-            _log.warning("%s; it is tried again", error)
-            self._retries.append(again)
-            if self._later is None:
-                self._later = self._loop.call_later(_AGAIN_SECONDS, self.retry)
+        except MlfuncError as error:  # until what it speaks of is otherwise, which is heard
+            _log.warning("%s", error)
         except Exception:  # the one place: a mistake of ours with one is no end of all, at a start
             _log.exception("what is due cannot be done")
-
-    def retry(self) -> None:
-        """Try again what could not be written down."""
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
-        retries, self._retries = self._retries, []
-        for again in retries:
-            again()
 
     def _note(self, instance: Instance) -> None:
         """What has become of a process."""
@@ -228,7 +214,7 @@ class Control:
     def _settle_service(self, key: Key) -> None:
         service = self._objects.get(kinds.SERVICE, *key)
         if service is None:
-            self._route()
+            self._routes.pop(key, None)
             return
         before = self._objects.get(kinds.CONFIGURATION, *key)
         configuration = self._objects.write(configurations.wanted(service, before))
@@ -333,7 +319,7 @@ class Control:
         self._objects.write(routes.manifest(service, route, outcome, url, now))
         status = services.status(service, configuration, outcome, url, now)
         self._objects.write_status(kinds.SERVICE, *key, status)
-        self._route()
+        self._routes[key] = routes.route(self._objects.get(kinds.SERVICE, *key) or service)
 
     def _prune(self, service: Object, newest: str) -> None:
         made, reached = self._revisions(service), revisions.reached(service)
@@ -341,9 +327,9 @@ class Control:
             self._remove(kinds.REVISION, each)
 
     def _route(self) -> None:
-        wanted = [routes.route(each) for each in self._objects.list(kinds.SERVICE)]
-        if wanted != self._routes:
-            self._routes = wanted
+        wanted = [self._routes[key] for key in sorted(self._routes)]
+        if wanted != self._routed:
+            self._routed = wanted
             self._gateway.route(wanted)
 
     # Pods.
@@ -365,10 +351,13 @@ class Control:
         if found:
             self._objects.write(pods.pod(found, instance, self._now()))
 
-    def _forget(self, key: Key) -> None:
-        """A revision is gone."""
+    def _forget(self, revision: Object) -> None:
+        """One is gone: nobody is sent there before it ends."""
+        key, service = _key(revision), _service_of(revision)
         self._settled.pop(key, None)
         self.scaling.forget(key)
+        if self._objects.get(kinds.SERVICE, *service) is None:
+            self._routes.pop(service, None)
         self._route()
         self._instances.forget(key)
         self._objects.remove(kinds.POD, key.namespace, pods.blocked_name(key.name))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import kinds
-from mlfunc.knative import names
+from mlfunc.knative import names, quantities
 from mlfunc.supervisor.control import conditions, configurations
 from mlfunc.supervisor.control.conditions import Condition, timestamp
 
@@ -20,6 +20,7 @@ Object = dict[str, Any]
 
 _REVISION_UID = "serving.knative.dev/revisionUID"
 _LEAVES = "deletionTimestamp"
+_NODE = "nodeName"
 _SIGNALLED = 128
 _BACKOFF = "back-off restarting failed container"
 
@@ -37,7 +38,8 @@ def pod(found: Object, instance: Instance, now: float) -> Object:
     meta = {key: value for key, value in found["metadata"].items() if key != _LEAVES}
     if instance.phase == "draining":
         meta[_LEAVES] = timestamp(instance.since)
-    return {**found, "metadata": meta, "status": _status(found, instance, now)}
+    told = _pending(found, now) if instance.phase == "pending" else _status(found, instance, now)
+    return {**found, "metadata": meta, "spec": _spec(found, instance), "status": told}
 
 
 def blocked(revision: Object, why: Blocked, before: Object | None, now: float) -> Object:
@@ -58,7 +60,7 @@ def termination(instance: Instance) -> Object | None:
     code = _SIGNALLED if instance.exit_code is None else instance.exit_code
     return {
         "exitCode": code if code >= 0 else _SIGNALLED - code,
-        "reason": _reason(instance.exit_code),
+        "reason": "OOMKilled" if instance.out_of_memory else _reason(instance.exit_code),
         "message": instance.failure if instance.exit_code is None else last_words(instance),
         "startedAt": timestamp(instance.created),
         "finishedAt": timestamp(instance.since),
@@ -78,7 +80,9 @@ def last_words(instance: Instance) -> str:
     if not instance.failure:
         return ""
     error, _, traceback = instance.failure.partition("\n")
-    told = {"message": error, "phase": "failed", "error": error, "traceback": traceback}
+    # How far one came that was killed, its log tells on a cluster.
+    phase = instance.last_phase if instance.out_of_memory else "failed"
+    told = {"message": error, "phase": phase, "error": error, "traceback": traceback}
     return json.dumps({key: value for key, value in told.items() if value}) + "\n"
 
 
@@ -95,17 +99,39 @@ def made(revision: Object, name: str) -> Object:
             "annotations": meta.get("annotations") or {},
         },
         "spec": {
-            "nodeName": platform.node(),
-            "containers": revision["spec"]["containers"],
+            _NODE: platform.node(),
+            "containers": [_reserving(each) for each in revision["spec"]["containers"]],
             "terminationGracePeriodSeconds": revision["spec"].get("timeoutSeconds", 300),
         },
     }
+
+
+def _reserving(container: Object) -> Object:
+    """Nothing but devices is reserved on this machine, whatever it asks for."""
+    own = container.get("resources") or {}
+    asked = {key: value for key, value in (own.get("requests") or {}).items() if "/" in key}
+    return {**container, "resources": {**own, "requests": asked}} if own else container
 
 
 def _labels(revision: Object) -> Object:
     meta = revision["metadata"]
     own = {names.REVISION: meta["name"], _REVISION_UID: meta["uid"], "app": meta["name"]}
     return {**(meta.get("labels") or {}), **own}
+
+
+def _spec(found: Object, instance: Instance) -> Object:
+    """While it waits, it has no node."""
+    spec = {key: value for key, value in found["spec"].items() if key != _NODE}
+    return spec if instance.phase == "pending" else {**spec, _NODE: platform.node()}
+
+
+def _pending(found: Object, now: float) -> Object:
+    """What a scheduler says of a pod that waits for accelerators: nothing else is reserved here."""
+    lacking = next((each for each in quantities.of_pod(found) if "/" in each), "")
+    message = f"0/1 nodes are available: 1 Insufficient {lacking}."
+    told = [Condition("PodScheduled", "False", "Unschedulable", message)]
+    before = found.get("status", {}).get("conditions")
+    return {"phase": "Pending", "conditions": conditions.written(told, before, now)}
 
 
 def _status(found: Object, instance: Instance, now: float) -> Object:

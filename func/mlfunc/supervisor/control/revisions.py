@@ -101,7 +101,8 @@ def _health(scale: Scale, instances: Sequence[Instance]) -> list[Condition]:
 def _container(instances: Sequence[Instance]) -> Condition:
     for each in instances:
         if ended := pods.termination(each):
-            said = ended["message"] or "container exited with no error"
+            words = each.failure if each.out_of_memory else ended["message"]
+            said = words or "container exited with no error"
             message = f"Container failed with: {said}"
             return Condition("ContainerHealthy", "False", f"ExitCode{ended['exitCode']}", message)
     return Condition("ContainerHealthy", "Unknown", "Deploying")

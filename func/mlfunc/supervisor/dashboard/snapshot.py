@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-_STARTING = frozenset({"starting", "listening", "importing", "fetching", "loading", "warming"})
+_STARTING = frozenset(
+    {"pending", "starting", "listening", "importing", "fetching", "loading", "warming"}
+)
 
 
 @dataclass(frozen=True)

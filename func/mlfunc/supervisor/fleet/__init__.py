@@ -2,7 +2,10 @@
 
 processes.py    so many of each revision: `parts.Fleet`
 member.py       one of them: a process, then the next one, until it is told to end
+allocation.py   which of them has which accelerators
+memory.py       how much one takes, and whether it may
 process.py      a process on the event loop: what it writes, and how it ends
+group.py        whether anything that it has started still runs
 output.py       bytes -> lines, and what of them is said to us: pure
 patience.py     when what has failed is started again, how fast output is read: pure
 journal.py      the lines of one process, each with its time, in a file that stays small

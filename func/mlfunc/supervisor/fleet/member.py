@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from mlfunc import ports
+from mlfunc import devices, ports
+from mlfunc.knative import crashes, quantities
 from mlfunc.runner import PORT_TAKEN
-from mlfunc.supervisor.fleet import endings, liveness, output
+from mlfunc.supervisor.fleet import endings, liveness, memory, output
 from mlfunc.supervisor.fleet.patience import Backoff
 from mlfunc.supervisor.fleet.process import Ears, Process
 from mlfunc.supervisor.parts import Instance, InstancePhase
@@ -19,13 +21,14 @@ from mlfunc.supervisor.parts import Instance, InstancePhase
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from mlfunc.supervisor.fleet.allocation import Allocation
     from mlfunc.supervisor.fleet.journal import Journal
     from mlfunc.supervisor.fleet.logs import Logs
     from mlfunc.supervisor.parts import Blueprint
 
 _log = logging.getLogger(__name__)
 # Those that the runtime tells of itself.
-_TOLD = {*get_args(InstancePhase)} - {"starting", "backoff", "ended"}
+_TOLD = {*get_args(InstancePhase)} - {"pending", "starting", "backoff", "ended"}
 _HOST = "127.0.0.1"
 # Beyond what it may take to drain.
 _GRACE = 5.0
@@ -39,6 +42,7 @@ class Member:
         blueprint: Blueprint,
         name: str,
         logs: Logs,
+        allocation: Allocation,
         tell: Callable[[Instance], None],
         pause: Callable[[Backoff], float] = lambda backoff: backoff.pause,
     ) -> None:
@@ -51,6 +55,7 @@ class Member:
         )
         self._loop = asyncio.get_running_loop()
         self._logs = logs
+        self._allocation = allocation
         self._tell = tell
         self._pause = pause
         self._backoff = Backoff()
@@ -58,16 +63,33 @@ class Member:
         self._journal: Journal | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._hangs: asyncio.Task[None] | None = None
+        self._grows: asyncio.Task[None] | None = None
+        self._out_of_memory = False
         self._failure, self._said_why = "", False
         self._ready_at: float | None = None
 
+    @property
+    def waits(self) -> bool:
+        """For accelerators."""
+        return self.instance.phase == "pending"
+
     def start(self) -> None:
-        """The next process."""
-        self._failure, self._said_why = "", False
+        """The next process, if there are the accelerators that it needs."""
+        wanted = self.blueprint.accelerator, self.blueprint.devices
+        taken = self._allocation.take(self.instance.name, *wanted)
+        if taken is None:
+            self._become("pending")
+            return
+        if self.waits:  # as a pod begins when it has a node
+            self.instance = replace(self.instance, created=time.time())
+        self._begin(taken)
+
+    def _begin(self, taken: Sequence[str]) -> None:
+        self._failure, self._said_why, self._out_of_memory = "", False, False
         self._ready_at = None
         self._journal = self._logs.begin(self.blueprint.revision, self.instance.name)
         try:
-            self._process = self._started()
+            self._process = self._started(taken)
         # Its folder is gone, there are too many processes; a variable has a zero byte.
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -75,6 +97,7 @@ class Member:
             self._ended(None)
             return
         self._after(self.blueprint.progress, self._give_up)
+        self._bound(self._process.pid)
         self._become("starting", pid=self._process.pid, port=None, metrics_port=None, startup={})
 
     def leave(self) -> None:
@@ -86,14 +109,19 @@ class Member:
         if self._process is None:
             self._go()
             return
-        self._process.ask_to_end()
-        self._after(self.blueprint.drain + _GRACE, self._process.kill)
+        self._drain(self._process)
+
+    def _drain(self, process: Process) -> None:
+        """A second signal would end it at once."""
+        if self.instance.phase != "draining":
+            process.ask_to_end()
+        self._after(self.blueprint.drain + _GRACE, process.kill)
         self._become("draining")
 
-    def _started(self) -> Process:
+    def _started(self, taken: Sequence[str]) -> Process:
         blueprint = self.blueprint
         ears = Ears(self._hear, self._ended)
-        env = {**blueprint.env, **_contract()}
+        env = devices.showing(taken, blueprint.accelerator, {**blueprint.env, **_contract()})
         return Process(blueprint.argv, Path(blueprint.folder), env, ears)
 
     def _hear(self, lines: Sequence[bytes]) -> None:
@@ -108,8 +136,18 @@ class Member:
             said = (str(told.get(key) or "") for key in ("error", "traceback", "hint"))
             self._failure = "\n".join(part.rstrip() for part in said if part)
             self._said_why = True
+        elif phase == "stuck" and self._process is not None and not self.leaves:
+            self._heal(self._process, told)
         elif phase in _TOLD and not (self.leaves and phase != "draining"):
             self._reach(cast("InstancePhase", phase), told)
+
+    def _heal(self, process: Process, told: Mapping[str, Any]) -> None:
+        """It predicts no more: it does what is left, and is started again."""
+        stack = str(told.get("traceback") or "")
+        self._failure = f"{crashes.STUCK}\n{stack}".rstrip()
+        _log.warning("%s: %s", self.instance.name, crashes.STUCK)
+        self._watch(None)
+        self._drain(process)
 
     def _reach(self, phase: InstancePhase, told: Mapping[str, Any]) -> None:
         changed: dict[str, Any] = {}
@@ -133,6 +171,21 @@ class Member:
         await liveness.lost(port, patience)
         self._end(f"it did not answer for {patience:g} s, and was ended")
 
+    def _bound(self, pid: int | None) -> None:
+        """Whether it takes more memory than it may; None: there is no process any more."""
+        if self._grows is not None:
+            self._grows.cancel()
+        self._grows = None
+        if pid is not None and self.blueprint.memory < math.inf:
+            self._grows = self._loop.create_task(self._ended_if_large(pid))
+
+    async def _ended_if_large(self, pid: int) -> None:
+        limit = self.blueprint.memory
+        taken = await memory.exceeded(pid, limit)
+        self._out_of_memory = True
+        took, most = (quantities.shown("memory", each) for each in (taken, limit))
+        self._end(f"it took {took} of memory, more than its limit of {most}, and was ended")
+
     def _give_up(self) -> None:
         waited, phase = f"{self.blueprint.progress:g} s", self.instance.phase
         self._end(f"it was not ready after {waited}, and was ended: it was {phase}")
@@ -146,8 +199,10 @@ class Member:
     def _ended(self, code: int | None) -> None:
         self._process = None
         self._watch(None)
+        self._bound(None)
         self._close_journal(code)
         ended = {"pid": None, "port": None, "exit_code": code, "failure": self._failure}
+        ended |= {"last_phase": self.instance.phase, "out_of_memory": self._out_of_memory}
         if self.leaves:
             self._go(**ended)
             return
@@ -163,7 +218,8 @@ class Member:
         if self._journal is None:
             return
         if code is not None and not (self.leaves or self._said_why):
-            self._journal.write([endings.line(code, self._failure, time.time())])
+            reason = self._failure.partition("\n")[0]
+            self._journal.write([endings.line(code, reason, time.time())])
         self._journal.close()
 
     def _again(self) -> None:
@@ -172,6 +228,7 @@ class Member:
 
     def _go(self, **ended: Any) -> None:
         self._after(None)
+        self._allocation.give_back(self.instance.name)
         self._logs.end(self.blueprint.revision, self.instance.name)
         self._become("ended", **ended)
 

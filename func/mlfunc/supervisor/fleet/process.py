@@ -9,6 +9,7 @@ import signal
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlfunc import proc
+from mlfunc.supervisor.fleet import group
 from mlfunc.supervisor.fleet.output import Lines
 from mlfunc.supervisor.fleet.patience import Meter
 
@@ -23,7 +24,7 @@ _LAST_WORDS = 2**20
 
 
 class Ears(NamedTuple):
-    """Who is told of a process: lines as they come, and then its end."""
+    """Who is told of a process: lines as they come, and then its end, and its group's."""
 
     hear: Callable[[Sequence[bytes]], None]
     ended: Callable[[int], None]
@@ -88,7 +89,7 @@ class Process:
             self._resume.cancel()
         self._last_words()
         self._stream.close()
-        self._ears.ended(code)
+        group.tell_gone(self.pid, self._loop, lambda: self._ears.ended(code))
 
     def _last_words(self) -> None:
         """What lies in the pipe: a child with a session of its own may hold it open for ever."""

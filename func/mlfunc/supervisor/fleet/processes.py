@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING
 
+from mlfunc.supervisor.fleet.allocation import Allocation
 from mlfunc.supervisor.fleet.member import Member
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ class Processes:
     """`parts.Fleet`. They are started from the loop's thread: the kernel ends them with that."""
 
     def __init__(
-        self, logs: Logs, pause: Callable[[Backoff], float] = lambda backoff: backoff.pause
+        self,
+        logs: Logs,
+        pause: Callable[[Backoff], float] = lambda backoff: backoff.pause,
+        allocation: Allocation | None = None,
     ) -> None:
         self._logs = logs
+        self._allocation = allocation or Allocation()
         self._pause = pause
         self._members: dict[str, Member] = {}
         self._listeners: list[Callable[[Instance], None]] = []
@@ -33,7 +38,9 @@ class Processes:
         self._empty = asyncio.Event()
 
     def scale(self, blueprint: Blueprint, instances: int) -> None:
-        """Start those that are missing, end the newest of those that are too many."""
+        """Start those that are missing. Of those that are too many, end the ones that wait for
+        accelerators, then the newest.
+        """
         lasting = self._lasting(blueprint)
         for member in lasting[instances:]:
             member.leave()
@@ -67,13 +74,14 @@ class Processes:
         mine = [m for m in self._members.values() if m.blueprint.revision == blueprint.revision]
         for member in mine:
             member.blueprint = blueprint
-        return [member for member in mine if not member.leaves]
+        staying = [member for member in mine if not member.leaves]
+        return sorted(staying, key=lambda member: member.waits)
 
     def _add(self, blueprint: Blueprint) -> None:
         end = "".join(secrets.choice(_LETTERS) for _ in range(5))
         name = f"{blueprint.revision.name}-deployment-{end}"
         member = self._members[name] = Member(
-            blueprint, name, self._logs, self._changed, self._pause
+            blueprint, name, self._logs, self._allocation, self._changed, self._pause
         )
         member.start()
 
@@ -84,3 +92,10 @@ class Processes:
                 self._empty.set()
         for tell in [*self._listeners]:
             tell(instance)
+        if instance.phase == "ended":
+            self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """What one had is free, and who has waited longest comes first."""
+        for member in [each for each in self._members.values() if each.waits]:
+            member.start()

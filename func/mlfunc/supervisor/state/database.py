@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlfunc.errors import MlfuncError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 # Parts write one after the other, each for milliseconds.
@@ -73,8 +73,8 @@ class Database:
         self._connection.close()
 
 
-def open_(path: Path, schema: Schema) -> Database:
-    """The file, made if need be, with the tables of a part as this version knows them.
+def open_(path: Path, *schemas: Schema) -> Database:
+    """The file, made if need be, with the tables of these parts as this version knows them.
 
     Raises:
         MlfuncError: it is broken, of a later mlfunc, or cannot be written; it stays as it is.
@@ -87,7 +87,7 @@ def open_(path: Path, schema: Schema) -> Database:
             path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            _prepare(connection, path, schema)
+            _prepare(connection, path, schemas)
         except BaseException:
             connection.close()
             raise
@@ -100,10 +100,15 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, schemas: Iterable[Schema]) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     # What is acknowledged outlives a power failure, not just a kill.
     connection.execute("PRAGMA synchronous = FULL")
+    for schema in schemas:
+        _migrate(connection, path, schema)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     wanted = len(schema.steps)
     if _version(connection, schema.part) == wanted:
         return

@@ -9,17 +9,17 @@ from __future__ import annotations
 import datetime
 import itertools
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mlfunc.cluster import kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlfunc.cluster.kinds import Kind
-    from mlfunc.supervisor.state.keeping import At, Kept
+    from mlfunc.supervisor.state.keeping import At
 
 Object = dict[str, Any]
 Happening = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -29,6 +29,10 @@ _REMEMBERED = 10_000  # changes, for those who watch
 
 class Forgotten(Exception):
     """The changes since then are not known any more."""
+
+
+class Gone(Exception):
+    """What was to be changed has gone meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,30 @@ class Change:
     before: Object | None = None  # as it was, unless it is new
 
 
+class Keeping(Protocol):
+    """What outlives this program: `state.keeping`."""
+
+    objects: dict[At, Object]
+    first_version: int
+
+    def put(self, changed: Mapping[At, Object | None], version: int) -> None:
+        """Keep these so, soon, and None no more; `version` is the last that has been told."""
+        ...
+
+    async def keep(self, changed: Mapping[At, Object | None]) -> None:
+        """Likewise, before it returns, with all that was put before."""
+        ...
+
+
 class Objects:
     """All of them. What is returned is not to be changed: write another."""
 
-    def __init__(self, kept: Kept | None = None) -> None:
+    def __init__(self, kept: Keeping | None = None) -> None:
         self._kept = kept
-        self._objects: dict[At, Object] = kept.objects() if kept else {}
+        self._objects: dict[At, Object] = kept.objects if kept else {}
+        self._names: defaultdict[Kind, set[tuple[str, str]]] = defaultdict(set)
+        for kind, *name in self._objects:
+            self._names[kind].add((name[0], name[1]))
         self.version = kept.first_version if kept else 1
         self._changes: deque[Change] = deque(maxlen=_REMEMBERED)
         self._known_since = self.version
@@ -61,17 +83,28 @@ class Objects:
 
     def list(self, kind: Kind, namespace: str | None = None) -> list[Object]:
         """Those of a namespace, or all, by name."""
-        found = [
-            (at, each)
-            for at, each in self._objects.items()
-            if at[0] == kind and namespace in (None, at[1])
-        ]
-        return [each for _, each in sorted(found, key=lambda pair: pair[0][1:])]
+        names = (each for each in self._names[kind] if namespace in (None, each[0]))
+        return [self._objects[kind, *each] for each in sorted(names)]
 
     def write(self, wanted: Object) -> Object:
         """Make or replace one; what comes back is as it is kept. The same again is no change.
 
+        This is for what is worked out here: it is on the disk soon after.
+        """
+        at = _at(wanted)
+        before = self._objects.get(at)
+        after = _succeeding(before, wanted)
+        if before is not None and _content(before) == _content(after):
+            return before
+        return self._keep(at, before, _versioned(after, self.version + 1))
+
+    async def commit(self, wanted: Object) -> Object:
+        """The same for what somebody asks for: it is on the disk before anybody sees it.
+
+        One at a time. What is said of an object meanwhile, stays said.
+
         Raises:
+            Gone: it went meanwhile.
             MlfuncError: it cannot be kept; all is as it was.
 
         """
@@ -80,7 +113,14 @@ class Objects:
         after = _succeeding(before, wanted)
         if before is not None and _content(before) == _content(after):
             return before
-        return self._keep(at, before, _versioned(after, self.version + 1))
+        if self._kept:
+            await self._kept.keep({at: _versioned(after, self.version + 1)})
+        now = self._objects.get(at)
+        if now is None and before is not None:
+            raise Gone
+        if now is not before:
+            after = _succeeding(now, _saying(after, now))
+        return self._keep(at, now, _versioned(after, self.version + 1))
 
     def preview(self, wanted: Object) -> Object:
         """What `write` would give; nothing is written."""
@@ -94,24 +134,31 @@ class Objects:
         return None if found is None else self.write({**found, "status": status})
 
     def remove(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """Take one away, and all that it owns; what it was.
+        """Take one away, and all that it owns; what it was."""
+        found = self._objects.get((kind, namespace, name))
+        if found is None:
+            return None
+        gone = self._with_owned((kind, namespace, name))
+        for at in gone:
+            before = self._objects.pop(at)
+            self._names[at[0]].discard(at[1:])
+            told = _versioned(before, self.version + 1)
+            self._remember(Change(self.version + 1, "DELETED", at[0], told, before))
+        if self._kept:
+            self._kept.put(dict.fromkeys(gone), self.version)
+        self._tell()
+        return found
+
+    async def commit_removal(self, kind: Kind, namespace: str, name: str) -> None:
+        """The same for what somebody asks for: the disk has it no more before anybody sees that.
 
         Raises:
             MlfuncError: that cannot be kept; all is as it was.
 
         """
-        found = self._objects.get((kind, namespace, name))
-        if found is None:
-            return None
-        gone = self._with_owned((kind, namespace, name))
         if self._kept:
-            self._kept.remove(gone, self.version + len(gone))
-        for at in gone:
-            before = self._objects.pop(at)
-            told = _versioned(before, self.version + 1)
-            self._remember(Change(self.version + 1, "DELETED", at[0], told, before))
-        self._tell()
-        return found
+            await self._kept.keep(dict.fromkeys(self._with_owned((kind, namespace, name))))
+        self.remove(kind, namespace, name)
 
     def since(self, version: int) -> Sequence[Change]:
         """What has changed after that.
@@ -134,11 +181,12 @@ class Objects:
         return lambda: self._listeners.remove(tell)
 
     def _keep(self, at: At, before: Object | None, after: Object) -> Object:
-        if self._kept:
-            self._kept.write(at, after, self.version + 1)
         self._objects[at] = after
+        self._names[at[0]].add(at[1:])
         happening: Happening = "MODIFIED" if before else "ADDED"
         self._remember(Change(self.version + 1, happening, at[0], after, before))
+        if self._kept:
+            self._kept.put({at: after}, self.version)
         self._tell()
         return after
 
@@ -189,6 +237,12 @@ def _succeeding(before: Object | None, wanted: Object) -> Object:
         own = {name: kept[name] for name in ("uid", "creationTimestamp", "generation")}
         own["generation"] += int(before.get("spec") != wanted.get("spec"))
     return {**wanted, "metadata": {**wanted["metadata"], **own}}
+
+
+def _saying(wanted: Object, now: Object | None) -> Object:
+    """With the status that it has now."""
+    bare = {key: each for key, each in wanted.items() if key != "status"}
+    return {**bare, "status": now["status"]} if now and "status" in now else bare
 
 
 def _versioned(found: Object, version: int) -> Object:

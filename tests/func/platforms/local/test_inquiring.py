@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from mlfunc import function
 from mlfunc.platforms.local import inquiring
@@ -50,3 +52,24 @@ def test_what_chooses_nodes_and_mounts_volumes_is_noted() -> None:
         ),
         ("note", "`placement` chooses among nodes of a cluster: here is one machine"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("sink", "message", "fix"),
+    [
+        ("ksvc:audit", "there is no function audit in namespace team", "deploy it first"),
+        ("broker:late", "there is no Broker late in namespace team", "then it is made"),
+        ("svc:audit", "dead_letter: Service audit would be of a cluster", "name ksvc:NAME"),
+        ("ksvc:there", "", ""),
+        ("broker:jobs", "", ""),
+        ("http://127.0.0.1:9", "", ""),
+    ],
+)
+def test_dead_letters_go_to_who_is_here_or_will_be(sink: str, message: str, fix: str) -> None:
+    own = {"subscriptions": [{"broker": "jobs"}, {"filter": {"type": "a"}, "dead_letter": sink}]}
+    parsed = function.parse(json.dumps({"name": "x", "events": own}).encode())
+
+    told = list(inquiring.dead_letters(parsed, "team", lambda _, name: name == "there"))
+
+    assert [each.severity for each in told] == (["refusal"] if message else [])
+    assert all(message in each.message and fix in each.fix for each in told)

@@ -11,6 +11,7 @@ from mlfunc.errors import ClusterFailed, NotFound, UsageError
 from mlfunc.platforms import choosing, finding
 from mlfunc.platforms.finding import Asked
 from mlfunc.platforms.local import starting, stopping
+from mlfunc.platforms.way import Way
 from mlfunc.supervisor import home as homes
 
 from tests.rig import apiserver
@@ -36,10 +37,10 @@ def started(own: Home) -> Home:
     return own
 
 
-def test_it_is_there_once_something_was_kept_and_it_is_started_by_who_connects(own: Home) -> None:
+def test_it_is_there_once_something_was_kept_and_it_is_started_by_who_needs_it(own: Home) -> None:
     assert (LOCAL.is_there(), LOCAL.is_running()) == (False, False)
 
-    cluster = LOCAL.connect(None, None)
+    cluster = LOCAL.connect(None, None, start="always")
 
     assert cluster.list(kinds.SERVICE) == []
     assert cluster.place == "namespace default (the local platform)"
@@ -53,11 +54,11 @@ def test_requests_go_to_the_gateway_with_the_function_s_host(started: Home) -> N
     assert about is not None
     cluster = LOCAL.connect(None, "team")
 
-    url, host = LOCAL.way(cluster, "http://canary-greeter.team.localhost:8088", None)
+    found = LOCAL.way(cluster, _SERVICE, "http://canary-greeter.team.localhost:8088", None)
 
-    assert (url, host) == (about.url, "canary-greeter.team.localhost:8088")
+    assert found == Way(about.url, "canary-greeter.team.localhost:8088")
     with pytest.raises(UsageError, match="--ingress is of a cluster"):
-        LOCAL.way(cluster, "http://greeter.team.localhost:8088", "http://127.0.0.1")
+        LOCAL.way(cluster, _SERVICE, "http://greeter.team.localhost:8088", "http://127.0.0.1")
 
 
 def test_a_supervisor_that_is_gone_meanwhile_is_told_in_words(started: Home) -> None:
@@ -113,6 +114,17 @@ def test_a_filter_by_cesql_is_refused_before_anything_is_made(
     told = capsys.readouterr().err
     assert "greeter cannot run here: events.subscriptions[0] filters by CESQL" in told
     assert list(own.releases.glob("*")) == []
+
+
+def test_a_predictor_that_is_not_there_is_refused_before_anything_is_started(
+    own: Home, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "predictor.py").write_text("class Greter:\n    def predict(self): ...\n")
+
+    assert cli.main(["deploy", f"--path={project}", "--platform=local"]) == 2
+
+    assert "predictor.py has no class Greeter" in capsys.readouterr().err
+    assert not own.state.exists()
 
 
 def _nothing(asked: apiserver.Asked) -> apiserver.Reply:

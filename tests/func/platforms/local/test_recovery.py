@@ -14,8 +14,10 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
-from mlfunc.platforms.local import starting, stopping
+from mlfunc.platforms.local import connecting, starting, stopping
+from mlfunc.supervisor import home as homes
 from mlfunc.supervisor.home import Home
 
 from tests.rig.places import OnThisMachine
@@ -81,13 +83,38 @@ def test_after_a_kill_nothing_is_left_behind_and_all_comes_back(running: About) 
     assert instances
 
     os.kill(running.pid, signal.SIGKILL)
-    for pid in instances:
+    for pid in (running.pid, *instances):
         wait_for_end(pid)
     again = starting.ensure_running()
 
     assert again.port == running.port
     assert asked(again) == '"done"'
     assert children(again.pid)
+
+
+def test_what_was_answered_outlives_a_kill_and_what_follows_from_it_is_worked_out_again(
+    running: About,
+) -> None:
+    """The Revision need not be on the disk yet: it is the same again, of the same number."""
+    for number in range(3):
+        cluster = connecting.connect(homes.home())
+        label = {"metadata": {"labels": {"try": str(number)}}}
+        answered = cluster.patch(kinds.SERVICE, "slow", {"spec": {"template": label}})
+        os.kill(running.pid, signal.SIGKILL)
+        wait_for_end(running.pid)
+
+        running = starting.ensure_running()
+        cluster = connecting.connect(homes.home())
+        service = cluster.get(kinds.SERVICE, "slow")
+        assert service is not None
+        assert service["spec"] == answered["spec"]
+        for key in ("uid", "generation", "creationTimestamp"):
+            assert service["metadata"][key] == answered["metadata"][key]
+        latest = service["status"]["latestCreatedRevisionName"]
+        revision = cluster.get(kinds.REVISION, latest)
+        assert revision is not None
+        assert revision["metadata"]["labels"]["try"] == str(number)
+        assert latest == f"slow-{service['metadata']['generation']:05}"
 
 
 def test_what_shall_always_have_an_instance_has_one_again_before_anybody_asks(

@@ -95,6 +95,14 @@ def test_a_change_of_what_an_instance_sees_is_another_release(source: Source, na
     assert digest(source) != before
 
 
+def test_what_only_the_platform_reads_is_the_same_release(source: Source) -> None:
+    before = digest(source)
+    with (source.folder / "mlfunc.yaml").open("a") as file:
+        file.write("scale: {max: 3}\nresources: {memory: 1Gi}\nenv: {LEVEL: debug}\n")
+
+    assert digest(source) == before
+
+
 def test_another_value_of_a_secret_is_another_release_and_is_not_in_it(source: Source) -> None:
     first = digest(replace(source, values={"TOKEN": "one"}))
 

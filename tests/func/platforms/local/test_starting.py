@@ -17,6 +17,7 @@ import pytest
 from mlfunc.errors import MlfuncError
 from mlfunc.platforms.local import starting, stopping
 from mlfunc.supervisor import home as homes
+from mlfunc.supervisor import inheriting
 
 if TYPE_CHECKING:
     from mlfunc.supervisor.home import Home
@@ -198,7 +199,7 @@ def test_what_is_in_the_terminal_of_who_came_first_is_not_for_functions_of_later
     kept = {"PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "https_proxy": "p", "CUDA_HOME": "/c"}
     secret = {"AWS_SECRET_ACCESS_KEY": "k", "PYTHONPATH": "/p", "HF_TOKEN": "t", "PORT": "1"}
 
-    assert starting.environment({**kept, **secret, "MLFUNC_SERVE_SLOTS": "9"}) == kept
+    assert inheriting.inherited({**kept, **secret, "MLFUNC_SERVE_SLOTS": "9"}) == kept
 
 
 def _kill(pid: int, home: Home) -> None:

@@ -11,8 +11,6 @@ from mlfunc.cluster import follower, kinds, watching
 from mlfunc.cluster.failures import Absent, Conflict, Forbidden
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import ClusterFailed
-from mlfunc.supervisor.state.keeping import Kept
-from mlfunc.supervisor.state.objects import Objects
 
 from tests.rig import localapi
 
@@ -187,10 +185,7 @@ def test_a_watch_outlives_the_supervisor(tmp_path: Path, monkeypatch: pytest.Mon
     changes: watching.Changes | None = None
     with contextlib.ExitStack() as following:
         for number, name in enumerate("abc"):
-            with (
-                contextlib.closing(Kept(tmp_path / "state.db")) as kept,
-                localapi.serving(tmp_path, objects=Objects(kept)) as running,
-            ):
+            with localapi.serving(tmp_path, state=tmp_path / "state.db") as running:
                 cluster = running.cluster()
                 if changes is None:
                     changes = following.enter_context(
@@ -323,12 +318,9 @@ def test_the_log_of_a_pod_is_that_of_who_has_it(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_space_it_is_told_and_nothing_changes(tmp_path: Path) -> None:
-    with (
-        contextlib.closing(Kept(tmp_path / "state.db")) as kept,
-        localapi.serving(tmp_path, objects=Objects(kept)) as running,
-    ):
+    with localapi.serving(tmp_path, state=tmp_path / "state.db") as running:
         cluster = running.cluster()
-        kept._database.rows("PRAGMA max_page_count = 1")
+        running.run(running.opened.bound())
         big = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"key": "x" * 100_000}}
 
         with pytest.raises(ClusterFailed, match="there is no space left"):

@@ -16,6 +16,8 @@ from tests.rig.broker import running
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 
 def _source(created: str = "2026-01-01T00:00:00Z", **spec: str) -> dict[str, Any]:
     ref = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "report"}
@@ -80,6 +82,33 @@ def test_a_source_that_is_new_waits_for_its_next_time() -> None:
         return fired
 
     assert asyncio.run(scenario()) == []
+
+
+def test_when_the_clock_is_set_back_the_next_time_is_an_earlier_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pings, "_LONGEST_SLEEP", 0.001)
+
+    async def scenario() -> list[float]:
+        now = 1795677720.0 + 3
+        fired: list[float] = []
+        done = asyncio.Event()
+
+        def fire(_: object, at: float) -> None:
+            fired.append(at)
+            done.set()
+
+        found = Pings(lambda: [_source()], fire, clock=lambda: now)
+        found.look()
+        found.start()
+        now -= 86_400
+        await asyncio.sleep(0.01)
+        now += 60
+        await asyncio.wait_for(done.wait(), 10)
+        found.close()
+        return fired
+
+    assert asyncio.run(scenario()) == [1795677780.0 - 86_400]
 
 
 def test_a_time_is_fired_once_even_by_two_starts(state: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -152,6 +153,27 @@ def test_a_dead_letter_may_go_to_another_broker(state: Path) -> None:
             assert (order["broker"], failed["broker"]) == ("default", "failed")
 
     asyncio.run(scenario())
+
+
+def test_a_clock_that_is_set_back_puts_off_no_retry(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[float] = []
+
+    async def fail_once(_: Request) -> Reply:
+        tries.append(time.time())
+        monkeypatch.setattr(time, "time", lambda: tries[0] - 3600)
+        return Reply(503 if len(tries) == 1 else 204)
+
+    async def scenario() -> None:
+        async with running(state, gateway=FakeGateway({"flaky": fail_once})) as rig:
+            rig.subscribe("flaky", retry=1, backoff=_SOON)
+            await rig.emit("order")
+            async with asyncio.timeout(30):
+                await rig.settled()
+
+    asyncio.run(scenario())
+    assert len(tries) == 2
 
 
 def test_who_watches_is_told_each_step(state: Path) -> None:

@@ -118,23 +118,12 @@ class Gateway:
         raise NotImplementedError
 
 
-class Kept(Objects):
-    """There may be no room on the disk."""
-
-    full = False
-
-    def write(self, wanted: Object) -> Object:
-        if self.full and wanted["kind"] != "Service":
-            raise MlfuncError("there is no room on the disk")
-        return super().write(wanted)
-
-
 class Rig:
     """To be made while a loop runs."""
 
-    def __init__(self, objects: Kept | None = None, port: int = PORT, pause: float = 0) -> None:
+    def __init__(self, objects: Objects | None = None, port: int = PORT, pause: float = 0) -> None:
         self.told: list[str] = []
-        self.objects = objects or Kept()
+        self.objects = objects or Objects()
         self.fleet = Fleet(self.told)
         self.gateway = Gateway(self.told)
         self.time = 1000.0

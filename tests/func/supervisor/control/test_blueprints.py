@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -118,21 +119,15 @@ def test_what_is_missing_is_told_in_the_words_of_a_kubelet(
     assert caught.value.message.startswith(message)
 
 
-def test_numeric_libraries_have_as_many_threads_as_its_share_of_the_machine(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+def test_what_it_may_use_of_the_machine_is_what_the_revision_limits() -> None:
+    limits = {"cpu": "2500m", "memory": "2Gi", "amd.com/gpu": "2"}
 
-    def threads(limit: str) -> str | None:
-        return made(revision({"resources": {"limits": {"cpu": limit}}})).env.get("OMP_NUM_THREADS")
+    found = made(revision({"resources": {"limits": limits}}))
+    free = made(revision({}))
 
-    assert [threads(each) for each in ("500m", "1", "2500m", "8", "16")] == [
-        "1",
-        "1",
-        "2",
-        None,
-        None,
-    ]
+    assert (found.env["MLFUNC_CPUS"], found.memory) == ("2.5", 2 * 2**30)
+    assert (found.accelerator, found.devices) == ("amd", 2)
+    assert ("MLFUNC_CPUS" in free.env, free.memory, free.devices) == (False, math.inf, 0)
 
 
 def test_it_is_known_what_its_variables_come_from() -> None:

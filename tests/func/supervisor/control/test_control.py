@@ -548,19 +548,6 @@ async def test_its_addresses_are_of_the_port_that_the_gateway_has_now(rig: Rig) 
 
 
 @played
-async def test_what_cannot_be_written_down_is_tried_again(rig: Rig) -> None:
-    rig.objects.full = True
-    await rig.apply(function())
-    assert rig.revisions == []
-
-    rig.objects.full = False
-    rig.control.retry()
-    await rig.settle()
-
-    assert rig.revisions == ["f-00001"]
-
-
-@played
 async def test_one_that_is_told_nonsense_does_not_keep_others_from_what_they_need(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from mlfunc.knative import coldstart, crashes, diagnosis, overview
+from mlfunc.knative import coldstart, crashes, diagnosis, overview, scheduling
+from mlfunc.knative.progress import Progress, Snapshot
 from mlfunc.platforms.knative import logs
 from mlfunc.supervisor.control import pods
 from mlfunc.supervisor.control.conditions import timestamp
@@ -117,6 +118,66 @@ def test_each_start_has_a_log_of_its_own() -> None:
     assert source(shown(STARTING, failed), previous=True) == first
     assert source(shown(STARTING, failed, again)) != first
     assert source(shown(STARTING, failed, again), previous=True) == first
+
+
+def test_one_that_waits_for_an_accelerator_says_so_as_a_scheduler_does() -> None:
+    amounts = {"cpu": "64", "memory": "2Gi", "nvidia.com/gpu": "1"}
+    container_ = {"image": "local/f", "resources": {"requests": amounts, "limits": amounts}}
+    found = pods.made({**REVISION, "spec": {"containers": [container_]}}, "p")
+    waiting = pods.pod(found, replace(STARTING, phase="pending", pid=None), AT)
+    node = {"metadata": {"name": "here"}, "spec": {}, "status": {"allocatable": {"cpu": "2"}}}
+    has_one = {**node, "status": {"allocatable": {"nvidia.com/gpu": "1"}}}
+
+    def told(node: Object) -> Progress | None:
+        seen = Snapshot({}, pods=[waiting], nodes=[node])
+        return scheduling.waits(waiting, seen, [])
+
+    message = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu"
+    assert told(has_one) == Progress("scheduling", message)
+    # What else it asks for, nothing here keeps for it.
+    never = told(node)
+    assert never is not None
+    assert never.failure is not None
+    assert never.failure.message == (
+        "no node can ever take it (nvidia.com/gpu 1): here: it has no nvidia.com/gpu"
+    )
+    started = pods.pod(waiting, replace(STARTING, created=AT + 60), AT + 60)
+    assert scheduling.waits(started, Snapshot({}), []) is None
+    assert container(started)["state"]["running"]["startedAt"] == timestamp(AT + 60)
+    assert diagnosis.condition(started, "PodScheduled")["status"] == "True"
+
+
+def test_one_that_took_too_much_memory_is_told_as_on_a_cluster() -> None:
+    limits = {"limits": {"memory": "256Mi"}}
+    found = pods.made(
+        {
+            **REVISION,
+            "spec": {
+                "containers": [{"name": "user-container", "image": "local/f", "resources": limits}]
+            },
+        },
+        "p",
+    )
+    failed = replace(
+        STARTING,
+        phase="backoff",
+        pid=None,
+        exit_code=-9,
+        last_phase="loading",
+        out_of_memory=True,
+        failure="it took 278Mi of memory, more than its limit of 256Mi, and was ended",
+    )
+    pod = pods.pod(found, failed, AT)
+
+    ended = container(pod)["lastState"]["terminated"]
+    progress = crashes.crashed(pod, container(pod), [])
+
+    assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled")
+    assert progress is not None
+    assert progress.failure is not None
+    assert progress.failure.message == (
+        "it was killed while loading: it needs more memory than its limit of 256Mi"
+    )
 
 
 def test_one_that_serves_again_has_no_failure() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,15 +15,18 @@ import urllib.request
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import ANY
 
-from mlfunc.supervisor.fleet import journal, liveness
+from mlfunc.knative import crashes
+from mlfunc.supervisor.fleet import journal, liveness, memory
+from mlfunc.supervisor.fleet.allocation import Allocation
 from mlfunc.supervisor.fleet.logs import Logs
 from mlfunc.supervisor.fleet.processes import Processes
 from mlfunc.supervisor.fleet.reading import Query
 from mlfunc.supervisor.parts import Blueprint, Fleet, Instance, Key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     import pytest
 
@@ -96,10 +100,13 @@ def on_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 
 @contextlib.asynccontextmanager
-async def scene(folder: Path, pause: float = 0.001) -> AsyncIterator[Scene]:
+async def scene(
+    folder: Path, pause: float = 0.001, devices: Sequence[str] = ()
+) -> AsyncIterator[Scene]:
     """A fleet that starts again so soon, at once if nothing is said, what has failed."""
     logs = Logs(folder / "logs")
-    fleet, witness = Processes(logs, pause=lambda _: pause), Witness()
+    allocation = Allocation(lambda kind: devices)
+    fleet, witness = Processes(logs, pause=lambda _: pause, allocation=allocation), Witness()
     fleet.listen(witness)
     async with asyncio.timeout(60):
         try:
@@ -257,6 +264,19 @@ async def test_one_that_hangs_is_ended_and_started_again(
 
 
 @on_a_loop
+async def test_one_whose_slots_are_all_stuck_drains_and_is_started_again(project: Path) -> None:
+    async with scene(project) as it:
+        it.fleet.scale(blueprint(project, FAKE="stuck"), 1)
+        failed = await it.witness.phase("backoff")
+        await it.witness.phase("ready", 2)
+        said = await it.log(failed, previous=True)
+
+    assert it.witness.phases()[4:7] == ["ready", "draining", "backoff"]
+    assert (failed.exit_code, failed.failure) == (3, f"{crashes.STUCK}\nStack: x")
+    assert any(f"{crashes.STUCK}; it is started again" in line for line in said)
+
+
+@on_a_loop
 async def test_one_that_does_not_drain_is_killed_with_all_that_it_started(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +299,79 @@ async def test_where_a_port_was_taken_it_is_started_again_at_once_but_once(proje
         assert it.witness.phases() == ["starting", "backoff", "starting", "backoff"]
 
 
+@on_a_loop
+async def test_each_instance_has_accelerators_of_its_own_and_who_finds_none_waits(
+    project: Path,
+) -> None:
+    one_each = replace(blueprint(project), accelerator="nvidia", devices=1)
+    async with scene(project, devices=["0", "GPU-1"]) as it:
+        it.fleet.scale(one_each, 3)
+        await it.witness.phase("ready", 2)
+        first, second, waiting = it.fleet.instances()
+        seen = [environment(each.pid)["CUDA_VISIBLE_DEVICES"] for each in (first, second)]
+        # A crash keeps them, as a container's does.
+        os.kill(first.pid or 0, signal.SIGKILL)
+        again = await it.witness.until(lambda each: each.phase == "ready" and each.restarts == 1)
+        kept = environment(again.pid)["CUDA_VISIBLE_DEVICES"]
+        it.fleet.scale(one_each, 2)
+        assert await it.witness.phase("ended") == replace(waiting, phase="ended", since=ANY)
+
+    assert seen == ["0", "GPU-1"]
+    assert kept == "0"
+    assert (waiting.phase, waiting.pid) == ("pending", None)
+
+
+@on_a_loop
+async def test_an_accelerator_is_handed_on_when_its_process_has_ended(project: Path) -> None:
+    old = replace(blueprint(project), accelerator="nvidia", devices=2)
+    new = replace(old, revision=Key("default", "greeter-00002"), devices=1)
+    async with scene(project, devices=["0", "1"]) as it:
+        it.fleet.scale(old, 1)
+        before = await it.witness.phase("ready")
+        it.fleet.scale(new, 2)
+        assert it.witness.phases()[-2:] == ["pending", "pending"]
+        it.fleet.scale(old, 0)
+        await it.witness.phase("ready", 3)
+
+    phases = [(each.revision.name[-1], each.phase) for each in it.witness.seen]
+    assert phases.index(("1", "ended")) < phases.index(("2", "starting"))
+    assert not Path(f"/proc/{before.pid}").exists()
+
+
+@on_a_loop
+async def test_a_function_without_accelerator_waits_for_none_and_sees_none(project: Path) -> None:
+    async with scene(project) as it:
+        it.fleet.scale(blueprint(project, CUDA_VISIBLE_DEVICES="0"), 1)
+        ready = await it.witness.phase("ready")
+        seen = environment(ready.pid)["CUDA_VISIBLE_DEVICES"]
+
+    assert seen == ""
+
+
+def environment(pid: int | None) -> dict[str, str]:
+    """Of a process."""
+    told = Path(f"/proc/{pid}/environ").read_text(encoding="utf-8").split("\0")
+    return dict(each.split("=", 1) for each in told if each)
+
+
+@on_a_loop
+async def test_one_that_takes_too_much_memory_is_ended_and_started_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_PERIOD", 0.01)
+    async with scene(project, pause=1000.0) as it:
+        it.fleet.scale(replace(blueprint(project), memory=2.0**20), 1)
+        failed = await it.witness.phase("backoff")
+        said = await it.log(failed)
+
+    assert (failed.exit_code, failed.out_of_memory) == (-9, True)
+    assert failed.last_phase in ("starting", "listening", "importing", "loading", "ready")
+    assert re.fullmatch(
+        r"it took \S+Mi of memory, more than its limit of 1Mi, and was ended", failed.failure
+    )
+    assert json.loads(said[-1])["message"] == f"{failed.failure}; it is started again"
+
+
 CHILD = """
 import os, subprocess, sys, time
 child = subprocess.Popen(["sleep", "1000"])
@@ -293,12 +386,10 @@ async def test_what_a_process_leaves_behind_ends_with_it(project: Path) -> None:
         it.fleet.scale(blueprint(project, "-c", CHILD), 1)
         failed = await it.witness.phase("backoff")
         [pid, *_] = await it.log(failed)
-        # Where there is no such process, somebody has waited for its end.
-        with (
-            contextlib.suppress(ProcessLookupError),
-            os.fdopen(os.pidfd_open(int(pid))) as ending,
-        ):
-            wait_for(ending.fileno())
+
+    # Where there is no such process any more, somebody has waited for its end.
+    with contextlib.suppress(FileNotFoundError):
+        assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 @on_a_loop

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import random
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
+from mlfunc.supervisor.state import keeping
 from mlfunc.supervisor.state import objects as module
-from mlfunc.supervisor.state.keeping import Kept
-from mlfunc.supervisor.state.objects import Forgotten, Objects
+from mlfunc.supervisor.state.objects import Forgotten, Gone, Objects
+
+from tests.rig.objects import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mlfunc.cluster.kinds import Kind
     from mlfunc.supervisor.state.objects import Change
@@ -31,30 +33,16 @@ def made(kind: Kind, name: str, *, owner: Object | None = None, **body: Any) -> 
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": meta, **body}
 
 
-class Opened:
-    """Objects of a file, which may be closed and opened anew."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.kept = Kept(path)
-
-    def again(self) -> Objects:
-        """As after a start."""
-        self.kept.close()
-        self.kept = Kept(self._path)
-        return Objects(self.kept)
-
-
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Opened]:
-    found = Opened(tmp_path / "state.db")
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    found = Machine(tmp_path / "state.db")
     yield found
-    found.kept.close()
+    found.close()
 
 
 @pytest.fixture
-def objects(opened: Opened) -> Objects:
-    return Objects(opened.kept)
+def objects(machine: Machine) -> Objects:
+    return machine.opened.objects
 
 
 def versions(changes: list[Change]) -> list[tuple[int, str, str]]:
@@ -76,7 +64,7 @@ def test_generation_grows_with_the_spec_alone(objects: Objects) -> None:
     assert objects.get(kinds.SERVICE, "default", "a") is said
 
 
-def test_what_is_owned_goes_with_its_owner(objects: Objects, opened: Opened) -> None:
+def test_what_is_owned_goes_with_its_owner(objects: Objects, machine: Machine) -> None:
     service = objects.write(made(kinds.SERVICE, "a"))
     revision = objects.write(made(kinds.REVISION, "a-00001", owner=service))
     objects.write(made(kinds.POD, "a-00001-x", owner=revision))
@@ -91,7 +79,7 @@ def test_what_is_owned_goes_with_its_owner(objects: Objects, opened: Opened) -> 
     assert [int(each.object["metadata"]["resourceVersion"]) for each in told] == [
         each.version for each in told
     ]
-    objects = opened.again()
+    objects = machine.again()
     assert [each["metadata"]["name"] for each in objects.list(kinds.REVISION)] == ["b-00001"]
 
 
@@ -113,37 +101,39 @@ def test_all_hear_of_changes_in_their_order(objects: Objects) -> None:
 
 
 def test_after_a_start_they_are_as_they_were_but_for_what_passes(
-    objects: Objects, opened: Opened
+    objects: Objects, machine: Machine
 ) -> None:
     kept = [objects.write(made(kind, "a", spec={})) for kind in (kinds.SERVICE, kinds.SECRET)]
     passing = (kinds.POD, kinds.AUTOSCALER)
     for kind in passing:
         objects.write(made(kind, "a"))
 
-    objects = opened.again()
+    objects = machine.again()
 
     assert [objects.get(kind, "default", "a") for kind in (kinds.SERVICE, kinds.SECRET)] == kept
     assert [objects.list(kind) for kind in passing] == [[], []]
 
 
-def test_versions_never_go_back(objects: Objects, opened: Opened) -> None:
+def test_versions_never_go_back(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though most changes are of what is not kept."""
+    monkeypatch.setattr(keeping, "_TAKEN_AT_ONCE", 2000)
+    objects = machine.again()
     highest = 0
     for count in (1, 1500, 3):
         for number in range(count):
             written = objects.write(made(kinds.POD, "a", status={"is": random.random()}))
             assert int(written["metadata"]["resourceVersion"]) > highest, number
             highest = int(written["metadata"]["resourceVersion"])
-        objects = opened.again()
+        objects = machine.again()
         assert objects.version >= highest
 
 
-def test_a_version_of_before_a_start_is_forgotten(objects: Objects, opened: Opened) -> None:
+def test_a_version_of_before_a_start_is_forgotten(objects: Objects, machine: Machine) -> None:
     objects.write(made(kinds.SERVICE, "a"))
     before = objects.version - 1
     assert len(objects.since(before)) == 1
 
-    objects = opened.again()
+    objects = machine.again()
 
     with pytest.raises(Forgotten):
         objects.since(before)
@@ -168,38 +158,117 @@ def test_only_the_last_changes_are_remembered(monkeypatch: pytest.MonkeyPatch) -
         objects.since(objects.version - 4)
 
 
-def test_what_cannot_be_kept_is_not_done(objects: Objects, opened: Opened) -> None:
+def test_what_cannot_be_kept_is_not_done(objects: Objects, machine: Machine) -> None:
     objects.write(made(kinds.SERVICE, "a"))
     told: list[Change] = []
     objects.listen(told.append)
     version = objects.version
-    opened.kept._database.rows("PRAGMA max_page_count = 1")
+    machine.do(machine.opened.bound())
 
     with pytest.raises(MlfuncError, match="no space left"):
-        objects.write(made(kinds.SECRET, "b", data={"key": "x" * 100_000}))
+        machine.do(objects.commit(made(kinds.SECRET, "b", data={"key": "x" * 100_000})))
 
     assert objects.get(kinds.SECRET, "default", "b") is None
     assert (objects.version, told) == (version, [])
-    objects = opened.again()
+    objects = machine.again()
     assert [each["metadata"]["name"] for each in objects.list(kinds.SERVICE)] == ["a"]
 
 
+def test_nobody_sees_what_is_asked_for_before_it_is_kept(
+    objects: Objects, machine: Machine
+) -> None:
+    told: list[Change] = []
+    objects.listen(told.append)
+
+    async def ask() -> Object:
+        asked = asyncio.ensure_future(objects.commit(made(kinds.SERVICE, "a", spec={"x": 1})))
+        await asyncio.sleep(0)
+        assert (objects.get(kinds.SERVICE, "default", "a"), told) == (None, [])
+        return await asked
+
+    kept = machine.do(ask())
+
+    assert objects.get(kinds.SERVICE, "default", "a") is kept
+    assert [each.object for each in told] == [kept]
+    assert machine.do(objects.commit(kept)) is kept
+
+
+def test_what_is_said_of_an_object_while_it_is_changed_stays_said(
+    objects: Objects, machine: Machine
+) -> None:
+    first = objects.write(made(kinds.SERVICE, "a", spec={"x": 1}))
+
+    async def ask() -> Object:
+        asked = asyncio.ensure_future(objects.commit({**first, "spec": {"x": 2}}))
+        await asyncio.sleep(0)
+        objects.write_status(kinds.SERVICE, "default", "a", {"ready": True})
+        return await asked
+
+    changed = machine.do(ask())
+
+    assert (changed["spec"], changed["status"]) == ({"x": 2}, {"ready": True})
+    assert changed["metadata"]["generation"] == 2
+    assert machine.again().get(kinds.SERVICE, "default", "a") == changed
+
+
+def test_what_goes_while_it_is_changed_stays_gone(objects: Objects, machine: Machine) -> None:
+    first = objects.write(made(kinds.REVISION, "a-00001"))
+
+    async def ask() -> None:
+        changed = {**first, "metadata": {**first["metadata"], "labels": {"a": "b"}}}
+        asked = asyncio.ensure_future(objects.commit(changed))
+        await asyncio.sleep(0)
+        objects.remove(kinds.REVISION, "default", "a-00001")
+        await asked
+
+    with pytest.raises(Gone):
+        machine.do(ask())
+
+    assert machine.again().list(kinds.REVISION) == []
+
+
+def test_what_could_not_be_written_is_written_once_there_is_room(
+    objects: Objects, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_AGAIN_SECONDS", 0.005)
+    big = {"text": "x" * 100_000}
+
+    async def go_on() -> None:
+        await machine.opened.bound()
+        objects.write(made(kinds.REVISION, "a", status=big))
+        with pytest.raises(MlfuncError, match="no space left"):
+            await objects.commit(made(kinds.SERVICE, "b"))  # that would be of later
+        await machine.opened.bound(2**30)
+        await objects.commit(made(kinds.SERVICE, "b"))
+
+    machine.do(go_on())
+    objects = machine.again()
+
+    assert [each["status"] for each in objects.list(kinds.REVISION)] == [big]
+    assert len(objects.list(kinds.SERVICE)) == 1
+
+
 WRITER = """
-import pathlib, sys
-from mlfunc.supervisor.state import keeping, objects
-found = objects.Objects(keeping.Kept(pathlib.Path(sys.argv[1])))
-number = int(sys.argv[2])
-while True:
-    number += 1
-    name = f"a{number % 7}"
-    if number % 5 == 0:
-        found.remove(objects.kinds.SERVICE, "default", name)
-        print(number, name, "-", found.version, flush=True)
-        continue
-    meta = {"name": name, "namespace": "default"}
-    head = {"apiVersion": "serving.knative.dev/v1", "kind": "Service"}
-    kept = found.write({**head, "metadata": meta, "spec": {"number": number}})
-    print(number, name, "+", kept["metadata"]["resourceVersion"], flush=True)
+import asyncio, pathlib, sys
+from mlfunc.cluster import kinds
+from tests.rig.objects import Opened
+
+async def write(path, number):
+    found = Opened(path).objects
+    while True:
+        number += 1
+        name = f"a{number % 7}"
+        if number % 5 == 0:
+            await found.commit_removal(kinds.SERVICE, "default", name)
+            print(number, name, "-", found.version, flush=True)
+            continue
+        meta = {"name": name, "namespace": "default"}
+        head = {"apiVersion": "serving.knative.dev/v1", "kind": "Service"}
+        kept = await found.commit({**head, "metadata": meta, "spec": {"number": number}})
+        print(number, name, "+", kept["metadata"]["resourceVersion"], flush=True)
+        found.write_status(kinds.SERVICE, "default", name, {"number": number})
+
+asyncio.run(write(pathlib.Path(sys.argv[1]), int(sys.argv[2])))
 """
 
 
@@ -208,7 +277,9 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     expected: dict[str, int] = {}
     for _ in range(6):
         with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), str(number)], stdout=subprocess.PIPE
+            [sys.executable, "-c", WRITER, str(path), str(number)],
+            cwd=Path(__file__).parents[4],  # where `tests` is found
+            stdout=subprocess.PIPE,
         ) as writer:
             assert writer.stdout is not None
             lines = [writer.stdout.readline() for _ in range(random.randrange(1, 120))]
@@ -223,9 +294,12 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
             expected.pop(name, None)
             if sign == "+":
                 expected[name] = number
-        with contextlib.closing(Kept(path)) as kept:
-            found = Objects(kept).list(kinds.SERVICE)
+        found = keeping.load(path)[0].values()
         there = {each["metadata"]["name"]: each["spec"]["number"] for each in found}
+        # What was said of one is lost, or of before; it is never of what is not there.
+        assert all(
+            each["status"]["number"] <= each["spec"]["number"] for each in found if "status" in each
+        )
         # The one that was under way when it was killed may have been kept, and not been told.
         last = f"a{(number + 1) % 7}"
         assert {name: at for name, at in there.items() if name != last} == {

@@ -1,7 +1,8 @@
 """A thread that writes to SQLite: whatever has come while it wrote goes into its next commit.
 
 A commit waits for the disk (synchronous = FULL, so that what was accepted outlives a power
-failure), which takes as long for one event as for a hundred.
+failure), which takes as long for one event as for a hundred. Objects and events share one: SQLite
+lets one connection write at a time, and another would sleep until it may.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ class _Work:
 class Committer:
     """Of one file, on the event loop that makes it."""
 
-    def __init__(self, path: Path, schema: Schema) -> None:
+    def __init__(self, path: Path, *schemas: Schema) -> None:
         self._loop = asyncio.get_running_loop()
         self._works: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._database = database.open_(path, schema)
+        self._database = database.open_(path, *schemas)
         self._database.rows("PRAGMA foreign_keys = ON")
-        self._thread = threading.Thread(target=self._run, name="broker-commits")
+        self._thread = threading.Thread(target=self._run, name="commits")
         self._thread.start()
 
     def do(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
