@@ -50,7 +50,7 @@ def command(ctx: click.Context) -> None:
     """Show what is kept on this machine, how large it is and who uses it.
 
     Environments of functions, models that were fetched, layers of images: all of it is made or
-    fetched again where it is missing. What is deployed to the local platform is not in it.
+    fetched again where it is missing.
     """
     if ctx.invoked_subcommand is None:
         _list(ctx.find_object(Ui) or Ui())
