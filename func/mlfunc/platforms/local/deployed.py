@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from mlfunc.knative.names import SERVICE
 from mlfunc.platforms.local import connecting
 from mlfunc.supervisor import home as homes
 from mlfunc.supervisor import releases
-from mlfunc.supervisor.state.keeping import Kept
+from mlfunc.supervisor.state import keeping
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,8 +57,9 @@ def _names(home: Home) -> Mapping[str, str] | None:
         return None
     if not home.state.exists():
         return {}
-    with home.usable(), closing(Kept(home.state)) as kept:
-        return _named(found for (kind, _, _), found in kept.objects().items() if kind in _NAMING)
+    with home.usable():
+        found = keeping.read(home.state).items()
+    return _named(each for (kind, _, _), each in found if kind in _NAMING)
 
 
 def _named(objects: Iterable[Object]) -> dict[str, str]:
