@@ -70,9 +70,10 @@ def command(ctx: click.Context) -> None:
 @options.reporting("Show tracebacks.")
 @click.pass_obj
 def prune(ui: Ui, older_than: float, everything: bool, dry_run: bool, yes: bool) -> None:
-    """Take away what no project that still exists uses, and nothing that is deployed here.
+    """Take away what nothing uses.
 
-    What runs now keeps what it uses, with --all, too.
+    What a project that still exists uses stays, unless --all is given; what is deployed here or
+    runs now keeps what it uses, whatever is given.
     """
     from mlfunc.cache import inventory, items, removing
 
