@@ -58,8 +58,8 @@ def _names(home: Home) -> Mapping[str, str] | None:
     if not home.state.exists():
         return {}
     with home.usable():
-        found = keeping.read(home.state).items()
-    return _named(each for (kind, _, _), each in found if kind in _NAMING)
+        kept = keeping.read(home.state)
+    return _named(found for (kind, _, _), found in kept.items() if kind in _NAMING)
 
 
 def _named(objects: Iterable[Object]) -> dict[str, str]:
