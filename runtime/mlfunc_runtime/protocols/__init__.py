@@ -56,3 +56,17 @@ _PROTOCOLS: dict[cloudevents.Mode | None, Codec] = {
 def of(request: Request) -> Codec:
     """The protocol that `request` speaks."""
     return _PROTOCOLS[cloudevents.mode(request.headers)]
+
+
+def event_of(request: Request) -> dict[str, str]:
+    """What a log line says of the event that `request` is; nothing of what is none.
+
+    One that was refused before it was decoded is called as its headers have it.
+    """
+    if cloudevents.mode(request.headers) is None:
+        return {}
+    if (event := request.event) is not None:
+        known = (event.get_id(), event.get_type(), event.get_source())
+    else:
+        known = tuple(request.headers.get(f"ce-{name}", "") for name in ("id", "type", "source"))
+    return dict(zip(("event", "type", "source"), known, strict=True))
