@@ -203,7 +203,8 @@ class Pipeline:
     def _refused(self, refused: Problem, request: Request) -> Reply:
         if refused.status == HTTPStatus.INTERNAL_SERVER_ERROR and not refused.logged:
             logs.event(refused.detail, level=logging.ERROR, **protocols.event_of(request))
-        elif event := protocols.event_of(request):  # its sender, a broker, shows the reply to nobody
+        elif event := protocols.event_of(request):
+            # Its sender is a broker, which shows the reply to nobody.
             told = f"event refused with {refused.status}: {refused.detail}"
             logs.event(told, level=logging.WARNING, **event)
         try:

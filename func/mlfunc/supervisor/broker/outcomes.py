@@ -1,5 +1,6 @@
-"""How events ended by each way, counted for as long as it is there: a busy broker forgets the events
-themselves within minutes.
+"""How events ended, counted for each way by which they go, as long as that is there.
+
+The events themselves a busy broker forgets within minutes.
 """
 
 from __future__ import annotations
