@@ -51,6 +51,8 @@ _PROTOCOLS: dict[cloudevents.Mode | None, Codec] = {
     "structured": events,
     "batch": events,
 }
+# Of an event: the members of a log line, and which of its attributes each has.
+_TOLD = {"event": "id", "type": "type", "source": "source"}
 
 
 def of(request: Request) -> Codec:
@@ -61,12 +63,11 @@ def of(request: Request) -> Codec:
 def event_of(request: Request) -> dict[str, str]:
     """What a log line says of the event that `request` is; nothing of what is none.
 
-    One that was refused before it was decoded is called as its headers have it.
+    One that is not decoded is called as its headers have it.
     """
     if cloudevents.mode(request.headers) is None:
         return {}
-    if (event := request.event) is not None:
-        known = (event.get_id(), event.get_type(), event.get_source())
-    else:
-        known = tuple(request.headers.get(f"ce-{name}", "") for name in ("id", "type", "source"))
-    return dict(zip(("event", "type", "source"), known, strict=True))
+    if (event := request.event) is None:
+        known = request.headers
+        return {name: known.get(f"ce-{of}", "") for name, of in _TOLD.items()}
+    return {name: str(getattr(event, f"get_{of}")()) for name, of in _TOLD.items()}

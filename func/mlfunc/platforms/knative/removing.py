@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.cluster.kinds import Kind
     from mlfunc.platforms.knative.addressing import Addressed
 
 # A pod that drains goes when it has, and that is at most what Knative gives a request.
 _SPARE_SECONDS = 60
 _DEFAULT_TIMEOUT = 300
+_SENDERS = (kinds.TRIGGER, kinds.BROKER, kinds.PING_SOURCE)
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,7 @@ def plan(addressed: Addressed, *, models: bool) -> Removal:
 
     """
     service, name = reading.service(addressed), addressed.name
-    triggers, brokers, pings = (
-        permitted(lambda kind=kind: addressed.cluster.list(kind)) or []
-        for kind in (kinds.TRIGGER, kinds.BROKER, kinds.PING_SOURCE)
-    )
+    triggers, brokers, pings = (_visible(addressed.cluster, kind) for kind in _SENDERS)
     to_it = subscriptions.of_function(triggers, name), schedules.of_function(pings, name)
     labels = f"{names.OWNER}={addressed.name}"
     claims = _names(permitted(lambda: addressed.cluster.list(kinds.CLAIM, labels=labels)) or ())
@@ -131,6 +130,11 @@ def _goes_with(source: Object, service: Object) -> bool:
     owners = {each["uid"] for each in meta.get("ownerReferences") or ()}
     ours = (meta.get("labels") or {}).get(names.OWNER) == service["metadata"]["name"]
     return ours or service["metadata"]["uid"] in owners
+
+
+def _visible(cluster: Cluster, kind: Kind) -> list[Object]:
+    """None without Knative Eventing, or the right."""
+    return permitted(lambda: cluster.list(kind)) or []
 
 
 def _dead_letters(found: Object) -> str:
