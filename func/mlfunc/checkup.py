@@ -89,7 +89,7 @@ def _disk() -> Iterator[Check]:
     folder = _existing(paths.cache())
     free = shutil.disk_usage(folder).free / _GIB
     verdict: Verdict = "ok" if free >= 10 else "warn" if free >= 2 else "fail"
-    fix = "" if verdict == "ok" else f"make room, or set MLFUNC_HOME; {paths.cache()}/envs can go"
+    fix = "" if verdict == "ok" else "mlfunc cache prune, or set MLFUNC_HOME to another disk"
     yield Check("disk", verdict, f"{free:.0f} GiB free for {paths.cache()}", "run, test", fix)
     if not os.access(folder, os.W_OK | os.X_OK):
         detail = f"{folder} cannot be written to"

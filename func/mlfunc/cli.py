@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rollback": ("mlfunc.commands.rollback", "Go back to the revision that served before."),
     "delete": ("mlfunc.commands.delete", "Delete a deployed function."),
     "scale": ("mlfunc.commands.scale", "Say how many instances a function has, and may have."),
+    "cache": ("mlfunc.commands.cache", "Show what is kept on this machine, and free it."),
     "platform": ("mlfunc.commands.platform", "Start, stop or show the local platform."),
     "doctor": ("mlfunc.commands.doctor", "Check what this machine has and lacks."),
 }

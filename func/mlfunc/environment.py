@@ -1,7 +1,7 @@
 """A function's own Python environment, kept and shared by what is in it.
 
     describe   requirements, Python and installer -> Spec; its key names the environment
-    ensure     Spec -> Environment: there already, or made now
+    ensure     Spec -> Environment: there already, or made now; nobody removes it while we run
 
 An environment is complete when its stamp is there: an interrupted install is made anew. A lock
 keeps two commands from making the same one at once.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from mlfunc import __version__, paths, proc
+from mlfunc.cache import holding, projects
 from mlfunc.errors import EnvironmentFailed
 from mlfunc.proc import Cancellation
 
@@ -82,7 +83,12 @@ class Environment:
     @property
     def complete(self) -> bool:
         """Whether all is installed, and the Python it was made from is still there."""
-        return (self.folder / _STAMP).is_file() and self.python.exists()
+        return self.stamp.is_file() and self.python.exists()
+
+    @property
+    def stamp(self) -> Path:
+        """The file that says that all is installed."""
+        return self.folder / _STAMP
 
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
         """`environ` as if this environment were activated."""
@@ -124,7 +130,27 @@ def describe(folder: Path, function: Function) -> Spec:
 
 def place(spec: Spec) -> Environment:
     """Where the environment is, or will be."""
-    return Environment(paths.cache() / "envs" / spec.key)
+    return Environment(folder() / spec.key)
+
+
+def folder() -> Path:
+    """Where all environments are, each named by its key."""
+    return paths.cache() / "envs"
+
+
+def use(spec: Spec) -> Environment:
+    """The environment, complete or not, which nobody removes until this program ends."""
+    environment = place(spec)
+    holding.hold(environment.folder)
+    projects.note(spec.folder, "environment", [spec.key])
+    return environment
+
+
+def remove(environment: Environment) -> None:
+    """Take it away; what is left when that is broken off counts as unfinished."""
+    environment.stamp.unlink(missing_ok=True)
+    shutil.rmtree(environment.folder)
+    _lock_of(environment.folder).unlink(missing_ok=True)
 
 
 def ensure(
@@ -140,7 +166,7 @@ def ensure(
         Cancelled: it was broken off.
 
     """
-    environment = place(spec)
+    environment = use(spec)
     if environment.complete:
         return environment
     stop = cancellation or Cancellation()
@@ -220,7 +246,7 @@ def _make(
         )
         if finished.code != 0:
             raise _failure(spec, finished.tail)
-    (environment.folder / _STAMP).touch()
+    environment.stamp.touch()
 
 
 def _has_foreign(
@@ -262,11 +288,15 @@ def _locked(
 ) -> Iterator[None]:
     # The file stays: removing it while another command waits for it would let two in.
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+    with _lock_of(folder).open("w") as lock:
         while not _try_lock(lock):
             report("another mlfunc is making this environment")
             cancellation.check(wait=_LOOK_SECONDS)
         yield
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_suffix(".lock")
 
 
 def _try_lock(lock: TextIO) -> bool:

@@ -22,7 +22,10 @@ FILE = "mlfunc.lock"
 
 
 class Wheel(Struct, frozen=True, omit_defaults=True):
-    """One package, as exactly one file: `file` is the wheel's name, `size` in bytes."""
+    """One package, as exactly one file: `file` is the wheel's name, `size` in bytes.
+
+    Its licence as SPDX has it, else what it calls its licences.
+    """
 
     name: str
     version: str
@@ -30,6 +33,8 @@ class Wheel(Struct, frozen=True, omit_defaults=True):
     sha256: str
     size: int | None = None
     url: str | None = None  # where it was found, without credentials; None: a folder here
+    license: str | None = None
+    license_names: list[str] = []
 
 
 class Resolution(Struct, frozen=True):

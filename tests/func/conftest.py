@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
+from mlfunc.cache import holding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,13 +31,16 @@ class Greeter:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """No test sees or leaves anything in the user's own cache, or sees their cluster."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MLFUNC_HOME", str(folder))
     monkeypatch.setenv("KUBECONFIG", os.devnull)
     monkeypatch.setenv("NO_COLOR", "1")
-    return folder
+    yield folder
+    holding.let_go()
 
 
 @pytest.fixture(autouse=True)

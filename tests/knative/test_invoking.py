@@ -100,7 +100,11 @@ def _relay(cluster: Cluster, entrances: list[str]) -> None:
     parts = [_endpoints(each)[0] for each in entrances]
     ways = [f"{part['addresses'][0]['ip']}|{part['ports'][0]['port']}" for part in parts]
     image = rig.with_scheme(os.environ["MLFUNC_BASE_IMAGE"]).partition("://")[2]
-    container = {"name": "relay", "image": image, "command": ["python3", "-c", _RELAY, *ways]}
+    container: dict[str, Any] = {
+        "name": "relay",
+        "image": image,
+        "command": ["python3", "-c", _RELAY, *ways],
+    }
     container["readinessProbe"] = {"tcpSocket": {"port": 8081}, "periodSeconds": 1}
     labels, meta = {"app": "relay"}, {"apiVersion": "v1"}
     cluster.apply(

@@ -114,11 +114,11 @@ def test_dead_letters_for_who_is_not_there_are_refused_and_nothing_is_applied(
     for sink, missing in (("ksvc:nosuch", "function"), ("broker:nosuch", "broker")):
         args = ("subscribe", "worker", "--type", "job.late", "--dead-letter", sink)
         assert f"there is no {missing} nosuch" in stage.place.mlfunc(*args, code=5).err
-        stage.write({**_JOBS, "dead_letter": sink})
+        stage.write({**JOBS, "dead_letter": sink})
         refused = stage.place.mlfunc("deploy", "--path", stage.worker, code=7)
         assert f"there is no {missing} nosuch" in refused.err.replace("Broker", "broker")
 
-    stage.write(_JOBS)
+    stage.write(JOBS)
     assert stage.triggers() == before
 
 

@@ -223,7 +223,8 @@ def on_this_machine(home: Path) -> Iterator[OnThisMachine]:
 
 def _in(namespace: str, args: tuple[str | Path, ...]) -> tuple[str | Path, ...]:
     """A project names its namespace; for all others but those of no function, the option does."""
-    return args if "--path" in args or args[0] == "platform" else (*args, "--namespace", namespace)
+    of_none = args[0] in {"platform", "cache"}
+    return args if of_none or "--path" in args else (*args, "--namespace", namespace)
 
 
 def _event(type_: str, data: Any, attributes: dict[str, str]) -> dict[str, Any]:

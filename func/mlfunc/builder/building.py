@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from mlfunc import lock
 from mlfunc.builder import assembly, composing, deciding, delivering
+from mlfunc.cache import projects
+from mlfunc.models import places
+from mlfunc.models.obtaining import is_fetched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +50,7 @@ def build(request: Request, workshop: Workshop) -> Outcome:
 def carry_out(prepared: Prepared, workshop: Workshop) -> tuple[Delivered, dict[str, Delivered]]:
     """Make what must be made, compose the images, and bring them where they belong."""
     lock.save(prepared.project.folder, prepared.project.lock)
+    _note(prepared)
     workshop.watcher.phase("packing layers")
     plans = [*prepared.models.values(), prepared.main]
     laid = iter(assembly.make([step for plan in plans for step in plan.steps], workshop))
@@ -59,6 +63,14 @@ def carry_out(prepared: Prepared, workshop: Workshop) -> tuple[Delivered, dict[s
     beside = {name: each.reference for name, each in models.items()}
     whole = composing.of_function(prepared, _laid(laid, prepared.main), beside, workshop)
     return delivering.deliver(whole, prepared.main, to, workshop), models
+
+
+def _note(prepared: Prepared) -> None:
+    """What the project uses of the cache from now on."""
+    folder, plans = prepared.project.folder, [prepared.main, *prepared.models.values()]
+    projects.note(folder, "image", [plan.naming.here for plan in plans])
+    pins = prepared.project.lock.models.values()
+    projects.note(folder, "model", [places.cached(pin).name for pin in pins if is_fetched(pin)])
 
 
 def _laid(laid: Iterator[Laid], plan: Planned) -> list[Laid]:

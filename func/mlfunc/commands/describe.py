@@ -224,7 +224,11 @@ def _digest(image: str) -> str:
 def _age(created: str) -> str:
     from datetime import UTC, datetime
 
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds()
+    return age((datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds())
+
+
+def age(seconds: float) -> str:
+    """How long ago, for people."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"

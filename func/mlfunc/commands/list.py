@@ -44,6 +44,8 @@ def command(
     found = reading.functions(cluster, everywhere=everywhere)
     place = f"on {cluster.access.title}" if everywhere else f"in {cluster.place}"
     other = "" if everywhere else "; `mlfunc list -A` looks everywhere"
+    if not found and not everywhere and reading.has_no_namespace(cluster):
+        place += ": there is no such namespace"
     none = (f"no function {place}", f"deploy one with `mlfunc deploy`, in its folder{other}")
     shown = [_as_data(each, deployer) for each in found]
     ui.show(shown, human=lambda: _report(ui, found, none))

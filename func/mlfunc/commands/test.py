@@ -29,7 +29,7 @@ _NO_TESTS = 5
 def command(ui: Ui, folder: Path, pytest_args: tuple[str, ...]) -> None:
     """Run the function's tests. PYTEST_ARGS go to pytest as they are."""
     spec = environment.describe(folder, function.load(folder))
-    made = environment.place(spec)
+    made = environment.use(spec)
     if not made.complete:
         with ui.progress("installing") as progress:
             environment.ensure(spec, progress.detail)

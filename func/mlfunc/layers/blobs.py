@@ -31,6 +31,14 @@ class FileBlob:
         return reading.read((Range(self.path, 0, self.descriptor.size),), offset)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What is known of a blob without reading it; `held`: a program that runs now uses it."""
+
+    facts: os.stat_result
+    held: bool
+
+
 class Blobs:
     """A folder of blobs. What this program has made or found there stays until `close`."""
 
@@ -79,6 +87,20 @@ class Blobs:
                     removed += facts.st_size
         return removed
 
+    def all(self) -> dict[str, Kept]:
+        """All blobs that are here, by their digests."""
+        with self._alone():
+            return {
+                f"{path.parent.name}:{path.name}": Kept(facts, held=_is_held(path))
+                for path, facts in self._all()
+            }
+
+    def remove(self, digest: str) -> bool:
+        """Remove one, unless a program that runs now has made or found it; whether it is gone."""
+        path = self._path(digest)
+        with self._alone():
+            return not path.exists() or _remove(path)
+
     def close(self) -> None:
         """Let others remove what was held."""
         while self._held:
@@ -100,6 +122,13 @@ class Blobs:
 
     def _all(self) -> Iterator[tuple[Path, os.stat_result]]:
         return ((path, path.stat()) for path in self.folder.glob("*/*"))
+
+
+def _is_held(path: Path) -> bool:
+    file = locks.lock_alone(path)
+    if file is not None:
+        file.close()
+    return file is None
 
 
 def _remove(path: Path) -> bool:

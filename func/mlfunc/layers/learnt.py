@@ -82,6 +82,7 @@ class Built:
 
     manifest: bytes
     config: bytes
+    at: float = 0.0  # when, in seconds since 1970
 
 
 class Images:
@@ -100,6 +101,15 @@ class Images:
         """Keep it in place of what was built before."""
         query = "INSERT OR REPLACE INTO images (name, manifest, config, built) VALUES (?, ?, ?, ?)"
         self._database.rows(query, name, built.manifest, built.config, time.time())
+
+    def all(self) -> dict[str, Built]:
+        """What was built last under each name."""
+        found = self._database.rows("SELECT name, manifest, config, built FROM images")
+        return {name: Built(*built) for name, *built in found}
+
+    def forget(self, name: str) -> None:
+        """As if nothing had been built under it."""
+        self._database.rows("DELETE FROM images WHERE name = ?", name)
 
     def names(self) -> tuple[str, ...]:
         """All names, the one built last first."""

@@ -60,7 +60,7 @@ def locked_briefly(path: Path) -> Iterator[None]:
 def scratch(top: Path) -> Iterator[Path]:
     """An empty folder below `top` until the block ends; those of programs that died go first."""
     top.mkdir(parents=True, exist_ok=True)
-    _sweep(top)
+    sweep(top)
     folder = top / secrets.token_hex(8)
     # Locked before the folder is there: no sweep finds it without.
     with locked(folder.with_suffix(_LOCK)):
@@ -85,6 +85,11 @@ def lock_alone(path: Path) -> BinaryIO | None:
     return _checked(path.open("ab"), path, fcntl.LOCK_EX)
 
 
+def left(top: Path) -> list[Path]:
+    """Those that `sweep` would remove."""
+    return [path.with_suffix("") for path in top.glob(f"*{_LOCK}") if _is_left(path)]
+
+
 def _checked(file: BinaryIO, path: Path, how: int) -> BinaryIO | None:
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
@@ -97,9 +102,17 @@ def _checked(file: BinaryIO, path: Path, how: int) -> BinaryIO | None:
     return None
 
 
-def _sweep(top: Path) -> None:
+def sweep(top: Path) -> None:
+    """Remove the folders below `top` that no program works in any more."""
     for path in top.glob(f"*{_LOCK}"):
         if (file := lock_alone(path)) is not None:
             with file:
                 shutil.rmtree(path.with_suffix(""), ignore_errors=True)
                 path.unlink(missing_ok=True)
+
+
+def _is_left(path: Path) -> bool:
+    file = lock_alone(path)
+    if file is not None:
+        file.close()
+    return file is not None

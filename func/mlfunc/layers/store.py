@@ -147,6 +147,11 @@ class Store:
         return self.blobs.prune(limit)
 
 
+def place() -> Path:
+    """The folder of the one of this user."""
+    return paths.cache() / "build"
+
+
 @contextlib.contextmanager
 def opened(folder: Path | None = None) -> Iterator[Store]:
     """The store of this user, or the one in a folder, until the block ends.
@@ -155,7 +160,7 @@ def opened(folder: Path | None = None) -> Iterator[Store]:
         MlfuncError: a later mlfunc wrote it, or it cannot be written.
 
     """
-    store = Store(folder or paths.cache() / "build")
+    store = Store(folder or place())
     try:
         yield store
     finally:

@@ -4,7 +4,7 @@
     models/blobs/ID.part      one that is on its way; it goes on where it was, after any end
     models/KEY/PATH           a model as its loader wants it: hard links to blobs
 
-Two commands never fetch the same file at once.
+Two commands never fetch the same file at once, and what is fetched stays while its program runs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from threading import Event, Lock
 from typing import IO, TYPE_CHECKING
 
 from mlfunc import paths
+from mlfunc.cache import holding
 from mlfunc.errors import MlfuncError
 from mlfunc.layers.locks import locked
 from mlfunc.lock import ModelFile
@@ -85,6 +86,8 @@ class Transfer:
             Cancelled: it was broken off.
 
         """
+        # Until they are linked, no model says that they are needed.
+        holding.hold(blobs())
         _check_room(sum(item.size for item in items if not _is_here(item)))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             pending = [pool.submit(self._one, item) for item in items]
@@ -115,7 +118,7 @@ class Transfer:
 
     def _part(self, item: Item) -> Path:
         said = f"{self.uri}\0{self.revision}\0{item.path}"
-        return _blobs() / f"{item.sha256 or hashlib.sha256(said.encode()).hexdigest()}.part"
+        return blobs() / f"{item.sha256 or hashlib.sha256(said.encode()).hexdigest()}.part"
 
     def _fill(self, file: IO[bytes], item: Item) -> str:
         """Get what is missing of a file; its hash."""
@@ -151,7 +154,7 @@ class Transfer:
 
 def blob(sha256: str) -> Path:
     """Where a file is kept."""
-    return _blobs() / sha256
+    return blobs() / sha256
 
 
 def fetch(
@@ -170,6 +173,7 @@ def fetch(
 
     """
     folder = cached(pin)
+    holding.hold(folder, pin.uri)
     files = [file for file in pin.files if only is None or file.path in only]
     missing = [file for file in files if not (folder / file.path).is_file()]
     if missing:
@@ -190,7 +194,8 @@ def _link(files: Sequence[ModelFile], folder: Path) -> None:
             os.link(blob(file.sha256), path)
 
 
-def _blobs() -> Path:
+def blobs() -> Path:
+    """Where all files of models are, each named by its hash."""
     return paths.cache() / "models" / "blobs"
 
 
@@ -206,10 +211,8 @@ def _check_room(size: int) -> None:
         MlfuncError: it does not.
 
     """
-    _blobs().mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(_blobs()).free
+    blobs().mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(blobs()).free
     if size > free:
-        message = (
-            f"a model needs {size / 1e9:.1f} GB at {_blobs()}, where {free / 1e9:.1f} are free"
-        )
-        raise MlfuncError(message, "make room, or set MLFUNC_HOME to a folder with more")
+        message = f"a model needs {size / 1e9:.1f} GB at {blobs()}, where {free / 1e9:.1f} are free"
+        raise MlfuncError(message, "mlfunc cache prune; or set MLFUNC_HOME to another disk")

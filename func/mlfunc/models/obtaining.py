@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlfunc import lock
+from mlfunc.cache import projects
 from mlfunc.models import places
 from mlfunc.models.fetching import fetch
 from mlfunc.models.pinning import Asked, pin
@@ -53,6 +54,7 @@ def obtain(
     }
     lock.save(folder, msgspec.structs.replace(known, models={**known.models, **pins}))
     if not dry_run:
+        projects.note(folder, "model", [places.cached(each).name for each in pins.values()])
         for name, each in pins.items():
             fetch(name, each, report=report, cancellation=cancellation)
     return {
@@ -63,8 +65,12 @@ def obtain(
 
 def remote(function: Function) -> dict[str, Model]:
     """The models that are fetched."""
-    models = function.all_models
-    return {name: model for name, model in models.items() if scheme(model.uri) in FETCHED}
+    return {name: model for name, model in function.all_models.items() if is_fetched(model)}
+
+
+def is_fetched(model: Model | ModelPin) -> bool:
+    """Whether it comes from elsewhere, file by file."""
+    return scheme(model.uri) in FETCHED
 
 
 def is_here(pin: ModelPin | None, model: Model) -> bool:

@@ -87,6 +87,26 @@ def load(home: Home, digest: str, environ: Mapping[str, str] = os.environ) -> Re
     return Release(digest, str(environment.python), str(app), env, record.size)
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What a release has of what lies elsewhere."""
+
+    digest: str
+    environment: Path
+    models: tuple[Path, ...]
+
+
+def records(home: Home) -> list[Recorded]:
+    """Of all releases that are there."""
+    folders = home.releases.iterdir() if home.releases.is_dir() else ()
+    found = ((path.name, _record(path)) for path in folders if _DIGEST.fullmatch(path.name))
+    return [
+        Recorded(digest, Path(record.environment), tuple(map(Path, record.env.values())))
+        for digest, record in found
+        if record is not None
+    ]
+
+
 def is_there(home: Home, digest: str) -> bool:
     """Whether it has been made; it is young again."""
     try:

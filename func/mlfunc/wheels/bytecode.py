@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mlfunc import environment, paths, proc
+from mlfunc.cache import holding
 from mlfunc.errors import EnvironmentFailed
 from mlfunc.layers import reading
 from mlfunc.layers.tree import File, Range, Tree
@@ -71,7 +72,8 @@ def compile_all(
     """
     ordered = sorted(modules, key=lambda module: module.at)
     parts = [ordered[start : start + _AT_ONCE] for start in range(0, len(ordered), _AT_ONCE)]
-    folder = paths.cache() / "bytecode"
+    folder = place()
+    holding.hold(folder)  # its files are read until the layers are written
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         kept = functools.partial(
@@ -79,6 +81,11 @@ def compile_all(
         )
         made = list(pool.map(kept, parts))
     return [file for files in made for file in files]
+
+
+def place() -> Path:
+    """The folder of what was compiled before."""
+    return paths.cache() / "bytecode"
 
 
 def of(tree: Tree, python: str, cancellation: Cancellation | None = None) -> Tree:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from mlfunc import accelerators, environment, proc
 from mlfunc.lock import Resolution
-from mlfunc.wheels import failures, pylock, requirements
+from mlfunc.wheels import failures, metadata, pylock, requirements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -76,7 +76,8 @@ def resolve(
     kept = known.packages if known is not None and not upgrade else []
     run = Run(folder, {**environ, **asked.variables}, report, cancellation)
     packages = _suitable(asked, _arguments(target, glibc), target, kept, run)
-    return Resolution(digest, packages)
+    settled = known.packages if known is not None else []
+    return Resolution(digest, metadata.with_licenses(packages, settled, asked, environ, report))
 
 
 def python_platform(arch: str, glibc: str = GLIBC) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mlfunc import __version__
+from mlfunc.wheels import licenses
 
 if TYPE_CHECKING:
     from mlfunc.lock import Wheel
@@ -44,6 +45,15 @@ def _component(wheel: Wheel) -> dict[str, Any]:
         "purl": purl(wheel),
         "hashes": [{"alg": "SHA-256", "content": wheel.sha256}],
     }
-    if wheel.url is None:
-        return component
-    return {**component, "externalReferences": [{"type": "distribution", "url": wheel.url}]}
+    if found := _licenses(wheel):
+        component["licenses"] = found
+    if wheel.url is not None:
+        component["externalReferences"] = [{"type": "distribution", "url": wheel.url}]
+    return component
+
+
+def _licenses(wheel: Wheel) -> list[dict[str, Any]]:
+    if wheel.license:
+        return [{"expression": wheel.license}]
+    ids = ((name, licenses.spdx_id(name)) for name in wheel.license_names)
+    return [{"license": {"id": spdx} if spdx else {"name": name}} for name, spdx in ids]

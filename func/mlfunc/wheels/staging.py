@@ -25,4 +25,9 @@ def folder() -> Path:
 def _top() -> Path:
     kept = contextlib.ExitStack()
     atexit.register(kept.close)
-    return kept.enter_context(locks.scratch(paths.cache() / "staging"))
+    return kept.enter_context(locks.scratch(place()))
+
+
+def place() -> Path:
+    """Where those of all programs are."""
+    return paths.cache() / "staging"

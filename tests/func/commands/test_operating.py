@@ -45,6 +45,7 @@ class Team:
             _BROKERS: [],
             _PINGS: [],
             _CLAIMS: [],
+            "/api/v1/namespaces": [{"metadata": {"name": "team"}}],
         }
         self.logs = {pod(2)["metadata"]["name"]: _LOG}
         self.changed: list[Asked] = []
@@ -120,6 +121,24 @@ def said(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> tuple
     shown = capsys.readouterr()
     assert ended == code, shown.err
     return shown.out, shown.err
+
+
+@pytest.mark.parametrize("command", ["describe", "logs", "events"])
+def test_an_unknown_name_is_told_with_the_namespace_that_has_one(
+    command: str, team: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    team.lists["/apis/serving.knative.dev/v1/namespaces/other/services"] = []
+
+    _, err = said(capsys, command, "greeter", "-n", "other", code=5)
+
+    assert "there is no function greeter in namespace other" in err
+    assert ": there is no such namespace" in err
+    assert "there is one elsewhere: --namespace team" in err
+
+
+def test_a_list_of_no_namespace_says_so(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
+    team.lists["/apis/serving.knative.dev/v1/namespaces/other/services"] = []
+    assert ": there is no such namespace" in said(capsys, "list", "-n", "other")[1]
 
 
 def test_the_list_has_the_keys_of_func_first(

@@ -45,6 +45,8 @@ def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[d
             return Reply(body={"metadata": {}, "items": listed[last]})
         if last == "greeter":
             return Reply(body=found)
+        if last == "team":
+            return Reply(body={"metadata": {"name": "team"}})
         return apiserver.status(404, "NotFound", "not found", name=last)
 
     with apiserver.serving(answer) as server:

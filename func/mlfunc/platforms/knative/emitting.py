@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlfunc.cluster import failures, kinds, refusals
 from mlfunc.errors import ClusterFailed, MlfuncError, NotFound, UsageError
 from mlfunc.knative import subscriptions
+from mlfunc.platforms.knative import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,6 +35,9 @@ def emit(cluster: Cluster, broker: str, events: Iterable[dict[str, Any]]) -> Ite
 
     """
     if cluster.get(kinds.BROKER, broker) is None:
+        if reading.has_no_namespace(cluster):
+            message = f"there is no namespace {cluster.namespace} ({cluster.access.where})"
+            raise NotFound(message, "kubectl get namespaces; --namespace names another")
         by_name = bool(cluster.access.named)
         raise NotFound(*subscriptions.missing_broker(broker, cluster.namespace, by_name=by_name))
     for each in events:

@@ -54,7 +54,7 @@ def overview(at: Addressed) -> Overview:
         NotFound: there is no such function.
 
     """
-    service, listed = _service(at), at.cluster.list
+    service, listed = reading.service(at), at.cluster.list
     found = _overview(at, service, listed(kinds.TRIGGER), listed(kinds.BROKER))
     return replace(found, schedules=reading.scheduled(at))
 
@@ -66,7 +66,7 @@ def follow(at: Addressed, until: float | None = None) -> Generator[Overview, Non
         NotFound: there is no such function.
 
     """
-    service, last = _service(at), None
+    service, last = reading.service(at), None
     topics = Topic(kinds.TRIGGER), Topic(kinds.BROKER)
     seen: dict[Topic, tuple[Object, ...]] = {}
     with watching.follow(at.cluster, *topics) as changes:
@@ -88,7 +88,7 @@ def subscribe(at: Addressed, wanted: Subscription) -> Applied:
         UsageError: the filter is wrong, or takes the function's own replies.
 
     """
-    service = _service(at)
+    service = reading.service(at)
     there = subscriptions.of_function(at.cluster.list(kinds.TRIGGER), at.name)
     reply_type = subscriptions.reply_type(service, there)
     note = _check(wanted, at.name, reply_type)
@@ -158,14 +158,6 @@ def take_away(cluster: Cluster, trigger: str, namespace: str) -> None:
     path = kinds.TRIGGER.path(namespace, trigger)
     reply = cluster.request("DELETE", path, query={"propagationPolicy": "Foreground"})
     failures.check(reply, cluster.access)
-
-
-def _service(at: Addressed) -> Object:
-    found = at.cluster.get(kinds.SERVICE, at.name)
-    if found is None:
-        message = f"there is no function {at.name} in namespace {at.cluster.namespace}"
-        raise NotFound(message, "mlfunc list -A")
-    return found
 
 
 def _overview(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.addressing import Addressed
 
+_SHOWN = 3  # namespaces that a hint names
 _LOG_BYTES = 262_144  # of the beginning, where a start is told
 
 
@@ -54,14 +55,32 @@ def service(addressed: Addressed) -> Object:
     cluster, name = addressed.cluster, addressed.name
     found = cluster.get(kinds.SERVICE, name)
     if found is None:
-        others = [each["metadata"]["name"] for each in cluster.list(kinds.SERVICE)]
-        hint = (
-            did_you_mean(name, others)
-            if others
-            else "mlfunc deploy, or name another namespace: --namespace"
-        )
-        raise NotFound(f"there is no function {name} in {cluster.place}", hint)
+        raise _absence(cluster, name)
     return found
+
+
+def _absence(cluster: Cluster, name: str) -> NotFound:
+    """That a function is not there, and where one of its name is, as far as this user may look."""
+    message = f"there is no function {name} in {cluster.place}"
+    if has_no_namespace(cluster):
+        message += ": there is no such namespace"
+    everywhere = permitted(lambda: cluster.list(kinds.SERVICE, everywhere=True)) or []
+    metas = [each["metadata"] for each in everywhere]
+    if elsewhere := sorted(each["namespace"] for each in metas if each["name"] == name):
+        named = " or ".join(f"--namespace {each}" for each in elsewhere[:_SHOWN])
+        return NotFound(message, f"there is one elsewhere: {named}")
+    others = [each["metadata"]["name"] for each in cluster.list(kinds.SERVICE)]
+    hint = "mlfunc deploy, or name another namespace: --namespace"
+    return NotFound(message, did_you_mean(name, others) if others else hint)
+
+
+def has_no_namespace(cluster: Cluster) -> bool:
+    """Whether what is looked for can be nowhere; not where this user may not know, or none has to
+    be made, as on the local platform.
+    """
+    if cluster.access.named:
+        return False
+    return permitted(lambda: cluster.get(kinds.NAMESPACE, cluster.namespace) is None) is True
 
 
 def revisions(addressed: Addressed) -> list[Object]:

@@ -1,0 +1,101 @@
+"""What is in the cache is found as it is, with those who use it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from mlfunc.cache import holding, inventory, projects
+from mlfunc.cache.items import total
+from mlfunc.layers import store
+from mlfunc.layers.learnt import Built
+from mlfunc.wheels import staging
+
+from tests.func.cache.things import environment, fetched, layer
+from tests.rig.hub import hub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mlfunc.cache.items import Item
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A hub with two models that have a file in common."""
+    with hub() as running:
+        running.add("org/one", {"shared.bin": b"s" * 50_000, "own.bin": b"1" * 9000})
+        running.add("org/two", {"shared.bin": b"s" * 50_000, "own.bin": b"2" * 9000})
+        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
+        yield
+
+
+def of(kind: str) -> list[Item]:
+    return [item for item in inventory.look() if item.kind == kind]
+
+
+def test_an_empty_cache_is_left_empty(home: Path) -> None:
+    assert inventory.look() == ()
+    assert list(home.iterdir()) == []
+
+
+def test_an_environment_has_no_files_that_others_have_too(tmp_path: Path, project: Path) -> None:
+    made = environment("key", project)
+    (made / "own").write_bytes(bytes(8192))
+    (tmp_path / "of-uv").write_bytes(bytes(1 << 20))
+    os.link(tmp_path / "of-uv", made / "linked")
+
+    (item,) = of("environment")
+
+    assert 8192 <= item.size < 1 << 20
+    assert item.projects == (str(project.resolve()),)
+    assert item.busy
+    holding.let_go()
+    assert not of("environment")[0].busy
+
+
+def test_two_projects_share_a_model_and_two_models_a_file(tmp_path: Path, there: None) -> None:
+    folders = [fetched(tmp_path / str(number), "hf://org/one") for number in range(2)]
+    fetched(tmp_path / "third", "hf://org/two")
+
+    one, two = sorted(of("model"), key=lambda item: item.name)
+
+    assert one.projects == tuple(sorted(str(folder.resolve()) for folder in folders))
+    assert (one.name, two.name) == ("hf://org/one", "hf://org/two")
+    assert len(one.parts.keys() & two.parts.keys()) == 1
+    assert total([one, two]) < one.size + two.size
+    assert of("download") == []
+
+
+def test_a_project_that_goes_over_to_another_model_does_not_use_the_first(
+    tmp_path: Path, there: None
+) -> None:
+    fetched(tmp_path / "p", "hf://org/one")
+    fetched(tmp_path / "p", "hf://org/two")
+    used = {item.name: bool(item.projects) for item in of("model")}
+    assert used == {"hf://org/one": False, "hf://org/two": True}
+
+
+def test_layers_belong_to_what_was_built_last_or_to_nothing(project: Path) -> None:
+    with store.opened() as opened:
+        made = [layer(opened, name) for name in ("last", "before")]
+        manifest = b'{"layers": [{"digest": "%s"}]}' % made[0].descriptor.digest.encode()
+        opened.images.put("greeter:latest", Built(manifest, b"{}"))
+    projects.note(project, "image", ["greeter:latest"])
+
+    (image,), (loose,) = of("image"), of("layer")
+
+    assert (image.name, list(image.parts)) == ("greeter:latest", [made[0].descriptor.digest])
+    assert image.projects == (str(project.resolve()),)
+    assert (loose.key, loose.projects) == (made[1].descriptor.digest, ())
+
+
+def test_what_a_program_works_in_is_not_unfinished() -> None:
+    working = staging.folder()
+    killed = working.parent.parent / "killed"
+    killed.mkdir()
+    killed.with_suffix(".lock").touch()
+    assert [item.place for item in of("unfinished")] == [killed]
+    assert working.is_dir()
