@@ -102,6 +102,16 @@ def test_a_build_that_changes_nothing_sends_nothing(project: Project) -> None:
     assert set(statuses(second).values()) == {"reused"}
 
 
+def test_what_a_cluster_alone_reads_of_mlfunc_yaml_makes_nothing_and_sends_nothing(
+    project: Project,
+) -> None:
+    first = project.build()
+    (project.folder / "mlfunc.yaml").write_text(f"{YAML}scale: {{max: 3}}\n# why\n")
+    second = project.build()
+    assert (second["digest"], second["uploaded_bytes"]) == (first["digest"], 0)
+    assert {each["why"] for each in second["layers"][1:]} == {"unchanged"}
+
+
 def test_one_line_moves_the_app_alone(project: Project) -> None:
     project.build()
     project.change()
