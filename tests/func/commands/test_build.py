@@ -160,6 +160,20 @@ def test_a_plan_changes_nothing(project: Project) -> None:
     assert project.run("images", project.image).returncode == 6
 
 
+def test_a_plan_for_nowhere_does_not_say_that_something_is_there(project: Project) -> None:
+    ended = project.run("build", "--plan")
+    assert (ended.returncode, ended.stderr) == (0, "resolving ...\n")
+
+
+def test_a_base_in_a_registry_without_tls_is_told_how_to_be_written(
+    project: Project, here: Registry
+) -> None:
+    ended = project.run("build", MLFUNC_BASE_IMAGE=f"https://{here.address}/base:1")
+    assert ended.returncode == 6
+    assert f"cannot get the base image {here.address}/base" in ended.stderr
+    assert f"write http://{here.address}/..." in ended.stderr
+
+
 @pytest.mark.parametrize("place", ["out", "out.tar"])
 def test_it_is_written_where_skopeo_reads_it(project: Project, tmp_path: Path, place: str) -> None:
     said = project.build("--output", str(tmp_path / place))
