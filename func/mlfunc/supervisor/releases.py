@@ -170,8 +170,8 @@ def _fill(folder: Path, home: Home, contents: Contents) -> None:
     app = folder / _APP
     app.mkdir()
     tree.write(contents.files, app)
-    for path, sha256 in contents.kept.items():
-        _link(weights.place(home, sha256), folder / _MODELS / path)
+    for name, sha256 in contents.kept.items():
+        _link(weights.place(home, sha256), folder / _MODELS / name)
     (folder / _RECORD).write_bytes(msgspec.json.encode(_recorded(contents)))
     for path in [folder, *folder.rglob("*")]:
         if not path.is_symlink():

@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 from mlfunc.cache import holding
@@ -81,7 +81,7 @@ def test_the_same_bytes_by_another_name_are_kept_once(at: Home, hashes: Hashes, 
 def test_where_blocks_can_be_shared_nothing_is_copied(
     at: Home, hashes: Hashes, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def clone(to: int, request: int, source: int) -> int:
+    def clone(to: BinaryIO, request: int, source: int) -> int:
         """As the ioctl does it on Btrfs and XFS; here is neither."""
         assert request == weights._FICLONE
         return os.copy_file_range(source, to.fileno(), len(DATA))
