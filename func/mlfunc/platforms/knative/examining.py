@@ -33,11 +33,11 @@ _CLUSTER_DOMAIN = "svc.cluster.local"
 
 def examine(loaded: Function | None, context: str | None, namespace: str | None) -> Iterator[Check]:
     """The rows, of one cluster; of a function there may be none."""
-    if context is None and not access.is_configured():
-        detail = "none is configured: functions are deployed to the local platform"
-        yield Check("cluster", "ok", detail, _BY)
-        return
     try:
+        if context is None and not access.is_configured():
+            detail = "none is configured: functions are deployed to the local platform"
+            yield Check("cluster", "ok", detail, _BY)
+            return
         wanted = namespace or (loaded.namespace if loaded else None)
         cluster = client.connect(context, wanted)
         yield _cluster(cluster)
