@@ -104,7 +104,7 @@ async def _begin(
     parts.push_async_callback(fleet.close)
     gateway = Gateway()
     release = partial(releases.load, home, environ=inheriting.inherited(os.environ))
-    control = Control(objects, fleet, gateway, release, about.port)
+    control = Control(objects, fleet, gateway, release, about.url)
     parts.callback(control.close)
     broker = Broker(committer, objects, gateway, address=about.url)
     parts.push_async_callback(broker.close)

@@ -62,6 +62,7 @@ class Deployed:
     service: Object | None
     seconds: float
     notes: tuple[str, ...]  # what is good to know of the platform
+    place: str = ""  # where it is, in words
 
 
 def deploy(request: Request, workshop: Workshop) -> Deployed:
@@ -94,7 +95,8 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
         None if request.dry_run else _apply_and_wait(cluster, release, planned, request, watcher)
     )
     told = (*of_events, *(each.message for each in notes), *_of_share(request.wish, planned))
-    return Deployed(release, planned, built, applied, time.monotonic() - began, told)
+    seconds = time.monotonic() - began
+    return Deployed(release, planned, built, applied, seconds, told, cluster.place)
 
 
 def _of_share(wish: Wish, planned: Planned) -> tuple[str, ...]:
