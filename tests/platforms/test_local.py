@@ -66,7 +66,7 @@ def test_its_url_is_one_that_any_program_reaches(here: OnThisMachine, tmp_path: 
     shown = here.mlfunc("deploy", "--path", project)
 
     headers = {"content-type": "application/json"}
-    with urlopen(Request(told["url"], b'{"name": "Ada"}', headers)) as reply:  # noqa: S310 - ours
+    with urlopen(Request(told["url"], b'{"name": "Ada"}', headers)) as reply:
         assert json.load(reply) == "Hello Ada"
     assert shown.out == f"{told['url']}\n"
     by_host = f"http://reached.{here.namespace}.localhost:{urlsplit(told['url']).port}"

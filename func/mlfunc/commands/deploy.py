@@ -58,7 +58,7 @@ _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 )
 @click.option(
     "--timeout",
-    type=options.Number("seconds", float, 1, 86_400),
+    type=options.Duration(1),
     help="How long to wait.  [default: as long as Knative lets it start]",
 )
 @click.option(

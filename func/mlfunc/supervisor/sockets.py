@@ -102,6 +102,18 @@ def first_free(host: str, ports: Sequence[int]) -> socket.socket:
     raise MlfuncError(taken(ports[-1]), hint)
 
 
+def is_free(host: str, port: int) -> bool:
+    """Whether it could be had now.
+
+    Raises:
+        MlfuncError: not by this user, or not at that address.
+
+    """
+    if bound := _listen(host, port):
+        bound.close()
+    return bound is not None
+
+
 def _listen(host: str, port: int) -> socket.socket | None:
     """None: somebody else does."""
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
