@@ -83,7 +83,7 @@ WRONG = {
     "several others": (
         "class A:\n    def predict(self): ...\nclass B(A): ...\nclass C: ...\n",
         "predictor.py has no class Predictor",
-        "correct `predictor:` in mlfunc.yaml: there are A, B",
+        "correct `predictor:` in mlfunc.yaml: use one of A, B",
     ),
     "nothing at all": (
         "\n",

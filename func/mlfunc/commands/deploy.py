@@ -58,7 +58,7 @@ _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 )
 @click.option(
     "--timeout",
-    type=options.Number("seconds", float, 1, 86_400),
+    type=options.Duration(1),
     help="How long to wait.  [default: as long as Knative lets it start]",
 )
 @click.option(
@@ -145,6 +145,8 @@ def _print_manifests(ui: Ui, deployed: Deployed) -> None:
 
 
 def _report(ui: Ui, request: Request, deployed: Deployed) -> None:
+    from mlfunc.knative import overview
+
     for note in deployed.notes:
         ui.note(note)
     for change in deployed.planned.plan.changes:
@@ -153,7 +155,7 @@ def _report(ui: Ui, request: Request, deployed: Deployed) -> None:
         ui.note(_foreseen(deployed, request.where.chosen().name))
         return
     ui.note(_summary(deployed, deployed.service))
-    if url := deployed.service.get("status", {}).get("url"):
+    if url := overview.url(deployed.service):
         ui.say(ui.paint(url, "bold"))
 
 
@@ -174,7 +176,7 @@ def _summary(deployed: Deployed, service: Object) -> str:
     if not diagnosis.is_ready(service):
         return f"{name} is applied, and nobody waits: mlfunc describe {name} shows how far it is"
     revision = service["status"]["latestReadyRevisionName"]
-    return f"deployed {revision} in {deployed.seconds:.1f} s"
+    return f"deployed {revision} to {deployed.place} in {deployed.seconds:.1f} s"
 
 
 def _unserved(service: Object) -> str:
@@ -212,7 +214,7 @@ def _short(value: Any) -> str:
 
 
 def _as_data(deployed: Deployed) -> dict[str, Any]:
-    from mlfunc.knative import diagnosis
+    from mlfunc.knative import diagnosis, overview
 
     service = deployed.service or {"metadata": {}}
     status = service.get("status", {})
@@ -220,7 +222,7 @@ def _as_data(deployed: Deployed) -> dict[str, Any]:
         "name": deployed.release.name,
         "namespace": deployed.release.namespace,
         "image": deployed.release.image,
-        "url": status.get("url"),
+        "url": overview.url(service) or None,
         # What a Service says before Knative has seen it is of the revision before.
         "revision": status.get("latestCreatedRevisionName")
         if diagnosis.is_observed(service)

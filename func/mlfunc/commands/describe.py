@@ -12,6 +12,7 @@ from mlfunc import options
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlfunc.cluster.client import Object
     from mlfunc.knative.coldstart import ColdStart
     from mlfunc.knative.overview import RevisionState
     from mlfunc.knative.subscriptions import Subscribed
@@ -57,7 +58,7 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
     shares = traffic.shares(service)
     return {
         "url": summary.url,
-        "routes": list(dict.fromkeys([summary.url, *(each.url for each in shares if each.url)])),
+        "routes": _routes(service, summary.url),
         "name": summary.name,
         "image": spec["containers"][0]["image"],
         "namespace": summary.namespace,
@@ -90,6 +91,15 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
         "restarts": [asdict(each) for each in restarts.of(found.pods or ())],
         "changed_by": [asdict(each) for each in writers.others(service)],
     }
+
+
+def _routes(service: Object, url: str) -> list[str]:
+    """All its addresses, that of any program first; those of its tags last."""
+    from mlfunc.knative import traffic
+
+    own = service.get("status", {}).get("url", "")
+    tagged = (each.url for each in traffic.shares(service) if each.url)
+    return [each for each in dict.fromkeys((url, own, *tagged)) if each]
 
 
 def _subscription(each: Subscribed) -> dict[str, Any]:

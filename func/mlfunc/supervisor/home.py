@@ -120,6 +120,7 @@ class About:
     port: int
     version: str
     began: float  # seconds since 1970
+    moved: str = ""  # why its port is not the one of before
 
     @property
     def url(self) -> str:

@@ -62,6 +62,7 @@ class Deployed:
     service: Object | None
     seconds: float
     notes: tuple[str, ...]  # what is good to know of the platform
+    place: str = ""  # where it is, in words
 
 
 def deploy(request: Request, workshop: Workshop) -> Deployed:
@@ -95,7 +96,8 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     )
     of_platform = (each.message for each in notes)
     told = (*of_events, *of_platform, *release.notes, *_of_share(request.wish, planned))
-    return Deployed(release, planned, built, applied, time.monotonic() - began, told)
+    seconds = time.monotonic() - began
+    return Deployed(release, planned, built, applied, seconds, told, cluster.place)
 
 
 def _of_share(wish: Wish, planned: Planned) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
@@ -71,7 +72,7 @@ class Control:
         fleet: Fleet,
         gateway: Gateway,
         release: Callable[[str], Release],
-        port: int,
+        address: str,
         *,
         machine: Mapping[str, float] | None = None,
         now: Callable[[], float] = time.time,
@@ -82,7 +83,8 @@ class Control:
         self._gateway = gateway
         self._release = release
         self._releases: dict[str, Release] = {}
-        self._port = port
+        self._address = address
+        self._port = urlsplit(address).port or 80
         self._machine = machine or {}
         self._now = now
         self._pause = pause
@@ -320,8 +322,9 @@ class Control:
         outcome = routes.resolved(service, configuration, made, self._port)
         url = routes.address(service, self._port)
         route = self._objects.get(kinds.ROUTE, *key)
-        self._objects.write(routes.manifest(service, route, outcome, url, now))
-        status = services.status(service, configuration, outcome, url, now)
+        reached = routes.path_address(service, self._address)
+        self._objects.write(routes.manifest(service, route, outcome, url, reached, now))
+        status = services.status(service, configuration, outcome, url, reached, now)
         self._objects.write_status(kinds.SERVICE, *key, status)
         self._routes[key] = routes.route(self._objects.get(kinds.SERVICE, *key) or service)
 

@@ -139,7 +139,7 @@ class Rig:
             self.fleet,
             self.gateway,
             self._release,
-            port,
+            f"http://127.0.0.1:{port}",
             machine=machine,
             now=lambda: self.time,
             clock=lambda: self.time,

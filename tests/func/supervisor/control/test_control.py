@@ -570,7 +570,9 @@ async def test_its_addresses_are_of_the_port_that_the_gateway_has_now(rig: Rig) 
     again = Rig(rig.objects, port=9999)
     await again.settle()
 
-    assert again.service("f")["status"]["url"] == "http://f.default.localhost:9999"
+    status = again.service("f")["status"]
+    assert status["url"] == "http://f.default.localhost:9999"
+    assert status["address"]["url"] == "http://127.0.0.1:9999/f"
     again.close()
 
 
