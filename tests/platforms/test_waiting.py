@@ -27,7 +27,7 @@ def test_who_waits_no_longer_is_told_what_goes_on_and_it_does(place: Place, tmp_
         places.expect(deploying, "goes on with left-00001, and nobody waits")
         assert deploying.wait(60) == 130
     told = place.mlfunc("describe", "--path", project, "-o", "json").data
-    assert (told["ready"], told["reason"]) == ("Unknown", "starting")
+    assert (told["ready"], told["reason"]) == (False, "starting")
     eventually(lambda: _is_ready(place, project), "it is ready", seconds=120)
     assert place.request("left", {"name": "Ada"}).json() == "Hello Ada"
 
@@ -60,5 +60,5 @@ def test_nobody_has_to_wait(place: Place, tmp_path: Path) -> None:
 
 
 def _is_ready(place: Place, project: Path) -> bool:
-    found: str = place.mlfunc("describe", "--path", project, "-o", "json").data["ready"]
-    return found == "True"
+    found: bool = place.mlfunc("describe", "--path", project, "-o", "json").data["ready"]
+    return found

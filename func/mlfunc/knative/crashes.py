@@ -37,10 +37,13 @@ STUCK = "each of its slots was stuck in a call that did not come back"
 
 
 def crashed(pod: Object, container: Object, events: Sequence[Object]) -> Progress | None:
-    """What a container that has ended shows; None if it has not. `events` are its pod's."""
+    """What a container that has ended shows; None if it has not. `events` are its pod's.
+
+    Whether it is well again its pod says: a container without a probe is ready once it runs.
+    """
     state, last = container.get("state", {}), container.get("lastState", {})
     ended = state.get("terminated") or last.get("terminated")
-    if not ended or container.get("ready"):
+    if not ended or _is_ready(pod):
         return None
     log = ended.get("message", "")
     phase = furthest(log)
@@ -117,6 +120,11 @@ def _failure(pod: Object, ended: Object, events: Sequence[Object], phase: Phase)
         hint = "who kills is mostly the kernel, for want of memory: raise `resources.memory`"
     message = f"the function does not start: {_ending(ended['exitCode'])} while {phase}"
     return Failure(message, hint, pod=name)
+
+
+def _is_ready(pod: Object) -> bool:
+    told: Sequence[Object] = pod.get("status", {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in told)
 
 
 def _was_stuck(log: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc.knative import nodes, quantities
 from mlfunc.knative.progress import Failure, Progress
+from mlfunc.knative.sentences import brief
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ def waits(pod: Object, snapshot: Snapshot, events: Sequence[Object]) -> Progress
     """How it waits for a node; None if it has one. `events` are the pod's own."""
     if pod["spec"].get("nodeName"):
         return None
-    message = _brief(_told(pod))
+    message = brief(_told(pod)).rstrip(". ")
     grows = [each for each in events if each["reason"] in _GROWS]
     if grows:
         return Progress("scheduling", f"a node is being added; {message}")
@@ -70,8 +71,3 @@ def _held(pod: Object, older: Sequence[Object]) -> str:
                 name = other["metadata"]["name"]
                 return f"{name} of the old revision holds {resource} until it is idle"
     return ""
-
-
-def _brief(message: str) -> str:
-    """Without what the scheduler says of preemption."""
-    return re.split(r"[. ]*(?:no new claims|preemption:)", message)[0].rstrip(". ")

@@ -9,6 +9,7 @@ import pytest
 from mlfunc import cli
 from mlfunc.function import Function, Schedule
 from mlfunc.knative import schedules
+from mlfunc.ui import Ui
 
 from tests.func.knative.objects import pod, revision, service
 from tests.rig import apiserver
@@ -48,12 +49,14 @@ class Team:
             "/api/v1/namespaces": [{"metadata": {"name": "team"}}],
         }
         self.logs = {pod(2)["metadata"]["name"]: _LOG}
+        self.before: dict[str, str] = {}  # logs of containers that ran before
         self.changed: list[Asked] = []
 
     def answer(self, asked: Asked) -> Reply:
         folder, _, name = asked.path.rpartition("/")
         if name == "log":
-            return Reply(body=self.logs[folder.rpartition("/")[2]].encode())
+            kept = self.before if asked.query.get("previous") else self.logs
+            return Reply(body=kept[folder.rpartition("/")[2]].encode())
         if asked.path.replace("/namespaces/team", "") in {
             path.replace("/namespaces/team", "") for path in self.lists
         }:
@@ -155,11 +158,41 @@ def test_the_list_has_the_keys_of_func_first(
         "deployer",
         "replicas",
     ]
-    assert (listed["ready"], listed["replicas"], listed["origin"]) == ("True", 1, "knative")
+    assert (listed["ready"], listed["replicas"], listed["origin"]) == (True, 1, "knative")
     shown, _ = said(capsys, "list", "-A")
     assert "greeter (Knative)" in shown
     team.lists[_SERVICES].clear()
     assert "no function in namespace team" in said(capsys, "list")[1]
+
+
+def test_the_list_of_a_terminal_fits_and_says_who_shares_the_requests(
+    team: Team, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ui, "width", lambda _: 80)
+    split = [{"revisionName": f"greeter-0000{n}", "percent": p} for n, p in ((1, 90), (2, 10))]
+    team.lists[_SERVICES] = [service(traffic=split)]
+
+    headers, row = said(capsys, "list")[0].splitlines()
+
+    assert headers.split() == ["NAME", "READY", "REVISION", "INSTANCES", "URL"]
+    assert "greeter-00001 90 %, +1  1" in row
+    assert "img@sha256" not in row
+    shown = said(capsys, "describe", "greeter")[0]
+    assert "greeter-00001, which gets 90 %; what follows is of it" in shown
+    wide = said(capsys, "list", "--wide", "-A")[0].split()
+    assert {"NAMESPACE", "AGE", "MODELS", "ACCELERATOR", "CONCURRENCY"} < set(wide)
+
+
+def test_one_that_has_just_been_started_again_shows_what_it_said_before(
+    team: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = pod(2)
+    again["status"]["containerStatuses"][0]["restartCount"] = 1
+    team.lists[_PODS] = [again]
+    name = again["metadata"]["name"]
+    team.before[name], team.logs[name] = team.logs[name], ""
+
+    assert said(capsys, "logs", "greeter")[0].startswith("plain words\n")
 
 
 @pytest.mark.parametrize("name", ["Nope_x", "-team", "a.b", "a" * 64])

@@ -115,10 +115,19 @@ def test_the_log_of_a_crash_is_that_of_the_container_itself_until_the_next_one_s
 
 def test_a_container_that_answers_again_after_a_crash_has_not_failed() -> None:
     seen = snapshot("load-raises")
+    container(seen)["state"] = {"running": {}}
+    for each in seen.pods[0]["status"]["conditions"]:
+        each["status"] = "True"
+
+    assert diagnosis.diagnose(seen).failure is None
+
+
+def test_a_container_without_a_probe_is_ready_for_a_moment_and_has_failed_all_the_same() -> None:
+    seen = snapshot("load-raises")
     container(seen)["ready"] = True
     container(seen)["state"] = {"running": {}}
 
-    assert diagnosis.diagnose(seen).failure is None
+    assert failed(seen).message.startswith("the function does not start")
 
 
 def test_a_pod_that_is_on_its_way_out_says_nothing_of_the_others() -> None:

@@ -129,7 +129,8 @@ async def test_a_revision_that_fails_leaves_the_old_one_serving(rig: Rig) -> Non
 
     assert serving(rig) == ["f-00001"]
     assert ready(rig.service("f")) == ("False", "RevisionFailed")
-    assert summary(rig).message == "the function does not start: ValueError: no weights"
+    why = "the function does not start: ValueError: no weights"
+    assert summary(rig).message == f"f-00002: {why}; f-00001 serves on"
     said = dict(overview.conditions(rig.service("f")))
     assert said["ConfigurationsReady"] == "the function does not start: ValueError: no weights"
     failed = progress(rig).failure
