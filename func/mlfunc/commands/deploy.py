@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import TYPE_CHECKING, Any, get_args
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from mlfunc import options
+from mlfunc.errors import MlfuncError
 from mlfunc.function import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mlfunc.cluster.client import Object
@@ -128,13 +130,33 @@ def _deploy(ui: Ui, request: Request) -> None:
 
     limit = store.limit()
     with store.opened() as opened:
-        with Screen(ui) as screen:
+        with _telling(ui), Screen(ui) as screen:
             deployed = deploying.deploy(request, Workshop(opened, screen))
         opened.prune(limit)
     if request.dry_run and ui.format == "yaml":
         _print_manifests(ui, deployed)
     else:
         ui.show(_as_data(deployed), human=lambda: _report(ui, request, deployed))
+
+
+@contextlib.contextmanager
+def _telling(ui: Ui) -> Iterator[None]:
+    """Programs that read the result get one of a failure, too."""
+    try:
+        yield
+    except MlfuncError as error:
+        if ui.format != "human":
+            ui.show({"ready": False, "error": _failure(error)})
+        raise
+
+
+def _failure(error: MlfuncError) -> dict[str, Any]:
+    return {
+        "message": error.message,
+        "hint": error.hint,
+        "evidence": error.evidence,
+        "exit_code": error.exit_code,
+    }
 
 
 def _print_manifests(ui: Ui, deployed: Deployed) -> None:
