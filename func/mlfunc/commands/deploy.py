@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import re
+import dataclasses
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from mlfunc import options
+from mlfunc import options, plan
 from mlfunc.errors import MlfuncError
 from mlfunc.function import Platform
 
@@ -28,7 +27,6 @@ _UNDONE: Mapping[Name, str] = {
     "knative": "nothing was pushed",
     "local": "nothing was copied or started",
 }
-_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 
 @click.command("deploy")
@@ -146,23 +144,17 @@ def _telling(ui: Ui) -> Iterator[None]:
         yield
     except MlfuncError as error:
         if ui.format != "human":
-            ui.show({"ready": False, "error": _failure(error)})
+            ui.show({"ready": False, "error": error.as_data()})
         raise
-
-
-def _failure(error: MlfuncError) -> dict[str, Any]:
-    return {
-        "message": error.message,
-        "hint": error.hint,
-        "evidence": error.evidence,
-        "exit_code": error.exit_code,
-    }
 
 
 def _print_manifests(ui: Ui, deployed: Deployed) -> None:
     import yaml
 
-    manifests = [each.manifest for each in deployed.planned.plan.changes if each.manifest]
+    from mlfunc.knative import remembering
+
+    changes = deployed.planned.plan.changes
+    manifests = [remembering.without(each.manifest) for each in changes if each.manifest]
     ui.write(yaml.safe_dump_all(manifests, sort_keys=False, allow_unicode=True))
 
 
@@ -220,17 +212,10 @@ def _show(ui: Ui, change: Change) -> None:
 
 
 def _difference(each: Difference) -> str:
+    before, after = plan.shown(each.before), plan.shown(each.after)
     if each.before is None:
-        return f"+ {_short(each.after)}"
-    if each.after is None:
-        return f"- {_short(each.before)}"
-    return f"{_short(each.before)} -> {_short(each.after)}"
-
-
-def _short(value: Any) -> str:
-    """On one line: of a digest, what people quote; `-o json` has it whole."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return _DIGEST.sub(r"\1", text)
+        return f"+ {after}"
+    return f"- {before}" if each.after is None else f"{before} -> {after}"
 
 
 def _as_data(deployed: Deployed) -> dict[str, Any]:
@@ -261,8 +246,5 @@ def _change(change: Change) -> dict[str, Any]:
         "action": change.action,
         "kind": change.kind,
         "name": change.name,
-        "differences": [
-            {"path": each.path, "before": each.before, "after": each.after}
-            for each in change.differences
-        ],
+        "differences": [dataclasses.asdict(each) for each in change.differences],
     }
