@@ -10,7 +10,10 @@ Object = dict[str, Any]
 
 
 def asking(generation: int, image: str, **annotations: str) -> Object:
-    template = {"metadata": {"annotations": annotations}, "spec": {"containers": [{"image": image}]}}
+    template = {
+        "metadata": {"annotations": annotations},
+        "spec": {"containers": [{"image": image}]},
+    }
     return {"metadata": {"generation": generation}, "spec": {"template": template}}
 
 
