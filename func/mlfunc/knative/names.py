@@ -13,6 +13,8 @@ BOSON = "boson.dev/function"
 OWNER = "mlfunc.dev/function"
 # An annotation of both: what the function answers with, for those who see only the cluster.
 REPLY_TYPE = "mlfunc.dev/reply-type"
+# An annotation of the Service: the template that was applied last, as JSON.
+APPLIED = "mlfunc.dev/applied"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 
 # On the revision's template.
