@@ -19,7 +19,7 @@ from mlfunc.errors import MlfuncError, RegistryFailed
 from mlfunc.lock import BasePin
 from mlfunc.oci import layout, platforms, pull, reference
 from mlfunc.oci.content import CONFIG, Bytes, Image, Source
-from mlfunc.oci.failures import Unreachable
+from mlfunc.oci.failures import NoTls, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -170,8 +170,9 @@ def _pulled(named: Reference, target: Target, finder: Finder) -> Image:
     try:
         return pull.load(named, target.platform, finder.access, to=finder.to)
     except Unreachable as error:
+        hint = error.hint if isinstance(error, NoTls) else _ELSEWHERE
         message = f"cannot get the base image {named.name}: {error.message}"
-        raise RegistryFailed(message, _ELSEWHERE) from error
+        raise RegistryFailed(message, hint) from error
 
 
 def _checked(image: Image, digest: str | None, choice: Choice) -> Image:

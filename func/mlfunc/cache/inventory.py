@@ -1,4 +1,4 @@
-"""What is in the cache now, and who uses it: looked at, never changed."""
+"""What is in the cache now, and who uses it."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mlfunc.builder.building import Outcome
     from mlfunc.builder.deciding import Prepared, Request
+    from mlfunc.builder.delivering import Destination
     from mlfunc.builder.report import Row
     from mlfunc.layers.making import Compression
     from mlfunc.ui import Progress, Ui
@@ -122,6 +123,7 @@ def _build(ui: Ui, request: Request) -> None:
         opened.prune(limit)
     ui.show(report.as_data(outcome), human=lambda: _report(ui, outcome))
     _note(ui, outcome.prepared)
+    _note_place(ui, outcome.prepared.destination)
 
 
 def _report(ui: Ui, outcome: Outcome) -> None:
@@ -137,7 +139,9 @@ def _report(ui: Ui, outcome: Outcome) -> None:
 def _note(ui: Ui, prepared: Prepared) -> None:
     for note in prepared.notes:
         ui.note(note)
-    to = prepared.destination
+
+
+def _note_place(ui: Ui, to: Destination) -> None:
     if to.output:
         ui.note(_written(to.output))
     elif not to.pushes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,6 +95,21 @@ def test_the_bill_of_materials_is_cyclonedx_and_the_same_each_time() -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.decode()) is None
     assert b"pkg:pypi/torch@2.13.0%2Bcpu?file_name=torch-2.13.0%2Bcpu-py3-none-any.whl" in bill
     assert sbom.document(project(WHEELS)) == bill
+
+
+def test_the_bill_of_materials_has_licences_as_packages_tell_them() -> None:
+    told = [
+        Wheel("a", "1", "a-1.whl", "a" * 64, license="MIT OR Apache-2.0"),
+        Wheel("b", "1", "b-1.whl", "b" * 64, license_names=["MIT License", "BSD License"]),
+        Wheel("c", "1", "c-1.whl", "c" * 64),
+    ]
+    bill = sbom.document(project(told)).decode()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+    assert [component.get("licenses") for component in json.loads(bill)["components"]] == [
+        [{"expression": "MIT OR Apache-2.0"}],
+        [{"license": {"id": "MIT"}}, {"license": {"name": "BSD License"}}],
+        None,
+    ]
 
 
 def test_no_image_asks_for_all_gpus() -> None:

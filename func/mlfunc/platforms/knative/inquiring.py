@@ -30,7 +30,6 @@ T = TypeVar("T")
 
 _LIMIT_RANGE = Kind("", "v1", "limitranges", "LimitRange")
 _ACCOUNT = Kind("", "v1", "serviceaccounts", "ServiceAccount")
-_SERVICE = Kind("", "v1", "services", "Service")
 _CHANNEL = Kind("messaging.knative.dev", "v1", "channels", "Channel")
 _KINDS = {
     "Secret": kinds.SECRET,
@@ -39,7 +38,7 @@ _KINDS = {
     "ServiceAccount": _ACCOUNT,
     "Broker": kinds.BROKER,
     "Channel": _CHANNEL,
-    "Service": _SERVICE,
+    "Service": kinds.CORE_SERVICE,
     "function": kinds.SERVICE,
 }
 _SERVING, _EVENTING = "knative-serving", "knative-eventing"
