@@ -42,7 +42,7 @@ _FORMS = {
     "a token of Hugging Face": rb"\bhf_[A-Za-z]{34}\b",
     "an access key of AWS": rb"\b(?:AKIA|ASIA)(?!IOSFODNN7EXAMPLE)[A-Z2-7]{16}\b",
     "a secret key of AWS": (
-        rb"(?i:aws_secret_access_key)[\"']?\s*[=:]\s*[\"']?(?!wJalrXUtnFEMI)[A-Za-z0-9/+]{40}\b"
+        rb"(?i:aws_secret_access_key)[\"']?\s*[=:]\s*[\"']?(?!wJalrXUtnFEMI)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])"
     ),
     "a token of GitHub": rb"\bgh[pousr]_[A-Za-z0-9]{36}\b",
     "a fine-grained token of GitHub": rb"\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}\b",
@@ -86,8 +86,10 @@ def check(
     published: bool = False,
     shown: Callable[[str], str] = lambda path: path,
     what: str = "the image",
+    step: str = "name the file in .mlfuncignore",
 ) -> None:
     """Whether a tree may become part of `what`; `shown` says how the user calls a path in it.
+    `step` keeps a secret out of it.
 
     What is `published`, as packages of an index are, has keys of tests and tokens of examples in
     it, which are no secrets: there, only files that exist to hold passwords are refused.
@@ -102,7 +104,7 @@ def check(
             f"\n... and {len(found) - _SHOWN_AT_MOST} more" if len(found) > _SHOWN_AT_MOST else ""
         )
         hint = (
-            "name the file in .mlfuncignore, and let the cluster keep the secret: "
+            f"{step}, and let the cluster keep the secret: "
             "`env: {TOKEN: {secret: NAME, key: KEY}}`; "
             f"if it is none, say so in its line: {_ALLOWED.decode()}"
         )

@@ -58,6 +58,8 @@ def release(source: Source, *, dry_run: bool = False) -> Release:
     spec = environment.describe(source.folder, source.function)
     models = _models(source, dry_run=dry_run)
     digest = _digest(source, files, spec, models)
+    if dry_run and not environment.place(spec).complete:
+        environment.check(spec, source.cancellation)
     if not dry_run:
         made = environment.ensure(spec, source.report, source.cancellation)
         if not releases.is_there(source.home, digest):
