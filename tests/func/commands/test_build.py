@@ -165,6 +165,20 @@ def test_a_plan_for_nowhere_does_not_say_that_something_is_there(project: Projec
     assert (ended.returncode, ended.stderr) == (0, "resolving ...\n")
 
 
+def test_a_plan_tells_how_large_the_image_gets_before_anything_is_made(project: Project) -> None:
+    before = project.build("--plan", "--no-push", MLFUNC_HOME=str(project.folder / "home"))
+    sizes = {each["name"]: each["size"] for each in before["layers"]}
+    assert sizes["dependencies"] > 1_000_000
+    assert before["size"] == sum(sizes.values())
+    assert before["to_build"] == before["size"] - sizes["base"]
+
+    project.build()
+    after = project.build("--plan")
+    assert after["to_build"] == 0
+    said = project.run("build", "--plan", "--image", project.image).stdout
+    assert said.endswith("in all, of which about 0 B to build\n")
+
+
 def test_a_base_in_a_registry_without_tls_is_told_how_to_be_written(
     project: Project, here: Registry
 ) -> None:
@@ -224,7 +238,7 @@ def test_an_image_of_a_model_is_written_beside_and_never_lost(project: Project) 
     assert said["digest"] in project.run("images", "out").stdout
 
 
-@pytest.mark.parametrize("name", ["oci:nowhere", "oci:predictor.py"])
+@pytest.mark.parametrize("name", ["oci:nowhere", "oci:predictor.py", "nope.tar", "predictor.py"])
 def test_what_is_no_image_is_said_with_what_to_do(project: Project, name: str) -> None:
     ended = project.run("images", name)
     assert ended.returncode in {2, 5}
