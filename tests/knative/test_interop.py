@@ -141,8 +141,6 @@ def test_func_deletes_it_and_leaves_the_models(cluster: Cluster, tmp_path: Path)
     )
 
     _func(cluster, "delete", "greeter", "-n", cluster.namespace)
-    # Nobody asks it any more: it need not wait for those who might, as Knative has it.
-    cluster.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
 
     eventually(lambda: not cluster.get("ksvc"), "the service is gone")
     assert [each["metadata"]["name"] for each in cluster.get("pvc")] == ["weights"]

@@ -212,7 +212,7 @@ def test_what_takes_too_long_is_told_with_the_phase_it_is_in(
 ) -> None:
     project = shared.project(tmp_path / "stuck", SLOW.replace("sleep(9)", "sleep(600)"))
 
-    late = shared.mlfunc("deploy", "--path", project, "--timeout", "10", code=7)
+    late = shared.mlfunc("deploy", "--path", project, "--timeout", "20", code=7)
 
     assert re.search(r"stuck-00001 is not ready after \d+ s: it is still loading", late.err)
     assert "(shard 1 of 9)" in late.err
