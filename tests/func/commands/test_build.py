@@ -166,17 +166,14 @@ def test_a_plan_for_nowhere_does_not_say_that_something_is_there(project: Projec
 
 
 def test_a_plan_tells_how_large_the_image_gets_before_anything_is_made(project: Project) -> None:
-    before = project.build("--plan", "--no-push", MLFUNC_HOME=str(project.folder / "home"))
-    sizes = {each["name"]: each["size"] for each in before["layers"]}
+    project.change()
+    plan = project.build("--plan")
+    sizes = {each["name"]: each["size"] for each in plan["layers"]}
     assert sizes["dependencies"] > 1_000_000
-    assert before["size"] == sum(sizes.values())
-    assert before["to_build"] == before["size"] - sizes["base"]
-
-    project.build()
-    after = project.build("--plan")
-    assert after["to_build"] == 0
-    said = project.run("build", "--plan", "--image", project.image).stdout
-    assert said.endswith("in all, of which about 0 B to build\n")
+    assert plan["size"] == sum(sizes.values())
+    assert plan["size"] > plan["to_build"] >= sizes["app"] > 0
+    shown = project.run("build", "--plan", "--image", project.image).stdout
+    assert " in all, of which about " in shown.splitlines()[-1]
 
 
 def test_a_base_in_a_registry_without_tls_is_told_how_to_be_written(
