@@ -90,7 +90,7 @@ class Local:
 
         function, cluster = order.function, order.cluster
         given = giving.values(function, cluster.namespace, cluster.get)
-        workshop.watcher.phase("installing")
+        workshop.watcher.phase("checking the project" if order.dry_run else "installing")
         source = releasing.Source(
             order.build.folder,
             function,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from mlfunc import environment, function
-from mlfunc.errors import NotFound, UsageError
+from mlfunc.errors import EnvironmentFailed, NotFound, UsageError
 from mlfunc.knative.release import Model
 from mlfunc.layers import store
 from mlfunc.platforms.local import releasing
@@ -58,6 +58,12 @@ def test_a_release_is_written_and_named_by_its_digest(source: Source, made: list
     assert release.image == f"local/greeter@sha256:{found.digest}"
     assert (release.name, release.namespace, release.size) == ("greeter", "default", found.size)
     assert found.python == str(environment.place(made[0]).python)
+
+
+def test_a_dry_run_refuses_a_python_that_cannot_be_had(source: Source) -> None:
+    (source.folder / "mlfunc.yaml").write_text('name: greeter\npython: "3.99"\n')
+    with pytest.raises(EnvironmentFailed, match=r"3\.99"):
+        releasing.release(reloaded(source), dry_run=True)
 
 
 def test_what_an_image_would_not_have_it_has_not(source: Source) -> None:
