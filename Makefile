@@ -16,13 +16,13 @@ install: .venv/.made
 sample: install
 	$(bin)/python samples/show.py
 
-# Many wait more than they compute: two folders at once.
 test: install
-	$(bin)/python -m pytest --durations=15 --numprocesses 2 --dist loadgroup $(ARGS)
+	$(bin)/python -m pytest --durations=15 $(ARGS)
 
 # Against a cluster with Knative: KUBECONFIG and the other variables of CONTRIBUTING.md say which.
+# A file's tests in one process, which share what it has deployed. (loadgroup groups nothing under pytest 9.)
 test-knative: install
-	MLFUNC_TEST_PLATFORMS=knative $(bin)/python -m pytest --durations=15 --numprocesses 2 --dist loadgroup tests/knative tests/platforms $(ARGS)
+	MLFUNC_TEST_PLATFORMS=knative $(bin)/python -m pytest --durations=15 --numprocesses 2 --dist loadfile tests/knative tests/platforms $(ARGS)
 
 fuzz: install
 	$(bin)/python -m tests.runtime.fuzz $(or $(CASES),1000000)

@@ -1,8 +1,7 @@
-"""What all tests share: no property is held to a time, figures are shown, a folder is one's own."""
+"""What all tests share: no property is held to a time, and figures are shown at the end."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIGURE = "figure"
-_HERE = Path(__file__).parent
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -39,10 +37,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
     for line in figures:
         terminalreporter.line(line)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A folder's tests run in one process: what they start for a session is started once."""
-    for item in items:
-        folder = item.path.relative_to(_HERE).parts[0]
-        item.add_marker(pytest.mark.xdist_group(folder))

@@ -1,6 +1,7 @@
 """Health probes at a fixed rate, from a process of their own: python prober.py PORT INTERVAL.
 
-Ends when its input does, and prints a JSON list of [when it was due, seconds until the answer].
+Prints a line when it begins and, when its input ends, a JSON list of [when it was due, seconds
+until the answer].
 A probe that could not be sent because the one before had no answer yet counts from when it was due.
 """
 
@@ -40,7 +41,7 @@ class Probes:
 
 @contextmanager
 def probing(port: int, interval: float) -> Iterator[Probes]:
-    """Probe until the block ends."""
+    """Probe from the block's beginning until it ends."""
     from lib.processes import pinned
     from lib.servers import CLIENT_CORES
 
@@ -51,6 +52,8 @@ def probing(port: int, interval: float) -> Iterator[Probes]:
         )
     probes = Probes()
     try:
+        assert process.stdout is not None
+        process.stdout.readline()
         yield probes
     finally:
         said, _ = process.communicate()
@@ -62,6 +65,7 @@ def probe(port: int, interval: float, over: threading.Event) -> list[tuple[float
     taken: list[tuple[float, float]] = []
     connection = socket.create_connection(("127.0.0.1", port), timeout=60)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    print("begins", flush=True)
     due = time.perf_counter()
     while not over.is_set():
         connection.sendall(_REQUEST)

@@ -19,6 +19,8 @@ from mlfunc.ui import Ui
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from click.shell_completion import CompletionItem
+
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "create": ("mlfunc.commands.create", "Make a project from a template."),
     "templates": ("mlfunc.commands.templates", "List the templates."),
@@ -42,6 +44,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cache": ("mlfunc.commands.cache", "Show what is kept on this machine, and free it."),
     "platform": ("mlfunc.commands.platform", "Start, stop or show the local platform."),
     "doctor": ("mlfunc.commands.doctor", "Check what this machine has and lacks."),
+    "completion": ("mlfunc.commands.completion", "Print a script by which a shell completes."),
 }
 
 
@@ -70,6 +73,17 @@ class CommandTable(click.Group):
             ctx.fail(f"no such command '{args[0]}'; {did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What may follow, likewise: nobody waits at a key for all commands to be imported."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Names and summaries from the table, without an import."""
         with formatter.section("Commands"):
@@ -78,8 +92,8 @@ class CommandTable(click.Group):
 
 _EXIT_CODES = (
     "Exit codes: 1 failure, 2 usage or mlfunc.yaml, 3 the function failed, 4 its environment could"
-    " not be made, 5 not found or not reachable, 6 a registry failed, 7 a cluster failed, 130"
-    " interrupted."
+    " not be made, 5 not found or not reachable, 6 a registry failed, 7 a cluster or the local"
+    " platform failed, or cannot run the function, 130 interrupted."
 )
 
 

@@ -73,7 +73,7 @@ class Document:
             path = (*path, unknown[1])
             what = f"unknown key; {did_you_mean(unknown[1], _keys(kind))}"
         elif missing := _MISSING.fullmatch(what):
-            what = f"the key {missing[1]} is missing"
+            what = f"the key `{missing[1]}` is missing"
         else:
             written = _written(self.node, path, value)
             what = _in_plain_words(what, kind, value, written)

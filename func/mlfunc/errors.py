@@ -1,7 +1,7 @@
 """What can go wrong in the command line: each class carries the exit code that scripts may rely on.
 
     MlfuncError            1  anything else: a port is taken, a folder is not empty
-    ├── UsageError         2  a wrong option or a broken mlfunc.yaml
+    ├── UsageError         2  a wrong option, a broken mlfunc.yaml, a predictor that is not there
     ├── FunctionFailed     3  the function did not start, replied with an error, or its tests failed
     ├── EnvironmentFailed  4  the function's own environment could not be made
     ├── NotFound           5  there is no such function, template or file, or nothing answers there
@@ -29,9 +29,18 @@ class MlfuncError(Exception):
         self.hint = hint
         self.evidence = evidence
 
+    def as_data(self) -> dict[str, str | int]:
+        """For programs."""
+        return {
+            "message": self.message,
+            "hint": self.hint,
+            "evidence": self.evidence,
+            "exit_code": self.exit_code,
+        }
+
 
 class UsageError(MlfuncError):
-    """The command or mlfunc.yaml says something that cannot be done."""
+    """The command or the project says something that cannot be done."""
 
     exit_code = 2
 

@@ -92,6 +92,32 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # older clicks know no
         return f"from {self._least:g} to {self._most:g}"
 
 
+class Duration(click.ParamType):  # type: ignore[type-arg]  # older clicks know no argument
+    """A time within bounds, written as in mlfunc.yaml; a bare number is of seconds."""
+
+    name = "duration"
+
+    def __init__(self, least: float, most: float = 86_400) -> None:
+        """Both in seconds."""
+        self._least = least
+        self._most = most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """In seconds; click's hook."""
+        from mlfunc import function
+
+        try:
+            found = function.seconds(value)
+        except (ValueError, KeyError):
+            self.fail(f"{value} is no duration: write 90s, 10m or 2h", param, ctx)
+        if not self._least <= found <= self._most:
+            message = f"{value} is not from {self._least:g} to {self._most:g} seconds"
+            self.fail(message, param, ctx)
+        return found
+
+
 class Written(click.ParamType):  # type: ignore[type-arg]  # older clicks know no argument
     """What a key of mlfunc.yaml takes, as it is written there."""
 
@@ -186,12 +212,12 @@ def _set_format(ctx: click.Context, _: click.Parameter, value: Format) -> None:
 
 
 def pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """`KEY=VALUE` as often as it was given, as a mapping."""
+    """`KEY=VALUE`, or as the option calls these, as often as it was given, as a mapping."""
     found = {}
     for value in values:
         key, separator, text = value.partition("=")
         if not key or not separator:
-            message = f"{value} is not of the form KEY=VALUE"
+            message = f"{value} is not of the form {parameter.metavar or 'KEY=VALUE'}"
             raise click.BadParameter(message, param=parameter)
         found[key] = text
     return found

@@ -6,6 +6,7 @@ What its source leaves open is taken to be right: the runtime says the rest when
 from __future__ import annotations
 
 import ast
+import posixpath
 import sys
 import traceback
 import warnings
@@ -19,7 +20,7 @@ from mlfunc.errors import UsageError
 from mlfunc.suggest import closest, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from mlfunc.function import Function
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 _CORRECT = f"correct `predictor:` in {description.FILE}"
-_SCOPES = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (*_DEFINITIONS, ast.Lambda)
 # Who uses these may give a module or a class names that its source does not show.
 _OPEN = {"globals", "locals", "vars", "exec", "eval", "setattr"}
 
@@ -58,8 +60,10 @@ def examine(tree: ast.Module, file: str, name: str) -> None:
 
     """
     module = _Module.of(tree)
+    if module.is_open:
+        return
     found = module.definitions.get(name)
-    if found is None and not module.binds(name):
+    if found is None and name not in module.bound | module.assigned:
         raise UsageError(f"{file} has no class {name}", _meant(module, name))
     if isinstance(found, (ast.FunctionDef, ast.AsyncFunctionDef)):
         message = f"{name} in {file} is a function, and a predictor is a class"
@@ -75,34 +79,26 @@ class _Module:
     bound: frozenset[str]
     definitions: Mapping[str, Definition]
     assigned: frozenset[str]  # attributes of whatever: `Predictor.predict = ...`
-    is_open: bool
+    is_open: bool  # it may have any other name, too
 
     @classmethod
     def of(cls, tree: ast.Module) -> _Module:
         inside, nodes = list(_level(tree)), list(ast.walk(tree))
-        bound = Counter(name for node in inside for name in _names(node))
-        plain = (node for node in inside if isinstance(node, _SCOPES[:3]))
+        bound = Counter([*_bound(inside), *_declared(nodes)])
         definitions = {
-            node.name: node for node in plain if bound[node.name] == 1 and not node.decorator_list
+            node.name: node
+            for node in inside
+            if isinstance(node, _DEFINITIONS) and bound[node.name] == 1 and not node.decorator_list
         }
         used = {node.id for node in nodes if isinstance(node, ast.Name)}
-        declared = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
-        return cls(
-            bound=frozenset(bound) | declared,
-            definitions={k: v for k, v in definitions.items() if k not in declared},
-            assigned=frozenset(_assigned(nodes)),
-            is_open=bool(used & _OPEN) or bool({"*", "__getattr__"} & bound.keys()),
-        )
-
-    def binds(self, name: str) -> bool:
-        """Whether it has, or may have, this name when it has been imported."""
-        return self.is_open or name in self.bound | self.assigned
+        is_open = bool(used & _OPEN or {"*", "__getattr__"} & bound.keys())
+        return cls(frozenset(bound), definitions, frozenset(_assigned(nodes)), is_open)
 
     def lacks_predict(self, found: ast.ClassDef, seen: frozenset[str] = frozenset()) -> bool:
         """Whether neither a class nor one that it is made of can have the method."""
-        if self.is_open or found.keywords or "predict" in self.assigned:
+        if found.keywords or "predict" in self.assigned:
             return False
-        if _members(found) & {"predict", "__getattr__", "__getattribute__"}:
+        if {"predict", "__getattr__", "__getattribute__"}.intersection(_bound(_level(found))):
             return False
         return all(self._brings_none(base, seen | {found.name}) for base in found.bases)
 
@@ -122,25 +118,28 @@ def _level(node: ast.AST) -> Iterator[ast.AST]:
             yield from _level(child)
 
 
-def _names(node: ast.AST) -> Iterator[str]:
-    match node:
-        case ast.Name(id=name, ctx=ast.Store()) | ast.MatchAs(name=str(name)):
-            yield name
-        case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-            yield name
-        case ast.alias(name=name, asname=asname):
-            yield asname or name.partition(".")[0]
-        case _:
-            pass
+def _bound(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """The names that they give something."""
+    for node in nodes:
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.MatchAs(name=str(name)):
+                yield name
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield node.name
+            case ast.alias(name=name, asname=asname):
+                yield asname or name.partition(".")[0]
+            case _:
+                pass
 
 
-def _assigned(nodes: list[ast.AST]) -> Iterator[str]:
-    stores = (node for node in nodes if isinstance(node, ast.Attribute))
-    return (node.attr for node in stores if isinstance(node.ctx, ast.Store))
+def _declared(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Names of the module that a function may give something."""
+    return (name for node in nodes if isinstance(node, ast.Global) for name in node.names)
 
 
-def _members(found: ast.ClassDef) -> set[str]:
-    return {name for node in _level(found) for name in _names(node)}
+def _assigned(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    attributes = (node for node in nodes if isinstance(node, ast.Attribute))
+    return (node.attr for node in attributes if isinstance(node.ctx, ast.Store))
 
 
 def _missing(folder: Path, file: str) -> UsageError:
@@ -153,7 +152,8 @@ def _missing(folder: Path, file: str) -> UsageError:
 def _check_packed(folder: Path, function: Function, file: str) -> None:
     """What a link leads to is there only if it is in the project, too."""
     top, path = folder.resolve(), (folder / file).resolve()
-    if not path.is_relative_to(top):
+    climbs = posixpath.normpath(file).startswith(("/", "../"))  # and comes back, perhaps
+    if climbs or not path.is_relative_to(top):
         message = f"{description.FILE} names {file}, which leads out of {folder.absolute()}"
         raise UsageError(message, f"copy the file into the project, and {_CORRECT}")
     models = function.local_models.values()
@@ -199,5 +199,5 @@ def _meant(module: _Module, name: str) -> str:
 
 
 def _renamed(found: ast.ClassDef) -> str:
-    close = closest("predict", sorted(_members(found)))
+    close = closest("predict", sorted(_bound(_level(found))))
     return f"rename {close} to predict" if close else "write it: def predict(self, ...)"

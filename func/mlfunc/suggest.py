@@ -22,4 +22,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = closest(word, choices)
     if close:
         return f"did you mean {close}?"
-    return f"there is only {choices[0]}" if len(choices) == 1 else f"there are {', '.join(choices)}"
+    return f"use {choices[0]}" if len(choices) == 1 else f"use one of {', '.join(choices)}"

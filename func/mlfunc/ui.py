@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import threading
@@ -57,21 +58,14 @@ class Ui:
         self._lock = threading.RLock()
         self._progress: Progress | None = None
         self._mid_line = False
+        logger = logging.getLogger("mlfunc")
+        logger.handlers = [_Notes(self)]
+        logger.setLevel(logging.INFO)
 
     def be_verbose(self) -> None:
         """Show tracebacks, and what the program does: each child command it starts."""
-        import logging
-
         self.verbose = True
-        note = self.note
-
-        class Notes(logging.Handler):
-            def emit(self, record: logging.LogRecord) -> None:
-                note(record.getMessage())
-
-        logger = logging.getLogger("mlfunc")
-        logger.handlers = [Notes()]
-        logger.setLevel(logging.DEBUG)
+        logging.getLogger("mlfunc").setLevel(logging.DEBUG)
 
     def say(self, text: str = "") -> None:
         """A line of the result."""
@@ -195,6 +189,17 @@ class Ui:
     def _hide_progress(self) -> None:
         if self._progress is not None:
             self._progress.hide()
+
+
+class _Notes(logging.Handler):
+    """What happens far from any command, and its user should know."""
+
+    def __init__(self, ui: Ui) -> None:
+        super().__init__()
+        self._ui = ui
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._ui.note(record.getMessage())
 
 
 class Progress:

@@ -83,7 +83,7 @@ WRONG = {
     "several others": (
         "class A:\n    def predict(self): ...\nclass B(A): ...\nclass C: ...\n",
         "predictor.py has no class Predictor",
-        "correct `predictor:` in mlfunc.yaml: there are A, B",
+        "correct `predictor:` in mlfunc.yaml: use one of A, B",
     ),
     "nothing at all": (
         "\n",
@@ -213,6 +213,12 @@ def test_a_file_outside_of_the_project_is_told(folder: Path) -> None:
     error = refused(inner)
 
     assert error.message == f"mlfunc.yaml names predictor.py, which leads out of {inner}"
+
+
+def test_a_path_that_leaves_the_project_and_comes_back_is_told(folder: Path) -> None:
+    error = refused(folder, described=f"predictor: ../{folder.name}/predictor.py:Predictor\n")
+
+    assert error.message.endswith(f"which leads out of {folder}")
 
 
 def test_a_link_within_the_project_is_followed(folder: Path) -> None:

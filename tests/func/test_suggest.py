@@ -10,11 +10,11 @@ def test_a_near_miss_gets_one_suggestion() -> None:
 
 
 def test_a_far_miss_gets_the_list() -> None:
-    assert did_you_mean("gpu", ["cpu-only", "tpu"]) == "there are cpu-only, tpu"
+    assert did_you_mean("gpu", ["cpu-only", "tpu"]) == "use one of cpu-only, tpu"
 
 
 def test_a_list_of_one_is_told_as_one() -> None:
-    assert did_you_mean("zzz", ["hello"]) == "there is only hello"
+    assert did_you_mean("zzz", ["hello"]) == "use hello"
 
 
 def test_nothing_close_is_nothing() -> None:

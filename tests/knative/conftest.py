@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.rig.cluster import Cluster
-
-_SHARING = {"test_mounting.py": "features", "test_manifests.py": "features"}
 
 GREETER = '''
 class Greeter:
@@ -47,10 +46,10 @@ def shared(home: Path) -> Iterator[Cluster]:
         yield fresh
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run one after the other, and so do files that need settings of the cluster to
-    be as some other changes them.
-    """
-    for item in items:
-        group = _SHARING.get(item.path.name, f"{item.path.parent.name}/{item.path.name}")
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.fixture(scope="module")
+def own_features(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Knative's features are this module's own: no other, in whatever process, turns them on or off."""
+    # Of all processes of a run; each has a folder of its own below.
+    with (tmp_path_factory.getbasetemp().parent / "features.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

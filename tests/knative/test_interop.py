@@ -125,6 +125,24 @@ def test_what_kn_changed_is_described_and_not_trampled(cluster: Cluster, tmp_pat
     assert "env" not in _container(cluster, "greeter")
 
 
+def test_what_kn_only_owns_is_taken_over_once_its_own_change_is_in_the_project(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Its update of one variable owns all of the container, the image too."""
+    project = cluster.project(tmp_path / "greeter", GREETER)
+    cluster.mlfunc("deploy", "--path", project)
+    _kn(cluster, "service", "update", "greeter", "--env", "MOOD=good")
+    cluster.project(project, GREETER.replace("Hello", "Goodbye"))
+
+    refused = cluster.mlfunc("deploy", "--path", project, code=7).err
+    cluster.project(project, GREETER.replace("Hello", "Goodbye"), env={"MOOD": "good"})
+    cluster.mlfunc("deploy", "--path", project)
+
+    assert "MOOD" in refused
+    assert "image" not in refused.partition("was changed by kn")[2]
+    assert cluster.request("greeter", {"name": "Ada"}).json() == "Goodbye Ada"
+
+
 def test_func_deletes_it_and_leaves_the_models(cluster: Cluster, tmp_path: Path) -> None:
     project = cluster.project(tmp_path / "greeter", GREETER)
     cluster.mlfunc("deploy", "--path", project)
@@ -141,8 +159,6 @@ def test_func_deletes_it_and_leaves_the_models(cluster: Cluster, tmp_path: Path)
     )
 
     _func(cluster, "delete", "greeter", "-n", cluster.namespace)
-    # Nobody asks it any more: it need not wait for those who might, as Knative has it.
-    cluster.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
 
     eventually(lambda: not cluster.get("ksvc"), "the service is gone")
     assert [each["metadata"]["name"] for each in cluster.get("pvc")] == ["weights"]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tests.rig.cluster import Cluster
 
+pytestmark = pytest.mark.usefixtures("own_features")
+
 # Each key of mlfunc.yaml that has a place in the manifest, as people write it.
 FUNCTIONS: dict[str, dict[str, Any]] = {
     "nothing but a name": {},

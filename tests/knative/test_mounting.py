@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.rig.cluster import Cluster
 
+pytestmark = pytest.mark.usefixtures("own_features")
+
 WORDS = '''
 class Words:
     """Knows the words of its model."""

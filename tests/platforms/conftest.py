@@ -38,9 +38,13 @@ class Greeter:
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the command line keeps its things, the local platform among them, for all tests."""
     home = tmp_path_factory.mktemp("home")
+    environ = {**os.environ, "MLFUNC_HOME": str(home)}
+    if "local" in _NAMED:
+        # Not at the first port that is free: when it is killed, another's would take that.
+        subprocess.run([str(_MLFUNC), "platform", "start", "--port", "0"], env=environ, check=True)
     yield home
     stop = [str(_MLFUNC), "platform", "stop", "--timeout", "10"]
-    subprocess.run(stop, env={**os.environ, "MLFUNC_HOME": str(home)}, check=True)
+    subprocess.run(stop, env=environ, check=True)
 
 
 @pytest.fixture(scope="module", params=_NAMED)

@@ -7,6 +7,8 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -54,6 +56,22 @@ def test_an_event_that_nobody_takes_is_told_with_what_subscribes(
     where = f"--namespace {here.namespace}"
     assert f"nobody takes it: mlfunc subscribe NAME --type 'order placed' {where}\n" in lost.err
     assert "nobody takes it" not in found.err
+
+
+def test_its_url_is_one_that_any_program_reaches(here: OnThisMachine, tmp_path: Path) -> None:
+    """Python's resolver knows no names under localhost."""
+    project = here.project(tmp_path / "reached", GREETER)
+
+    told = here.mlfunc("deploy", "--path", project, "-o", "json").data
+    shown = here.mlfunc("deploy", "--path", project)
+
+    headers = {"content-type": "application/json"}
+    with urlopen(Request(told["url"], b'{"name": "Ada"}', headers)) as reply:
+        assert json.load(reply) == "Hello Ada"
+    assert shown.out == f"{told['url']}\n"
+    by_host = f"http://reached.{here.namespace}.localhost:{urlsplit(told['url']).port}"
+    routes = here.mlfunc("describe", "--path", project, "-o", "json").data["routes"]
+    assert routes == [told["url"], by_host]
 
 
 def test_what_is_deployed_outlives_a_kill_with_its_traffic(

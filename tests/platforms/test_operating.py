@@ -59,7 +59,8 @@ def test_the_list_tells_what_is_there(place: Place, greeter: Path) -> None:
     assert (listed["ready"], listed["runtime"]) == (True, "python")
     assert (listed["deployer"], listed["origin"]) == (place.name, "mlfunc")
     assert (listed["revision"], listed["concurrency"]) == ("greeter-00002", 64)
-    assert re.fullmatch(r"http://greeter\.[\w.-]+(:\d+)?", listed["url"])
+    by_host, by_path = r"greeter\.[\w.-]+(:\d+)?", r"127\.0\.0\.1:\d+/greeter\.[\w-]+"
+    assert re.fullmatch(rf"http://({by_host}|{by_path})", listed["url"])
     assert shown.splitlines()[0].split() == ["NAME", "READY", "REVISION", "INSTANCES", "URL"]
     wide = place.mlfunc("list", "-A", "--wide").out.splitlines()[0].split()
     assert {"NAMESPACE", "AGE", "MODELS", "ACCELERATOR", "CONCURRENCY"} < set(wide)

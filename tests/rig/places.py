@@ -155,8 +155,8 @@ class OnThisMachine:
 
     def request(self, name: str, body: Any = None, *, tag: str = "") -> urllib3.BaseHTTPResponse:
         """Through the gateway, by Host."""
-        url: str = self.mlfunc("describe", name, "-n", self.namespace, "-o", "json").data["url"]
-        host = urlsplit(url).netloc
+        told = self.mlfunc("describe", name, "-n", self.namespace, "-o", "json").data["routes"]
+        host = next(each for each in (urlsplit(url).netloc for url in told) if name in each)
         return rig.ask(self.gateway, f"{tag}-{host}" if tag else host, body)
 
     def send(self, type_: str, data: Any, **attributes: str) -> None:

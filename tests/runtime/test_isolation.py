@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
 import threading
 import time
 from http.client import HTTPConnection
@@ -90,13 +89,13 @@ def test_a_crash_during_the_start_fails_it_and_says_where(start: Start, where: s
     assert any("in end" in text for text in process.others)
 
 
-# Of three rounds, each as long as a prediction: what else this machine does is no part of the claim.
-def test_a_predictor_that_holds_the_gil_leaves_health_below_50_ms(start: Start) -> None:
+# How soon, bench/probes.py measures.
+def test_health_is_answered_while_a_predictor_in_a_process_holds_the_gil(start: Start) -> None:
     process = start(HOG, **isolated())
     _assert_health_keeps_up(process)
 
 
-def test_a_predictor_that_releases_the_gil_leaves_health_below_50_ms_in_a_thread(
+def test_health_is_answered_while_a_predictor_in_a_thread_has_released_the_gil(
     start: Start,
 ) -> None:
     process = start("""
@@ -115,40 +114,23 @@ def test_a_predictor_that_releases_the_gil_leaves_health_below_50_ms_in_a_thread
 
 
 def _assert_health_keeps_up(process: Process) -> None:
-    rounds = list(_rounds(process, b"{}"))
-    assert min(map(len, rounds)) >= 100
-    assert min(map(statistics.median, rounds)) < 0.02
-    assert min(map(_p99, rounds)) < 0.05
+    held: list[Any] = []
+    thread = threading.Thread(target=lambda: held.append(process.json(b"{}")))
+    thread.start()
+    answered = sum(_probes(process, thread))
+    thread.join()
+    ((status, longest),) = held
+    assert (status, longest > 1) == (200, True), "the predictor did not hold what it shall"
+    assert answered >= 20
 
 
-def _p99(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=100)[98]
-
-
-def _rounds(process: Process, body: bytes) -> Iterator[list[float]]:
-    """Seconds of health's answers during a prediction, until a round keeps the claim, at most three
-    times.
-    """
-    for _ in range(3):
-        held: list[Any] = []
-        thread = threading.Thread(target=lambda held=held: held.append(process.json(body)))
-        thread.start()
-        seconds = list(_probes(process, thread))
-        thread.join()
-        ((status, longest),) = held
-        assert (status, longest > 1) == (200, True), "the predictor did not hold what it shall"
-        yield seconds
-        if _p99(seconds) < 0.05:
-            return
-
-
-def _probes(process: Process, during: threading.Thread) -> Iterator[float]:
+def _probes(process: Process, during: threading.Thread) -> Iterator[bool]:
+    """Health, asked over and over meanwhile: whether it was still that when it was answered."""
     connection = HTTPConnection("127.0.0.1", process.port, timeout=30)
     while during.is_alive():
-        began = time.perf_counter()
         connection.request("GET", "/health/readiness")
         assert connection.getresponse().read() == b'{"status":"ready"}'
-        yield time.perf_counter() - began
+        yield during.is_alive()
         time.sleep(0.01)
     connection.close()
 

@@ -32,8 +32,7 @@ def each(paths: Iterable[Path], look: Callable[[Path], T]) -> list[T]:
 
 def inode(path: Path) -> Inode:
     """What is the same for all names of a file."""
-    facts = path.stat()
-    return facts.st_dev, facts.st_ino
+    return _inode(path.stat())
 
 
 def links(path: Path) -> int:

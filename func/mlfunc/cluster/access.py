@@ -60,7 +60,12 @@ class Access:
 
 
 def is_configured() -> bool:
-    """Whether there is any cluster to be reached, by kubeconfig or by a pod's own account."""
+    """Whether there is any cluster to be reached, by kubeconfig or by a pod's own account.
+
+    Raises:
+        UsageError: $KUBECONFIG names what is not there.
+
+    """
     return bool(kubeconfig.files(os.environ)) or _IN_POD.exists()
 
 

@@ -35,6 +35,7 @@ SECRET = Kind("", "v1", "secrets", "Secret")
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
 CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota")
+CORE_SERVICE = Kind("", "v1", "services", "Service")
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
 
 SERVICE = Kind("serving.knative.dev", "v1", "services", "Service")

@@ -17,6 +17,7 @@ from mlfunc.suggest import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+_HOME = "~/.kube/config"
 _LOG_IN = (
     "set KUBECONFIG to the cluster's file, or log in with your provider's command line;"
     " --platform local needs none"
@@ -35,9 +36,17 @@ class Chosen:
 
 
 def files(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Those of $KUBECONFIG, else ~/.kube/config, as far as they are there."""
-    named = environ.get("KUBECONFIG") or "~/.kube/config"
-    paths = (Path(each).expanduser() for each in named.split(os.pathsep) if each)
+    """Those of $KUBECONFIG, else ~/.kube/config, as far as they are there.
+
+    Raises:
+        UsageError: $KUBECONFIG names none that is: no cluster, and surely one that is meant.
+
+    """
+    told = environ.get("KUBECONFIG", "")
+    paths = [Path(each).expanduser() for each in (told or _HOME).split(os.pathsep) if each]
+    if told and not any(path.exists() for path in paths):
+        message = f"KUBECONFIG names what is not there: {', '.join(map(str, paths))}"
+        raise UsageError(message, "correct or unset it; --platform local needs none")
     return tuple(path for path in paths if path.is_file() and path.stat().st_size)
 
 
@@ -123,5 +132,5 @@ def _no_context(environ: Mapping[str, str], contexts: Mapping[str, Any]) -> Usag
         known = ", ".join(sorted(contexts))
         message = f"kubeconfig has no current context; it knows {known}"
         return UsageError(message, "--context NAME, or kubectl config use-context NAME")
-    where = environ.get("KUBECONFIG") or "~/.kube/config"
+    where = environ.get("KUBECONFIG") or _HOME
     return UsageError(f"no cluster is configured: there is none in {where}", _LOG_IN)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from mlfunc.cluster import kinds
+
 Status = dict[str, Any]
 Sentence = tuple[str, str]  # and the next step
 
@@ -127,9 +129,15 @@ def _forbidden(told: Status, asked: Asked) -> Sentence:
     if found["user"] == "system:anonymous":
         said = f"context {asked.context} has no login; without, nobody may {found['verb']} {kind}"
         return said, "log in; kubectl auth whoami shows who you are"
-    option = f" -n {found['namespace']}" if found["namespace"] else ""
+    option = f" -n {found['namespace']}" if found["namespace"] else _everywhere(kind)
     hint = f"kubectl auth can-i {found['verb']} {kind}{option}; ask who manages the cluster"
     return f"{found['user']} may not {found['verb']} {kind} {where}", hint
+
+
+def _everywhere(kind: str) -> str:
+    """The option for what lies in namespaces, where all of them were asked for."""
+    known = (f"{each.plural}.{each.group}".rstrip(".") for each in kinds.ALL if each.namespaced)
+    return " -A" if kind in known else ""
 
 
 def _absent(told: Status, asked: Asked) -> Sentence:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 # Of these there may be hundreds, and none has a name: a table has a line for all.
-_COUNTED: dict[Kind, str] = {
-    "download": "files of no model",
-    "layer": "layers of builds before",
-    "unfinished": "what killed builds have left",
+_COUNTED: dict[Kind, tuple[str, str]] = {
+    "download": ("file of no model", "files of no model"),
+    "layer": ("layer of a build before", "layers of builds before"),
+    "unfinished": ("folder of a killed build", "folders of killed builds"),
 }
 
 
@@ -50,7 +50,8 @@ def command(ctx: click.Context) -> None:
     """Show what is kept on this machine, how large it is and who uses it.
 
     Environments of functions, models that were fetched, layers of images: all of it is made or
-    fetched again where it is missing. What is deployed to the local platform is not in it.
+    fetched again where it is missing. Releases of the local platform, with their models, are shown
+    as well, and go with their revisions.
     """
     if ctx.invoked_subcommand is None:
         _list(ctx.find_object(Ui) or Ui())
@@ -70,9 +71,10 @@ def command(ctx: click.Context) -> None:
 @options.reporting("Show tracebacks.")
 @click.pass_obj
 def prune(ui: Ui, older_than: float, everything: bool, dry_run: bool, yes: bool) -> None:
-    """Take away what no project that still exists uses, and nothing that is deployed here.
+    """Take away what nothing uses.
 
-    What runs now keeps what it uses, with --all, too.
+    What a project that still exists uses stays, unless --all is given; what is deployed here or
+    runs now keeps what it uses, whatever is given.
     """
     from mlfunc.cache import inventory, items, removing
 
@@ -108,10 +110,14 @@ def _show(ui: Ui, found: Sequence[Item], unused: Plan) -> None:
     from mlfunc import paths
     from mlfunc.cache.items import total
     from mlfunc.commands.build import size
+    from mlfunc.supervisor import home as homes
 
     if found:
         ui.table(("kind", "what", "size", "used", "by"), list(_rows(found)))
-    ui.say(f"{paths.cache()}  {size(total(found))}")
+    cached = [item for item in found if item.kind != "release"]
+    ui.say(f"{paths.cache()}  {size(total(cached))}")
+    if released := [item for item in found if item.kind == "release"]:
+        ui.say(f"{homes.home().folder}  {size(total(released))}")
     if unused.gone:
         ui.note(f"nothing uses {size(unused.size)} of it: mlfunc cache prune")
 
@@ -123,10 +129,11 @@ def _rows(found: Sequence[Item]) -> Iterator[tuple[str, ...]]:
     for each in sorted(found, key=lambda item: -item.size):
         if each.kind not in _COUNTED:
             yield each.kind, each.name, size(each.size), _since(each.used), _users(each)
-    for kind, what in _COUNTED.items():
+    for kind, (one, many) in _COUNTED.items():
         if some := [each for each in found if each.kind == kind]:
             last = _since(max(each.used for each in some))
-            yield kind, f"{len(some)} {what}", size(total(some)), last, _users(some[0])
+            what = f"{len(some)} {one if len(some) == 1 else many}"
+            yield kind, what, size(total(some)), last, _users(some[0])
 
 
 def _since(used: float) -> str:

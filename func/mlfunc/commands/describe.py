@@ -12,6 +12,7 @@ from mlfunc import options
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlfunc.cluster.client import Object
     from mlfunc.knative.coldstart import ColdStart
     from mlfunc.knative.overview import RevisionState
     from mlfunc.knative.subscriptions import Subscribed
@@ -65,7 +66,7 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
     shares = traffic.shares(service)
     return {
         "url": summary.url,
-        "routes": list(dict.fromkeys([summary.url, *(each.url for each in shares if each.url)])),
+        "routes": _routes(service, summary.url),
         "name": summary.name,
         "image": spec["containers"][0]["image"],
         "namespace": summary.namespace,
@@ -90,6 +91,7 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
         "accelerator": summary.accelerator,
         "concurrency": summary.concurrency,
         "scaling": _scaling(found),
+        "bound": _bound(found, summary.revision),
         "timeouts": {
             "request_seconds": spec.get("timeoutSeconds"),
             "first_byte_seconds": spec.get("responseStartTimeoutSeconds"),
@@ -99,6 +101,15 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
         "restarts": [asdict(each) for each in restarts.of(found.pods or ())],
         "changed_by": [asdict(each) for each in writers.others(service)],
     }
+
+
+def _routes(service: Object, url: str) -> list[str]:
+    """All its addresses, that of any program first; those of its tags last."""
+    from mlfunc.knative import traffic
+
+    own = service.get("status", {}).get("url", "")
+    tagged = (each.url for each in traffic.shares(service) if each.url)
+    return [each for each in dict.fromkeys((url, own, *tagged)) if each]
 
 
 def _subscription(each: Subscribed) -> dict[str, Any]:
@@ -122,6 +133,16 @@ def _number(text: str) -> str | int | float:
         except ValueError:
             continue
     return text
+
+
+def _bound(found: Belongings, revision: str) -> dict[str, Any] | None:
+    """How many instances of it there can be, where its machine bounds that and not `max`."""
+    from mlfunc.knative import carrying
+
+    most = int(_scaling(found).get("max_scale") or 0)
+    own = [each for each in found.revisions if each["metadata"]["name"] == revision]
+    bound = carrying.bounding(own[0], most) if own else None
+    return None if bound is None else asdict(bound)
 
 
 def _start(start: ColdStart | None) -> dict[str, Any] | None:
@@ -180,7 +201,7 @@ def _facts(data: dict[str, Any], start: ColdStart | None) -> list[tuple[str, str
         ("models", ", ".join(models)),
         ("accelerator", data["accelerator"]),
         ("concurrency", _concurrency(data["concurrency"])),
-        ("scaling", _told(data["scaling"])),
+        ("scaling", _told(data["scaling"]) + _at_most(data["bound"])),
         ("timeout", _limit(limits["request_seconds"])),
         ("cold start", str(start) if start else ""),
     ]
@@ -203,6 +224,10 @@ def _serving(data: dict[str, Any]) -> str:
     if own is None or (own == data["revisions"][0] and own["percent"] in (0, 100)):
         return ""
     return f"{own['name']}, which gets {own['percent']} %; what follows is of it"
+
+
+def _at_most(bound: dict[str, Any] | None) -> str:
+    return f"; at most {bound['most']} here: {bound['why']}" if bound else ""
 
 
 def _limit(seconds: int | None) -> str:

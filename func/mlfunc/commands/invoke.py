@@ -68,8 +68,8 @@ _BY_API_SERVER = "these figures are of the API server, too: --ingress URL goes p
 )
 @click.option(
     "--timeout",
-    type=options.Number("seconds", float, 0.001, 86_400),
-    default=60.0,
+    type=options.Duration(0.001),
+    default="60s",
     show_default=True,
     help="How long to wait for the reply, and between its parts.",
 )

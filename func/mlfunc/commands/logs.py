@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("--previous", is_flag=True, help="Of the containers before: why they have ended.")
-@click.option("--since", metavar="DURATION", help="No older than that, such as 10m.")
+@click.option(
+    "--since", type=options.Duration(0, math.inf), help="No older than that, such as 10m."
+)
 @click.option(
     "--tail", type=options.Number("lines", int, 0), help="The last so many of each instance."
 )
@@ -43,7 +46,7 @@ def command(
     name: str | None,
     follow: bool,
     previous: bool,
-    since: str | None,
+    since: float | None,
     tail: int | None,
     revision: str | None,
     container: str,
@@ -60,7 +63,7 @@ def command(
 
     if follow and previous:
         raise click.UsageError("--previous has ended: there is nothing to --follow")
-    selection = logs.Selection(revision, container, previous, _seconds(since), tail)
+    selection = logs.Selection(revision, container, previous, since, tail)
     addressed = addressing.find(name, addressing.Where(folder, context, namespace, platform))
     reading.service(addressed)
     if revision is not None:
@@ -160,14 +163,3 @@ def _print(ui: Ui, data: dict[str, Any]) -> None:
 def _short(line: Line) -> str:
     """`00002-7w75j` of greeter-00002-deployment-88b88d8d4-7w75j."""
     return f"{line.revision.rpartition('-')[2]}-{line.pod.rpartition('-')[2]}"
-
-
-def _seconds(since: str | None) -> float | None:
-    from mlfunc import function
-
-    if since is None:
-        return None
-    try:
-        return function.seconds(since)
-    except (ValueError, KeyError) as error:
-        raise click.UsageError(f"--since {since} is no duration: write 90s, 10m or 2h") from error

@@ -56,8 +56,8 @@ def start(ui: Ui, port: int | None, host: str | None, foreground: bool) -> None:
 @command.command("stop")
 @click.option(
     "--timeout",
-    type=options.Number("seconds", float, 0, 86_400),
-    default=60.0,
+    type=options.Duration(0),
+    default="60s",
     show_default=True,
     help="How long requests and hooks that are in functions may take to end.",
 )

@@ -88,7 +88,7 @@ def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]
 
     Without `pods`, which not everybody may look at, revisions tell how many there are.
     """
-    meta, status = service["metadata"], service.get("status", {})
+    meta = service["metadata"]
     own = None if pods is None else [each for each in pods if _is_of(each, service)]
     made = [each for each in revisions if _is_of(each, service)]
     trouble = _trouble(service, made, own or ())
@@ -98,7 +98,7 @@ def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]
         namespace=meta["namespace"],
         origin=origin(service),
         runtime=_label(service, names.FUNCTION_RUNTIME),
-        url=status.get("url", ""),
+        url=url(service),
         ready=_ready(service, trouble),
         reason=trouble.word,
         message=trouble.sentence,
@@ -110,6 +110,16 @@ def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]
         shares=_shared(service),
         created=meta["creationTimestamp"],
     )
+
+
+def url(service: Object) -> str:
+    """Where any program reaches it. In a cluster `address` is for those within; on the local
+    platform it leads to what `url`, whose name not each resolver knows, leads to.
+    """
+    status = service.get("status", {})
+    own: str = status.get("url", "")
+    reached: str = status.get("address", {}).get("url", "")
+    return own if not reached or ".svc." in reached else reached
 
 
 def obstacle(service: Object, revision: str, pods: Sequence[Object] | None) -> str:

@@ -31,7 +31,7 @@ def waits(pod: Object, snapshot: Snapshot, events: Sequence[Object]) -> Progress
     if grows:
         return Progress("scheduling", f"a node is being added; {message}")
     failure = _impossible(pod, snapshot, events, message)
-    held = _held(pod, snapshot.older)
+    held = _held(pod, snapshot.older, message)
     return Progress("scheduling", "; ".join(filter(None, (message, held))), failure=failure)
 
 
@@ -62,10 +62,12 @@ def _impossible(
     )
 
 
-def _held(pod: Object, older: Sequence[Object]) -> str:
-    """Who of the function itself has the accelerator that the pod waits for."""
-    wanted = [resource for resource in quantities.of_pod(pod) if "/" in resource]
-    for resource in wanted:
+def _held(pod: Object, older: Sequence[Object], message: str) -> str:
+    """Who of the function itself has what the pod waits for: an accelerator, or what is scarce."""
+    asked = quantities.of_pod(pod)
+    for resource in asked:
+        if "/" not in resource and f"Insufficient {resource}" not in message:
+            continue
         for other in older:
             if quantities.of_pod(other).get(resource):
                 name = other["metadata"]["name"]

@@ -14,7 +14,7 @@ from mlfunc.knative import diagnosis
 from mlfunc.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 Object = dict[str, Any]
 Target = dict[str, Any]
@@ -71,7 +71,8 @@ def change(service: Object, revisions: Sequence[Object], wish: Wish) -> list[Tar
     percents = Counter[str]()
     for name, share in wish.shares.items():
         percents[known.find(name)] += share  # one revision may be given by two names
-    _check_sum(percents.values() if wish.shares else (_ALL,), now)
+    if wish.shares:
+        _check_sum(percents, now)
     for revision, percent in percents.items():
         if percent:
             known.check_ready(revision)
@@ -160,13 +161,21 @@ def _key(share: Share) -> str:
     return LATEST if share.follows else share.revision
 
 
-def _check_sum(percents: Iterable[int], now: Sequence[Share]) -> None:
-    given = sum(percents)
-    if given == _ALL:
-        return
-    others = next((each.revision for each in now if each.percent), "REVISION")
-    hint = f"add {others}={_ALL - given}" if given < _ALL else "give less to one of them"
-    raise UsageError(f"the percents sum up to {given}, not to 100", hint)
+def _check_sum(percents: Mapping[str, int], now: Sequence[Share]) -> None:
+    given = sum(percents.values())
+    if given != _ALL:
+        hint = "give less to one of them" if given > _ALL else _rest(percents, now)
+        raise UsageError(f"the percents sum up to {given}, not to 100", hint)
+
+
+def _rest(percents: Mapping[str, int], now: Sequence[Share]) -> str:
+    """Who might get what is left: one that has requests now, else the last that is given any."""
+    left = _ALL - sum(percents.values())
+    for each in now:
+        if each.percent and percents.keys().isdisjoint((_key(each), each.revision)):
+            return f"add {each.revision}={left}"
+    name, percent = [*percents.items()][-1]
+    return f"{name}={percent + left}"
 
 
 def _kept(now: Sequence[Share], untag: Sequence[str]) -> dict[str, str]:

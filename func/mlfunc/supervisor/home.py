@@ -65,6 +65,11 @@ class Home:
         return self.folder / "releases"
 
     @property
+    def models(self) -> Path:
+        """Files of releases' models, by what is in them."""
+        return self.folder / "models"
+
+    @property
     def logs(self) -> Path:
         """What instances say: a folder for each revision."""
         return self.folder / "logs"
@@ -115,6 +120,7 @@ class About:
     port: int
     version: str
     began: float  # seconds since 1970
+    moved: str = ""  # why its port is not the one of before
 
     @property
     def url(self) -> str:

@@ -32,6 +32,8 @@ def begin(home: Home, *, alone: bool) -> None:
         handlers.append(logging.StreamHandler())
         handlers[1].setFormatter(_ForJournal() if _is_journal(sys.stderr) else layout)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    # What a command shows of them itself would come twice.
+    logging.getLogger("mlfunc").handlers = []
 
 
 def _is_journal(stream: TextIO) -> bool:

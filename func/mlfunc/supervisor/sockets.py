@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlfunc.errors import MlfuncError, UsageError
@@ -23,27 +24,44 @@ _PORTS = 100
 _BACKLOG = 1024
 
 
-def gateway(home: Home, host: str, port: int | None) -> socket.socket:
+@dataclass(frozen=True)
+class Entrance:
+    """Where requests come in; `moved`: why no longer where they came in before."""
+
+    socket: socket.socket
+    port: int
+    moved: str = ""
+
+
+def gateway(home: Home, host: str, port: int | None) -> Entrance:
     """Where requests come in; `port`: as it was told to, 0 for any.
 
-    Without one it is the one of before. A supervisor that has none yet takes the first that is
-    free, so that those of several users do not collide, and keeps it.
+    Without one it is the one of before, else the first that is free, which it keeps: so those of
+    several users do not collide, whoever comes first.
 
     Raises:
         MlfuncError: it cannot listen there.
 
     """
     before = kept(home)
-    wanted: Sequence[int] = range(FIRST_PORT, FIRST_PORT + _PORTS)
-    if port is not None or before is not None:
-        wanted = (port if port is not None else before or 0,)
-    bound = first_free(host, wanted)
+    bound = first_free(host, wanted(port, before))
+    now = int(bound.getsockname()[1])
     with contextlib.ExitStack() as unless_kept:
         unless_kept.enter_context(bound)
-        if (now := bound.getsockname()[1]) != before:
+        if now != before:
             homes.write_whole(home.port, f"{now}\n")
         unless_kept.pop_all()
-    return bound
+    if port is not None or before is None or now == before:
+        return Entrance(bound, now)
+    return Entrance(bound, now, _moved(before, now))
+
+
+def wanted(told: int | None, before: int | None) -> Sequence[int]:
+    """The ports to be tried, in this order: the one that it was told, or else many."""
+    if told is not None:
+        return (told,)
+    first = () if before is None else (before,)
+    return (*first, *range(FIRST_PORT, FIRST_PORT + _PORTS), 0)
 
 
 @contextlib.contextmanager
@@ -74,47 +92,61 @@ def first_free(host: str, ports: Sequence[int]) -> socket.socket:
     """Listen on the first of them that can be had.
 
     Raises:
-        MlfuncError: none can; of a single one, it says who has it.
+        MlfuncError: none can; of the last one, it says who has it.
 
     """
-    for port in ports[:-1]:
-        with contextlib.suppress(OSError):
-            return _listen(host, port)
-    try:
-        return _listen(host, ports[-1])
-    except socket.gaierror as error:
-        raise UsageError(f"{host} is no address of this machine", "leave --host out") from error
-    except OSError as error:
-        raise _failure(error, host, ports) from error
+    for port in ports:
+        if bound := _listen(host, port):
+            return bound
+    hint = "choose another: mlfunc platform start --port 0 takes any that is free"
+    raise MlfuncError(taken(ports[-1]), hint)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def is_free(host: str, port: int) -> bool:
+    """Whether it could be had now.
+
+    Raises:
+        MlfuncError: not by this user, or not at that address.
+
+    """
+    if bound := _listen(host, port):
+        bound.close()
+    return bound is not None
+
+
+def _listen(host: str, port: int) -> socket.socket | None:
+    """None: somebody else does."""
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
         bound.listen(_BACKLOG)
-    except BaseException:
+    except OSError as error:
         bound.close()
-        raise
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise _failure(error, host, port) from error
     return bound
 
 
-def _failure(error: OSError, host: str, ports: Sequence[int]) -> MlfuncError:
-    if error.errno != errno.EADDRINUSE:
-        reason = (error.strerror or str(error)).lower()
-        hint = "leave --host out, or choose a port above 1023: mlfunc platform start --port 8088"
-        if error.errno == errno.EADDRNOTAVAIL:
-            hint = "leave --host out, or give it an address of this machine; 0.0.0.0 stands for all"
-        return MlfuncError(
-            f"the local platform cannot listen on {host}:{ports[-1]}: {reason}", hint
-        )
-    if len(ports) > 1:
-        message = f"the ports {ports[0]} to {ports[-1]} are all taken"
-        return MlfuncError(message, "mlfunc platform start --port 0 takes any that is free")
-    whose = listeners.whose(ports[0])
-    return MlfuncError(
-        f"port {ports[0]} is taken{f' by {whose}' if whose else ''}",
-        "end that, or move the local platform, and with it the addresses of its functions: "
-        "mlfunc platform start --port 0 (any that is free)",
+def _failure(error: OSError, host: str, port: int) -> MlfuncError:
+    if isinstance(error, socket.gaierror):
+        return UsageError(f"{host} is no address of this machine", "leave --host out")
+    reason = (error.strerror or str(error)).lower()
+    hint = "leave --host out, or choose a port above 1023: mlfunc platform start --port 8088"
+    if error.errno == errno.EADDRNOTAVAIL:
+        hint = "leave --host out, or give it an address of this machine; 0.0.0.0 stands for all"
+    return MlfuncError(f"the local platform cannot listen on {host}:{port}: {reason}", hint)
+
+
+def taken(port: int) -> str:
+    """That it is, and by whom, as far as this user may know it."""
+    whose = listeners.whose(port)
+    return f"port {port} is taken{f' by {whose}' if whose else ''}"
+
+
+def _moved(before: int, now: int) -> str:
+    return (
+        f"{taken(before)}: functions that were reached there are at port {now} from now on"
+        f" (mlfunc platform start --port {before} moves them back, once it is free)"
     )

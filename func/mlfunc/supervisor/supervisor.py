@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import mlfunc
-from mlfunc.supervisor import api, inheriting, releases, saying, sockets
+from mlfunc.supervisor import api, inheriting, machine, releases, saying, sockets
 from mlfunc.supervisor.broker import journal
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.control.control import Control
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from mlfunc.supervisor.home import Home
     from mlfunc.supervisor.http.messages import Handler, Request
+    from mlfunc.supervisor.sockets import Entrance
     from mlfunc.supervisor.tenure import Tenure
 
 _log = logging.getLogger(__name__)
@@ -70,9 +71,10 @@ async def serve(home: Home, wish: Wish, tenure: Tenure, told: Callable[[About], 
     _heed_signals(ending)
     async with AsyncExitStack() as parts:
         with home.usable():
-            listening = parts.enter_context(sockets.gateway(home, wish.host, wish.port))
-        about = _about(wish, listening)
-        await _begin(home, about, listening, parts, ending, wish.idle)
+            entrance = sockets.gateway(home, wish.host, wish.port)
+            parts.enter_context(entrance.socket)
+        about = _about(wish, entrance)
+        await _begin(home, about, entrance.socket, parts, ending, wish.idle)
         tenure.serve(about)
         parts.callback(tenure.leave)
         _say_that_it_serves(about)
@@ -102,7 +104,8 @@ async def _begin(
     parts.push_async_callback(fleet.close)
     gateway = Gateway()
     release = partial(releases.load, home, environ=inheriting.inherited(os.environ))
-    control = Control(objects, fleet, gateway, release, about.port)
+    has = machine.resources()
+    control = Control(objects, fleet, gateway, release, about.url, machine=has)
     parts.callback(control.close)
     broker = Broker(committer, objects, gateway, address=about.url)
     parts.push_async_callback(broker.close)
@@ -147,13 +150,13 @@ async def _health(_: Request) -> Reply:
 
 def _say_that_it_serves(about: About) -> None:
     _log.info("serves at %s, process %d, version %s", about.url, about.pid, about.version)
-    if about.warning:
-        _log.warning(about.warning)
+    for each in filter(None, (about.moved, about.warning)):
+        _log.warning(each)
 
 
-def _about(wish: Wish, listening: socket.socket) -> About:
-    port = listening.getsockname()[1]
-    return About(os.getpid(), wish.host, port, mlfunc.__version__, time.time())
+def _about(wish: Wish, entrance: Entrance) -> About:
+    version, moved = mlfunc.__version__, entrance.moved
+    return About(os.getpid(), wish.host, entrance.port, version, time.time(), moved)
 
 
 def _heed_signals(ending: asyncio.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -193,7 +194,7 @@ def test_the_account_of_a_pod_is_used_in_it(
 
     for name, text in {"token": "of-pod", "ca.crt": "x", "namespace": "inside\n"}.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("KUBECONFIG", os.devnull)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "198.51.100.9")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     monkeypatch.setattr(access, "_IN_POD", tmp_path)

@@ -62,6 +62,12 @@ SAID = {
         "ada may not list nodes in the whole cluster",
         "kubectl auth can-i list nodes;",
     ),
+    "no right in all namespaces": (
+        status(403, "Forbidden", RBAC.format("list", "at the cluster scope"), kind="services"),
+        Forbidden,
+        "ada may not list services.serving.knative.dev in the whole cluster",
+        "kubectl auth can-i list services.serving.knative.dev -A;",
+    ),
     "nobody": (
         status(403, "Forbidden", 'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group "" in the namespace "team"', kind="pods"),
         Forbidden,

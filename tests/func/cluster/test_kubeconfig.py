@@ -86,6 +86,18 @@ def test_the_file_of_the_home_is_the_default(
     assert kubeconfig.files({}) == kubeconfig.files({"KUBECONFIG": ""}) == (file,)
 
 
+def test_a_variable_that_names_no_file_that_is_there_means_no_other_place(tmp_path: Path) -> None:
+    """Of a list, one that is there will do, as with kubectl; /dev/null is there, and has none."""
+    gone, file = tmp_path / "gone", config(tmp_path / "one", "a")
+
+    with pytest.raises(UsageError, match=f"KUBECONFIG names what is not there: {gone}") as no:
+        kubeconfig.files({"KUBECONFIG": str(gone)})
+
+    assert "--platform local" in no.value.hint
+    assert kubeconfig.files({"KUBECONFIG": f"{gone}{os.pathsep}{file}"}) == (file,)
+    assert kubeconfig.files({"KUBECONFIG": os.devnull}) == ()
+
+
 @pytest.mark.parametrize(
     ("text", "context", "said"),
     [
@@ -109,11 +121,6 @@ def test_what_is_missing_is_said(tmp_path: Path, text: str, context: str | None,
 
     assert said in raised.value.message
     assert raised.value.hint
-
-
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"there is none in {tmp_path / 'gone'}"):
-        choose(tmp_path / "gone")
 
 
 JUNK = st.none() | st.integers() | st.text("ab", max_size=2)

@@ -81,6 +81,34 @@ def test_doctor_tells_that_it_runs_or_whose_port_it_has(
     assert row()["verdict"] == "ok"
 
 
+def test_doctor_fails_on_what_no_command_could_read(capsys: pytest.CaptureFixture[str]) -> None:
+    homes.home().prepare()
+    homes.home().state.write_bytes(b"no database" * 100)
+
+    assert cli.main(["doctor", "-o", "json"]) == 1
+    rows = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert rows["local platform"]["verdict"] == "fail"
+    assert str(homes.home().state) in rows["local platform"]["detail"]
+
+
+def test_a_command_that_starts_it_says_where_and_why_no_longer_where_it_was(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["deploy", "--path", str(project), "--no-wait"]) == 0
+    port = homes.found(homes.home()).port  # type: ignore[union-attr]
+    stopping.stop()
+    with socket.create_server(("127.0.0.1", port)):
+        capsys.readouterr()
+        assert cli.main(["list"]) == 0
+        said = capsys.readouterr()
+
+    about = homes.found(homes.home())
+    assert about is not None
+    assert f"note: port {port} is taken by" in said.err
+    assert f"the local platform has started: {about.url}\n" in said.err
+    assert f"{about.url}/greeter" in said.out
+
+
 def test_in_the_foreground_it_is_the_command_itself_until_it_is_told_to_end() -> None:
     argv = [sys.executable, "-m", "mlfunc", "platform", "start", "--foreground", "--port", "0"]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as served:

@@ -76,7 +76,7 @@ def test_all_options_together_are_one_subscription(
     [
         ((), 2, "try: name the type that it takes: --type TYPE"),
         (("--type", "a", "--filter", "type=b"), 2, "--type and --filter type=... name two types"),
-        (("--filter", "type"), 2, "type is not of the form KEY=VALUE"),
+        (("--filter", "type"), 2, "type is not of the form NAME=VALUE"),
         (("--type", "a", "--prefix", "source="), 2, "prefix.source: the value is empty"),
         (("--type", "a", "--timeout", "0s"), 2, "0s is no duration: 30s, 2m"),
         (("--type", "a", "--delay", "soon"), 2, "soon is no duration: 200ms, 5s"),

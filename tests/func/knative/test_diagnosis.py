@@ -180,6 +180,23 @@ def test_a_pod_waits_for_the_accelerator_that_the_old_revision_holds() -> None:
     assert "gpu-00000-x of the old revision holds nvidia.com/gpu" in progress.detail
 
 
+def test_a_pod_waits_for_the_cores_that_the_old_revision_holds() -> None:
+    seen = snapshot("device-impossible")
+    (pod,) = seen.pods
+    old = {**pod, "metadata": {**pod["metadata"], "name": "gpu-00000-x"}}
+    old["spec"] = {"containers": [{"resources": {"requests": {"cpu": "1"}}}]}
+    waits = {**pod, "spec": {**old["spec"]}}
+    waits["status"] = {"conditions": [_unscheduled("0/1 nodes are available: 1 Insufficient cpu.")]}
+
+    progress = diagnosis.diagnose(replace(seen, pods=[waits], nodes=None, older=[old]))
+
+    assert progress.detail.endswith("gpu-00000-x of the old revision holds cpu until it is idle")
+
+
+def _unscheduled(message: str) -> dict[str, str]:
+    return {"type": "PodScheduled", "status": "False", "message": message}
+
+
 def test_a_claim_that_is_missing_is_told() -> None:
     seen = snapshot("device-impossible")
     message = '0/1 nodes are available: persistentvolumeclaim "weights" not found. not found'

@@ -49,6 +49,21 @@ def test_who_made_it_is_told(labels: Any, origin: str) -> None:
     assert overview.origin(found) == origin
 
 
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("http://127.0.0.1:8088/greeter.team", "http://127.0.0.1:8088/greeter.team"),
+        ("http://greeter.team.svc.cluster.local", "http://greeter.team.example.com"),
+        (None, "http://greeter.team.example.com"),
+    ],
+)
+def test_its_url_is_where_any_program_outside_reaches_it(address: str | None, url: str) -> None:
+    found = service()
+    found["status"]["address"] = {"url": address} if address else {}
+
+    assert overview.url(found) == url
+
+
 def test_models_that_somebody_has_written_wrongly_are_none() -> None:
     annotated = {"metadata": {"annotations": {names.MODELS: "{"}}, "spec": {}}
     assert overview.models(annotated) == ()

@@ -66,6 +66,7 @@ def test_a_tag_is_taken_away() -> None:
         ({"latest": 20}, "sum up to 20, not to 100", "add greeter-00001=80"),
         ({"latest": 60, "greeter-00001": 60}, "sum up to 120, not to 100", "give less"),
         ({"latest": 0}, "sum up to 0", "add greeter-00001=100"),
+        ({"greeter-00001": 20, "latest": 30}, "sum up to 50", "latest=80"),
     ],
 )
 def test_shares_that_do_not_sum_up_are_refused(

@@ -220,18 +220,18 @@ print(json.dumps({
 """
 
 
-def test_twelve_gigabytes_are_read_once_and_never_held(tmp_path: Path) -> None:
+def test_gigabytes_are_read_once_and_never_held(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     weights.mkdir()
     (weights / "config.json").write_text('{"model_type": "llama"}')
-    _write_sparse(weights / "model.safetensors", tensors=120, each=100 * 2**20)
+    _write_sparse(weights / "model.safetensors", tensors=30, each=100 * 2**20)
 
     first, second = _run(tmp_path), _run(tmp_path)
 
     assert first["read"] == 1
     assert second["read"] == 0
-    assert first["layers"] == 13
-    assert first["size"] > 120 * 100 * 2**20
+    assert first["layers"] == 4
+    assert first["size"] > 30 * 100 * 2**20
     assert max(first["rss"], second["rss"]) < 200 * 2**20
 
 

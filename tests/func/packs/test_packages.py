@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def test_large_wheels_and_those_of_unknown_size_in_the_stack_have_layers_of_thei
     ]
 
 
+def test_a_layer_is_about_as_large_as_its_wheels_where_the_index_tells() -> None:
+    given = project(WHEELS)
+    both = (*accelerator.layers(given), *python.layers(given))
+    assert [each.wheels for each in both] == [None, MIB, 38 * MIB, MIB]
+
+
 @pytest.mark.parametrize(
     ("number", "moved"), [(0, "dependencies"), (1, "scipy 1.17"), (2, "torch 2.13.0+cpu")]
 )
@@ -94,6 +101,21 @@ def test_the_bill_of_materials_is_cyclonedx_and_the_same_each_time() -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.decode()) is None
     assert b"pkg:pypi/torch@2.13.0%2Bcpu?file_name=torch-2.13.0%2Bcpu-py3-none-any.whl" in bill
     assert sbom.document(project(WHEELS)) == bill
+
+
+def test_the_bill_of_materials_has_licences_as_packages_tell_them() -> None:
+    told = [
+        Wheel("a", "1", "a-1.whl", "a" * 64, license="MIT OR Apache-2.0"),
+        Wheel("b", "1", "b-1.whl", "b" * 64, license_names=["MIT License", "BSD License"]),
+        Wheel("c", "1", "c-1.whl", "c" * 64),
+    ]
+    bill = sbom.document(project(told)).decode()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+    assert [component.get("licenses") for component in json.loads(bill)["components"]] == [
+        [{"expression": "MIT OR Apache-2.0"}],
+        [{"license": {"id": "MIT"}}, {"license": {"name": "BSD License"}}],
+        None,
+    ]
 
 
 def test_no_image_asks_for_all_gpus() -> None:

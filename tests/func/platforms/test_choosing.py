@@ -46,6 +46,18 @@ def test_a_cluster_that_is_configured_is_meant_unless_this_machine_is_named() ->
     assert choosing.meant(environ={"MLFUNC_PLATFORM": "local"}).name == "local"
 
 
+def test_a_cluster_whose_file_is_not_there_is_not_taken_for_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job would deploy nothing to it, and be green."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "gone"))
+
+    with pytest.raises(UsageError, match="KUBECONFIG names what is not there"):
+        choosing.meant(environ={})
+    assert choosing.meant("local", environ={}).name == "local"
+    assert choosing.meant(environ={"MLFUNC_PLATFORM": "local"}).name == "local"
+
+
 @pytest.mark.parametrize(
     ("named", "environ", "source"),
     [("local", {}, "--platform local"), (None, {"MLFUNC_PLATFORM": "local"}, "MLFUNC_PLATFORM=")],

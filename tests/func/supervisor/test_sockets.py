@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,8 +25,9 @@ def own(tmp_path: Path) -> Home:
 
 
 def opened(home: Home, port: int | None = None) -> int:
-    with closing(sockets.gateway(home, sockets.LOOPBACK, port)) as bound:
-        return int(bound.getsockname()[1])
+    entrance = sockets.gateway(home, sockets.LOOPBACK, port)
+    with closing(entrance.socket):
+        return entrance.port
 
 
 def test_the_port_stays_what_it_was(own: Home) -> None:
@@ -42,27 +43,41 @@ def test_a_home_that_has_no_port_yet_takes_the_first_that_is_free(
     """So two users' supervisors do not collide, whoever comes first."""
     other = Home(tmp_path / "other")
     other.prepare()
-    with closing(sockets.gateway(own, sockets.LOOPBACK, None)) as first:
-        assert opened(other) > first.getsockname()[1] >= sockets.FIRST_PORT
+    first = sockets.gateway(own, sockets.LOOPBACK, None)
+    with closing(first.socket):
+        assert opened(other) > first.port >= sockets.FIRST_PORT
 
 
-def test_a_port_that_was_had_before_and_is_taken_is_not_changed_silently(own: Home) -> None:
-    """Functions are known by it."""
+def test_one_whose_port_is_somebody_elses_now_moves_once_and_says_so(own: Home) -> None:
+    """Functions are known by it, so it is kept from then on, whatever becomes of the other."""
     with socket.create_server((sockets.LOOPBACK, 0)) as taken:
-        own.port.write_text(f"{taken.getsockname()[1]}\n")
-        with pytest.raises(MlfuncError, match="is taken by") as refused:
-            opened(own)
+        before = taken.getsockname()[1]
+        own.port.write_text(f"{before}\n")
+        entrance = sockets.gateway(own, sockets.LOOPBACK, None)
+        entrance.socket.close()
+
+    assert entrance.moved.startswith(f"port {before} is taken by ")
+    assert f"at port {entrance.port} from now on" in entrance.moved
+    assert f"mlfunc platform start --port {before}" in entrance.moved
+    again = sockets.gateway(own, sockets.LOOPBACK, None)
+    again.socket.close()
+    assert (again.port, again.moved) == (entrance.port, "")
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(own: Home) -> None:
+    with (
+        socket.create_server((sockets.LOOPBACK, 0)) as taken,
+        pytest.raises(MlfuncError, match="is taken by") as refused,
+    ):
+        opened(own, taken.getsockname()[1])
     assert "mlfunc platform start --port 0" in refused.value.hint
 
 
-def test_when_all_are_taken_that_is_said(own: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    with ExitStack() as held:
-        taken = held.enter_context(socket.create_server((sockets.LOOPBACK, 0)))
-        other = held.enter_context(socket.create_server((sockets.LOOPBACK, 0)))
-        ports = (taken.getsockname()[1], other.getsockname()[1])
-        with pytest.raises(MlfuncError, match="are all taken") as refused:
-            sockets.first_free(sockets.LOOPBACK, ports)
-    assert "--port 0" in refused.value.hint
+def test_when_a_whole_range_is_taken_any_other_port_does() -> None:
+    assert sockets.wanted(None, 9000)[0] == 9000
+    assert sockets.wanted(None, None)[0] == sockets.FIRST_PORT
+    assert sockets.wanted(None, None)[-1] == 0
+    assert sockets.wanted(7, 9000) == (7,)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])

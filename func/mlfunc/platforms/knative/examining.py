@@ -33,11 +33,11 @@ _CLUSTER_DOMAIN = "svc.cluster.local"
 
 def examine(loaded: Function | None, context: str | None, namespace: str | None) -> Iterator[Check]:
     """The rows, of one cluster; of a function there may be none."""
-    if context is None and not access.is_configured():
-        detail = "none is configured: functions are deployed to the local platform"
-        yield Check("cluster", "ok", detail, _BY)
-        return
     try:
+        if context is None and not access.is_configured():
+            detail = "none is configured: functions are deployed to the local platform"
+            yield Check("cluster", "ok", detail, _BY)
+            return
         wanted = namespace or (loaded.namespace if loaded else None)
         cluster = client.connect(context, wanted)
         yield _cluster(cluster)
@@ -110,8 +110,11 @@ def _broker(cluster: Cluster, *, needed: bool) -> Check:
         return Check("broker", "ok", "not known: you may not look", _BY)
     if found is None:
         detail = f"no broker called default in namespace {cluster.namespace}"
-        fix = f"kn broker create default -n {cluster.namespace}"
-        return Check("broker", "warn" if needed else "ok", detail, _BY, fix if needed else "")
+        if not needed:
+            return Check("broker", "ok", f"{detail}: nothing needs one", _BY)
+        return Check(
+            "broker", "warn", detail, _BY, f"kn broker create default -n {cluster.namespace}"
+        )
     conditions = found.get("status", {}).get("conditions") or ()
     ready: Object = next((each for each in conditions if each["type"] == "Ready"), {})
     if ready.get("status") == "True":

@@ -40,7 +40,6 @@ INGRESS = "MLFUNC_INGRESS"
 # Of what needs longer, the API server is the better way.
 _CONNECT_SECONDS = 1.0
 _TOLD_SECONDS = 10.0
-_SERVICE = Kind("", "v1", "services", "Service")
 _INGRESS = Kind("networking.internal.knative.dev", "v1alpha1", "ingresses", "Ingress")
 
 
@@ -94,7 +93,10 @@ def _revision_and_url(service: Object, tag: str | None) -> tuple[str, str]:
         if tag not in tagged:
             hint = did_you_mean(tag, tagged) if tagged else f"mlfunc traffic {name} --tag {tag}=..."
             raise NotFound(f"{name} has no revision with the tag {tag}", hint)
-        return tagged[tag].revision, tagged[tag].url or ""
+        if of_tag := tagged[tag].url:
+            return tagged[tag].revision, of_tag
+        message = f"the tag {tag} of {name} has no URL yet"
+        raise ClusterFailed(message, f"mlfunc describe {name} tells why")
     if not url or not any(each.percent for each in traffic.shares(service)):
         message = f"{name} has no revision that takes requests"
         raise ClusterFailed(message, f"mlfunc describe {name} tells why")
@@ -146,7 +148,7 @@ def _open(cluster: Cluster, entrance: Entrance) -> str | None:
     if not entrance.open:
         return None
     name, namespace = entrance.service, entrance.namespace
-    service = permitted(lambda: cluster.get(_SERVICE, name, namespace=namespace))
+    service = permitted(lambda: cluster.get(kinds.CORE_SERVICE, name, namespace=namespace))
     if service is None:
         return None
     nodes = permitted(lambda: cluster.list(kinds.NODE)) or []

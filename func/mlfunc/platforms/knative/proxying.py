@@ -78,8 +78,8 @@ class Proxy:
                 raise TimeoutError(error.message) from error
             # Of one that is too large only a part is read; the answer to it is lost with the rest.
             if body and _is_cut(error.__cause__):
-                message = f"{self.title} ended the connection before all of the body was sent"
-                hint = f"is it larger than serve.max_body? it has {len(body)} bytes"
+                message = f"{self.title} ended the connection, and gave no reply"
+                hint = f"is the body larger than serve.max_body? it has {len(body)} bytes"
                 raise ClusterFailed(message, hint) from error
             raise
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlfunc import __version__, ports
+from mlfunc import __version__
 from mlfunc.checkup import Check
 from mlfunc.errors import MlfuncError
+from mlfunc.platforms.local import resting
 from mlfunc.supervisor import home as homes
 from mlfunc.supervisor import sockets
 
@@ -39,12 +40,13 @@ def _of_running(about: About) -> Check:
 
 
 def _of_stopped(home: Home) -> Check:
-    starts = "does not run; mlfunc deploy --platform local starts it"
     try:
-        if (port := sockets.kept(home)) is not None:
-            ports.check(sockets.LOOPBACK, port)
+        resting.has_deployed(home)
     except MlfuncError as error:
-        detail = f"does not run, and its {error.message}"
-        fix = "end what listens there, or mlfunc platform start --port 0 moves it"
+        return Check(_ROW, "fail", f"does not run, and {error.message}", _BY, error.hint)
+    port = sockets.kept(home)
+    if port is not None and not sockets.is_free(sockets.LOOPBACK, port):
+        detail = f"does not run, and its {sockets.taken(port)}"
+        fix = "end what listens there, else functions have another port at the next start"
         return Check(_ROW, "warn", detail, _BY, fix)
-    return Check(_ROW, "ok", starts, _BY)
+    return Check(_ROW, "ok", "does not run; mlfunc deploy --platform local starts it", _BY)

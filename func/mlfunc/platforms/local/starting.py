@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import sys
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from mlfunc.supervisor.home import About, Home
 
+_log = logging.getLogger(__name__)
 # Of one that is started on the way, and then finds nothing to do.
 IDLE_SECONDS = 900.0
 _PATIENCE = 60.0
@@ -33,9 +35,16 @@ def ensure_running(home: Home | None = None) -> About:
 
     """
     home = home or homes.home()
-    about = homes.found(home) or start(home, idle=IDLE_SECONDS)
+    about = homes.found(home) or _started(home)
     if about.version != mlfunc.__version__:
         raise _of_another_version(about)
+    return about
+
+
+def _started(home: Home) -> About:
+    """One that nobody has asked for by name: who stopped it before may wonder."""
+    about = start(home, idle=IDLE_SECONDS)
+    _log.info("the local platform has started: %s", about.url)
     return about
 
 
@@ -62,7 +71,10 @@ def start(
             f"its log is {home.log}",
             evidence=_tail(home.log, said_before),
         )
-    return saying.heard(line)
+    about = saying.heard(line)
+    if about.moved:
+        _log.warning("note: %s", about.moved)
+    return about
 
 
 def _line(telling: BinaryIO, log: Path) -> bytes:

@@ -104,6 +104,8 @@ class _Api:
         place = resources.find(path)
         if place is None:
             raise refusals.unknown_path()
+        if place.kind == kinds.BROKER and place.namespace:
+            self._brokers.have(place.namespace)
         if request.method == "GET":
             return self._read(place, request)
         # To its end, though the client leaves: what is on the disk then is also done.
@@ -112,8 +114,6 @@ class _Api:
     def _read(self, place: Place, request: Request) -> Reply:
         if place.part:
             return self._part(place, request)
-        if place.kind == kinds.BROKER and place.namespace:
-            self._brokers.have(place.namespace)
         if place.name:
             return json_reply(200, self._get(place))
         return self._list(place, request)

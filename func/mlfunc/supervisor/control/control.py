@@ -11,10 +11,11 @@ import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
-from mlfunc.knative import names, traffic
+from mlfunc.knative import carrying, names, traffic
 from mlfunc.supervisor import releases
 from mlfunc.supervisor.control import (
     autoscalers,
@@ -62,7 +63,7 @@ class _Sight(NamedTuple):
 
 class Control:
     """To be made while its loop runs. `release` loads the release of a digest, `port` is the
-    gateway's, `now` the time of statuses.
+    gateway's, `machine` what there is of cores and memory, `now` the time of statuses.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class Control:
         fleet: Fleet,
         gateway: Gateway,
         release: Callable[[str], Release],
-        port: int,
+        address: str,
         *,
+        machine: Mapping[str, float] | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] | None = None,
         pause: float = _PAUSE_SECONDS,
@@ -81,7 +83,9 @@ class Control:
         self._gateway = gateway
         self._release = release
         self._releases: dict[str, Release] = {}
-        self._port = port
+        self._address = address
+        self._port = urlsplit(address).port or 80
+        self._machine = machine or {}
         self._now = now
         self._pause = pause
         self._loop = asyncio.get_running_loop()
@@ -232,7 +236,9 @@ class Control:
         abandoned = revisions.is_abandoned(revision, service, newest)
         if self._settled.get(key) == self._sight(revision, reach, abandoned=abandoned):
             return
-        revision = self._objects.write(revisions.labelled(revision, reach))
+        bound = carrying.of(revision, self._machine)
+        told = carrying.annotated(revisions.labelled(revision, reach), bound)
+        revision = self._objects.write(told)
         if abandoned:
             self._abandon(revision)
         else:
@@ -316,8 +322,9 @@ class Control:
         outcome = routes.resolved(service, configuration, made, self._port)
         url = routes.address(service, self._port)
         route = self._objects.get(kinds.ROUTE, *key)
-        self._objects.write(routes.manifest(service, route, outcome, url, now))
-        status = services.status(service, configuration, outcome, url, now)
+        reached = routes.path_address(service, self._address)
+        self._objects.write(routes.manifest(service, route, outcome, url, reached, now))
+        status = services.status(service, configuration, outcome, url, reached, now)
         self._objects.write_status(kinds.SERVICE, *key, status)
         self._routes[key] = routes.route(self._objects.get(kinds.SERVICE, *key) or service)
 

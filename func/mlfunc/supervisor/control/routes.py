@@ -9,6 +9,7 @@ from mlfunc.cluster import kinds
 from mlfunc.knative import diagnosis, names, traffic
 from mlfunc.supervisor.control import conditions, configurations
 from mlfunc.supervisor.control.conditions import Condition
+from mlfunc.supervisor.gateway import routing
 from mlfunc.supervisor.parts import Key, Route, Target
 
 if TYPE_CHECKING:
@@ -66,8 +67,15 @@ def address(service: Object, port: int, tag: str | None = None) -> str:
     return f"http://{name}.{meta['namespace']}.localhost:{port}"
 
 
+def path_address(service: Object, gateway: str) -> str:
+    """The same for programs that do not find names under localhost: most but curl and browsers."""
+    meta = service["metadata"]
+    inside = "" if meta["namespace"] == routing.NAMESPACE else f".{meta['namespace']}"
+    return f"{gateway}/{meta['name']}{inside}"
+
+
 def manifest(
-    service: Object, before: Object | None, outcome: Resolved, url: str, now: float
+    service: Object, before: Object | None, outcome: Resolved, url: str, reached: str, now: float
 ) -> Object:
     """The Route of a Service, which other tools look at."""
     meta, told = service["metadata"], (before or {}).get("status", {}).get("conditions")
@@ -84,7 +92,7 @@ def manifest(
         "spec": {"traffic": list(_with_configuration(service))},
         "status": {
             "url": url,
-            "address": {"url": url},
+            "address": {"url": reached},
             "traffic": list(outcome.traffic),
             "conditions": conditions.written([*found, conditions.summed(found)], told, now),
         },

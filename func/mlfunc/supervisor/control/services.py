@@ -15,9 +15,9 @@ Object = dict[str, Any]
 
 
 def status(
-    service: Object, configuration: Object, outcome: Resolved, url: str, now: float
+    service: Object, configuration: Object, outcome: Resolved, url: str, reached: str, now: float
 ) -> Object:
-    """As Knative writes it."""
+    """As Knative writes it; `reached`: by programs, where `url` is for browsers."""
     made = configuration["status"]
     found = [_configurations(configuration), _routes(outcome)]
     ready = conditions.summed(found)
@@ -27,7 +27,7 @@ def status(
         "observedGeneration": service["metadata"]["generation"],
         **{key: made[key] for key in latest if key in made},
         "url": url,
-        "address": {"url": url},
+        "address": {"url": reached},
         "traffic": list(outcome.traffic),
         "conditions": conditions.written([*found, ready], before, now),
     }

@@ -215,7 +215,8 @@ def _function(service: Object, told: _Told) -> Function:
     return Function(
         namespace=summary.namespace,
         name=summary.name,
-        url=summary.url,
+        # Of an origin of its own: a function's page cannot read what this one can.
+        url=service.get("status", {}).get("url", ""),
         ready=summary.ready,
         reason=summary.reason,
         message=summary.message,

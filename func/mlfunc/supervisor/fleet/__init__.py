@@ -3,6 +3,7 @@
 processes.py    so many of each revision: `parts.Fleet`
 member.py       one of them: a process, then the next one, until it is told to end
 allocation.py   which of them has which accelerators
+variables.py    what its process is told
 memory.py       how much one takes, and whether it may
 process.py      a process on the event loop: what it writes, and how it ends
 group.py        whether anything that it has started still runs

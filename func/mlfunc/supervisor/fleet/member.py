@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from mlfunc import devices, ports
 from mlfunc.knative import crashes, quantities
 from mlfunc.runner import PORT_TAKEN
-from mlfunc.supervisor.fleet import endings, liveness, memory, output
+from mlfunc.supervisor.fleet import endings, liveness, memory, output, variables
 from mlfunc.supervisor.fleet.patience import Backoff
 from mlfunc.supervisor.fleet.process import Ears, Process
 from mlfunc.supervisor.parts import Instance, InstancePhase
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # Those that the runtime tells of itself.
 _TOLD = {*get_args(InstancePhase)} - {"pending", "starting", "backoff", "ended"}
-_HOST = "127.0.0.1"
 # Beyond what it may take to drain.
 _GRACE = 5.0
 
@@ -92,8 +90,7 @@ class Member:
             self._process = self._started(taken)
         # Its folder is gone, there are too many processes; a variable has a zero byte.
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            self._failure = f"it cannot be started: {reason.lower()}"
+            self._failure = _unstarted(self.blueprint.folder, error)
             self._ended(None)
             return
         self._after(self.blueprint.progress, self._give_up)
@@ -121,7 +118,7 @@ class Member:
     def _started(self, taken: Sequence[str]) -> Process:
         blueprint = self.blueprint
         ears = Ears(self._hear, self._ended)
-        env = devices.showing(taken, blueprint.accelerator, {**blueprint.env, **_contract()})
+        env = variables.of(blueprint, taken)
         return Process(blueprint.argv, Path(blueprint.folder), env, ears)
 
     def _hear(self, lines: Sequence[bytes]) -> None:
@@ -246,11 +243,8 @@ class Member:
             self._tell(self.instance)
 
 
-def _contract() -> dict[str, str]:
-    """It is reached from this machine alone. Its own port it chooses, and tells."""
-    return {
-        "PORT": "0",
-        "MLFUNC_HOST": _HOST,
-        "MLFUNC_METRICS_PORT": str(ports.free(_HOST)),  # there, 0 stands for none
-        "PYTHONUNBUFFERED": "1",
-    }
+def _unstarted(folder: str, error: Exception) -> str:
+    if not Path(folder).is_dir():
+        return f"it cannot be started: {folder} is gone; mlfunc deploy makes it anew"
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"it cannot be started: {reason.lower()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -124,8 +125,17 @@ def test_a_healthy_cluster_has_no_complaint(cluster: dict[str, Any]) -> None:
     }
 
 
-def test_no_cluster_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_kubeconfig_that_is_not_there_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+
+    assert rows(GREETER)["cluster"].verdict == "warn"
+    assert "KUBECONFIG names what is not there" in rows(GREETER)["cluster"].detail
+
+
+def test_no_cluster_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", os.devnull)
 
     found = rows(GREETER)
 

@@ -134,3 +134,11 @@ def test_what_takes_no_requests_yet_is_told(
     young["services/greeter"]["status"]["traffic"] = []
     with pytest.raises(ClusterFailed, match="no revision that takes requests"):
         reach(tmp_path, monkeypatch, young)
+
+
+def test_a_tag_that_has_no_url_yet_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    young = greeter()
+    routed = young["services/greeter"]["status"]["traffic"]
+    routed.append({"revisionName": "greeter-00001", "tag": "old"})
+    with pytest.raises(ClusterFailed, match="the tag old of greeter has no URL yet"):
+        reach(tmp_path, monkeypatch, young, tag="old")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import struct
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -138,6 +141,30 @@ def test_a_reply_that_breaks_off_is_told_as_one(
         pytest.raises(FunctionFailed, match="broke off"),
     ):
         connection.send(Request())
+
+
+def test_a_body_that_is_not_read_to_its_end_is_told_with_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reset(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        connection.recv(100)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        config = apiserver.ApiServer(url, lambda _: Reply()).kubeconfig(tmp_path / "config")
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        wire = Proxy(client.connect(), Entrance("edge", "door", _HOST, open=True), 5)
+        thread = threading.Thread(target=reset, args=(listener,))
+        thread.start()
+        with pytest.raises(ClusterFailed, match="ended the connection") as no:
+            Connection(f"http://{_HOST}", 5, host=_HOST, wire=wire).send(
+                Request(body=bytes(16 << 20))
+            )
+        thread.join()
+    assert "serve.max_body? it has 16777216 bytes" in no.value.hint
 
 
 def test_a_function_that_takes_its_time_is_told_with_the_option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +188,7 @@ def test_a_project_is_explained_without_a_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mlfunc.yaml").write_text("name: echo\nserve: {slots: 3}\nscale: {max: 2}")
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("KUBECONFIG", os.devnull)
     question = Question(None, Where(tmp_path), Wish(max=4), Demand(1), prediction=1)
 
     explained = explaining.explain(question)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +25,6 @@ from tests.rig.places import OnThisMachine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mlfunc.supervisor.home import About
 
@@ -175,6 +175,25 @@ def follow(machine: OnThisMachine) -> Iterator[Any]:
         assert logs.stdout is not None
         yield logs.stdout
         logs.terminate()
+
+
+def test_in_the_foreground_functions_get_no_variable_of_its_terminal(
+    machine: OnThisMachine, running: About
+) -> None:
+    stopping.stop()
+    told = {**os.environ, **machine.environ, "HF_TOKEN": "of somebody"}
+    argv = [sys.executable, "-m", "mlfunc", "platform", "start", "--foreground"]
+    with subprocess.Popen(argv, env=told, stderr=subprocess.PIPE, text=True) as foreground:
+        assert foreground.stderr is not None
+        assert any("the local platform serves at" in line for line in foreground.stderr)
+        assert asked(running) == '"done"'  # it keeps the port
+        instances = children(foreground.pid)
+        given = [Path(f"/proc/{pid}/environ").read_bytes() for pid in instances]
+        foreground.terminate()
+        foreground.stderr.read()
+
+    assert given
+    assert all(b"HF_TOKEN" not in each for each in given)
 
 
 def test_an_open_dashboard_does_not_keep_it(running: About) -> None:

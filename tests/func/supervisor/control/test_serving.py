@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 SERVICE = Key("default", "greeter")
 PATIENCE = 60.0
 
+URL = "http://127.0.0.1:1"
+
 
 class Platform:
     """Objects, and what is made of them."""
@@ -45,7 +47,7 @@ class Platform:
         self.statuses: Counter[int] = Counter()
         env = {**os.environ, "MLFUNC_FUNCTION": str(project / "mlfunc.yaml")}
         release = releases.Release(DIGEST, sys.executable, str(project), env)
-        self.control = Control(objects, self.fleet, self.gateway, lambda digest: release, 1)
+        self.control = Control(objects, self.fleet, self.gateway, lambda digest: release, URL)
         self.control.start()
 
     def apply(self, function: Function) -> None:

@@ -55,7 +55,7 @@ def test_who_looks_in_vain_is_told_what_there_is() -> None:
         TABLE.near("similarty.default.localhost", b"/")
         == "nothing is called similarty: did you mean similarity?"
     )
-    assert "there are echo, echo.lab, new, similarity" in TABLE.near("127.0.0.1", b"/x")
+    assert "use one of echo, echo.lab, new, similarity" in TABLE.near("127.0.0.1", b"/x")
     assert "no function is deployed" in Table().near("127.0.0.1", b"/x")
 
 
