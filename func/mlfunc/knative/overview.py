@@ -10,19 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlfunc import accelerators
-from mlfunc.knative import diagnosis, names, traffic
-from mlfunc.knative.progress import Snapshot
+from mlfunc.knative import diagnosis, names, traffic, troubles
 from mlfunc.knative.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlfunc.knative.traffic import Share
+    from mlfunc.knative.troubles import Trouble
 
 Object = dict[str, Any]
 Origin = Literal["mlfunc", "func", "knative"]
-
-FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -75,14 +73,6 @@ class RevisionState:
     image: str
 
 
-@dataclass(frozen=True)
-class _Trouble:
-    """Why a function is not ready, if it is not."""
-
-    word: str
-    sentence: str
-
-
 def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object] | None) -> Summary:
     """A function in a line; of `revisions` and `pods` those that are its own count.
 
@@ -91,7 +81,7 @@ def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]
     meta = service["metadata"]
     own = None if pods is None else [each for each in pods if _is_of(each, service)]
     made = [each for each in revisions if _is_of(each, service)]
-    trouble = _trouble(service, made, own or ())
+    trouble = troubles.of(service, made, own or (), _shared(service))
     spec = of_serving(service, made)
     return Summary(
         name=meta["name"],
@@ -124,7 +114,7 @@ def url(service: Object) -> str:
 
 def obstacle(service: Object, revision: str, pods: Sequence[Object] | None) -> str:
     """What keeps instances of a revision from answering, in a sentence; mostly nothing."""
-    return _of_instances(service, revision, pods or ()).sentence
+    return troubles.of_instances(service, revision, pods or ()).sentence
 
 
 def origin(service: Object) -> Origin:
@@ -228,13 +218,13 @@ def _revision(
     service: Object, found: Object, shares: Sequence[Share], pods: Sequence[Object] | None
 ) -> RevisionState:
     name, told = found["metadata"]["name"], diagnosis.condition(found, "Ready")
-    trouble = _of_instances(service, name, pods or ())
+    trouble = troubles.of_instances(service, name, pods or ())
     ready = told.get("status", "Unknown")
     own = [each for each in shares if each.revision == name]
     return RevisionState(
         name=name,
         created=found["metadata"]["creationTimestamp"],
-        ready="False" if trouble.word == FAILED else ready,
+        ready="False" if trouble.word == troubles.FAILED else ready,
         reason=told.get("reason", ""),
         message=trouble.sentence or sentence(told.get("message", "")),
         instances=_counted([found]) if pods is None else len(running(pods, name)),
@@ -259,11 +249,11 @@ def _is_of(found: Object, service: Object) -> bool:
     return same_place and _label(found, names.SERVICE) == meta["name"]
 
 
-def _ready(service: Object, trouble: _Trouble) -> str:
+def _ready(service: Object, trouble: Trouble) -> str:
     told: str = diagnosis.condition(service, "Ready").get("status", "Unknown")
     if told != "True" or not trouble.word:
         return told
-    return "False" if trouble.word == FAILED else "Unknown"
+    return "False" if trouble.word == troubles.FAILED else "Unknown"
 
 
 def _shared(service: Object) -> dict[str, int]:
@@ -273,60 +263,3 @@ def _shared(service: Object) -> dict[str, int]:
         if each.percent:
             found[each.revision] = found.get(each.revision, 0) + each.percent
     return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-
-def _trouble(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> _Trouble:
-    """That no request is answered comes before that the newest revision does not get there."""
-    trouble = _of_serving(service, pods)
-    if trouble.word or diagnosis.condition(service, "Ready").get("status") == "True":
-        return trouble
-    return _of_newest(service, revisions, pods)
-
-
-def _of_serving(service: Object, pods: Sequence[Object]) -> _Trouble:
-    """What keeps those that get requests from answering them.
-
-    Knative says nothing of it: a revision that was ready once stays so.
-    """
-    shares = _shared(service)
-    for name in shares:
-        if (found := _of_instances(service, name, pods)).word:
-            whose = f"{name}: " if len(shares) > 1 else ""
-            return _Trouble(found.word, whose + found.sentence)
-    return _Trouble("", "")
-
-
-def _of_instances(service: Object, revision: str, pods: Sequence[Object]) -> _Trouble:
-    """Why none of a revision answers; nothing where one does, or none is wanted or only starts."""
-    own = [each for each in pods if _label(each, names.REVISION) == revision]
-    if not own or running(own) or diagnosis.may_recover(own):
-        return _Trouble("", "")
-    progress = diagnosis.of_instances(Snapshot(service, None, own))
-    if progress.failure is not None:
-        return _Trouble(FAILED, progress.failure.message)
-    stays = progress.phase == "scheduling" and progress.detail
-    return _Trouble(progress.phase, progress.detail) if stays else _Trouble("", "")
-
-
-def _of_newest(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> _Trouble:
-    """The newest revision, and the pods of that, know sooner than the Service."""
-    name = service.get("status", {}).get("latestCreatedRevisionName")
-    newest = next((each for each in revisions if each["metadata"]["name"] == name), None)
-    own = [each for each in pods if name and _label(each, names.REVISION) == name]
-    progress = diagnosis.diagnose(Snapshot(service, newest, own))
-    others = [each for each in _shared(service) if each != name]
-    beside = f"; {' and '.join(others)} {'serve' if others[1:] else 'serves'} on" if others else ""
-    told = diagnosis.condition(newest or service, "Ready")
-    whose = f"{name}: " if others else ""
-    if progress.failure is not None:
-        return _Trouble(FAILED, whose + progress.failure.message + beside)
-    if told.get("status") == "False":
-        return _Trouble(FAILED, whose + _clause(told) + beside)
-    if progress.detail or beside:
-        return _Trouble(progress.phase, f"{progress.detail}{beside}".removeprefix("; "))
-    return _Trouble(progress.phase, _clause(diagnosis.condition(service, "Ready")))
-
-
-def _clause(condition: Object) -> str:
-    """Its message, to which more can be added."""
-    return sentence(condition.get("message", "")).rstrip(".")
