@@ -84,7 +84,7 @@ def test_a_predictor_that_is_not_there(seasoned: Any, project: Path) -> None:
     (project / "predictor.py").unlink()
     code, said = refused(seasoned, project, "--no-push")
 
-    assert code == 5, said
+    assert code == 2, said
     assert "predictor.py" in said
 
 

@@ -80,6 +80,7 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
         "accelerator": summary.accelerator,
         "concurrency": summary.concurrency,
         "scaling": _scaling(found, summary.revision),
+        "bound": _bound(found, summary.revision),
         "timeouts": {
             "request_seconds": spec.get("timeoutSeconds"),
             "first_byte_seconds": spec.get("responseStartTimeoutSeconds"),
@@ -103,6 +104,16 @@ def _scaling(found: Belongings, revision: str) -> dict[str, str]:
     own = [each for each in found.revisions if each["metadata"]["name"] == revision]
     told = overview.scaling(own[0] if own else overview.template(found.service))
     return {key.replace("-", "_"): value for key, value in told.items()}
+
+
+def _bound(found: Belongings, revision: str) -> dict[str, Any] | None:
+    """How many instances of it there can be, where its machine bounds that and not `max`."""
+    from mlfunc.knative import carrying
+
+    most = int(_scaling(found, revision).get("max_scale") or 0)
+    own = [each for each in found.revisions if each["metadata"]["name"] == revision]
+    bound = carrying.bounding(own[0], most) if own else None
+    return None if bound is None else asdict(bound)
 
 
 def _start(start: ColdStart | None) -> dict[str, Any] | None:
@@ -162,7 +173,7 @@ def _facts(data: dict[str, Any], start: ColdStart | None) -> list[tuple[str, str
         ("models", ", ".join(models)),
         ("accelerator", data["accelerator"]),
         ("concurrency", _concurrency(data["concurrency"])),
-        ("scaling", _told(data["scaling"])),
+        ("scaling", _told(data["scaling"]) + _at_most(data["bound"])),
         ("timeout", f"{limits['request_seconds']} s" if limits["request_seconds"] else ""),
         ("cold start", str(start) if start else ""),
     ]
@@ -182,6 +193,10 @@ def _maker(origin: str) -> str:
 def _told(scaling: dict[str, str]) -> str:
     names = {key: key.replace("-", "_") for key in _SCALING}
     return ", ".join(f"{key} {scaling[name]}" for key, name in names.items() if name in scaling)
+
+
+def _at_most(bound: dict[str, Any] | None) -> str:
+    return f"; at most {bound['most']} here: {bound['why']}" if bound else ""
 
 
 def _report_revisions(ui: Ui, found: Belongings) -> None:

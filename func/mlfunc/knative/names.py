@@ -20,6 +20,9 @@ AUTOSCALING = "autoscaling.knative.dev/"
 PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
 MODELS = "mlfunc.dev/models"  # JSON: what the image's label io.mlfunc.models has
 ACCELERATOR = "mlfunc.dev/accelerator"
+# On a revision of the local platform: how many instances its machine carries, and why.
+CARRIED = "mlfunc.dev/carried"
+CARRIED_BY = "mlfunc.dev/carried-by"
 
 # Labels that Knative sets.
 SERVICE = "serving.knative.dev/service"

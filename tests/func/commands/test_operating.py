@@ -305,7 +305,7 @@ def test_deleting_takes_what_is_its_own_and_tells_what_stays(
         _trigger("other"),
     ]
     labels = {"mlfunc.dev/function": "greeter"}
-    team.lists[_PINGS] = [{"metadata": {"name": "nightly", "labels": labels}}]
+    team.lists[_PINGS] = [{"metadata": {"name": "nightly", "labels": labels}, "spec": {}}]
     team.lists[_CLAIMS] = [{"metadata": {"name": "weights", "labels": labels}}]
 
     _, told = said(capsys, "delete", "greeter", "--yes")
@@ -313,13 +313,35 @@ def test_deleting_takes_what_is_its_own_and_tells_what_stays(
     assert "- Service greeter in team (context loopback): 2 revisions, 1 instance runs" in told
     assert "- Trigger ours" in told
     assert "- PingSource nightly" in told
-    assert "Trigger other is somebody else's" in told
+    assert "Trigger other, to ksvc:greeter, is somebody else's" in told
     assert "PersistentVolumeClaim weights stays" in told
     deleted = [each.path.rpartition("/")[2] for each in team.changed if each.method == "DELETE"]
     assert deleted == ["ours", "greeter"]
 
 
+def test_deleting_tells_who_sends_events_and_dead_letters_to_it(
+    team: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letters = {"delivery": {"deadLetterSink": _to("greeter")}}
+    worker = _trigger("work")
+    worker["spec"] |= {"subscriber": _to("worker"), **letters}
+    broker = {"kind": "Broker", "metadata": {"name": "main"}, "spec": letters}
+    ping = {"kind": "PingSource", "metadata": {"name": "hourly"}, "spec": {"sink": _to("greeter")}}
+    team.lists |= {_TRIGGERS: [worker], _BROKERS: [broker], _PINGS: [ping]}
+
+    _, told = said(capsys, "delete", "greeter", "--yes")
+
+    assert "PingSource hourly is somebody else's: it stays" in told
+    assert "Trigger work, to ksvc:worker, sends its dead letters here" in told
+    assert "Broker main sends its dead letters here: they will find nobody" in told
+    assert "- Trigger" not in told
+
+
+def _to(name: str) -> dict[str, Any]:
+    return {"ref": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": name}}
+
+
 def _trigger(name: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
-    ref = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "greeter"}
     meta = {"name": name, "namespace": "team", "labels": labels or {}, "generation": 1}
-    return {"metadata": meta, "spec": {"broker": "default", "subscriber": {"ref": ref}}}
+    spec = {"broker": "default", "subscriber": _to("greeter")}
+    return {"kind": "Trigger", "metadata": meta, "spec": spec}

@@ -93,7 +93,8 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     applied = (
         None if request.dry_run else _apply_and_wait(cluster, release, planned, request, watcher)
     )
-    told = (*of_events, *(each.message for each in notes), *_of_share(request.wish, planned))
+    of_platform = (each.message for each in notes)
+    told = (*of_events, *of_platform, *release.notes, *_of_share(request.wish, planned))
     return Deployed(release, planned, built, applied, time.monotonic() - began, told)
 
 

@@ -96,6 +96,7 @@ class Local:
             function,
             cluster.namespace,
             home.home(),
+            workshop.store.hashes,
             workshop.watcher.said,
             workshop.cancellation,
             given.values,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
-from mlfunc.knative import names, traffic
+from mlfunc.knative import carrying, names, traffic
 from mlfunc.supervisor import releases
 from mlfunc.supervisor.control import (
     autoscalers,
@@ -62,7 +62,7 @@ class _Sight(NamedTuple):
 
 class Control:
     """To be made while its loop runs. `release` loads the release of a digest, `port` is the
-    gateway's, `now` the time of statuses.
+    gateway's, `machine` what there is of cores and memory, `now` the time of statuses.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Control:
         release: Callable[[str], Release],
         port: int,
         *,
+        machine: Mapping[str, float] | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] | None = None,
         pause: float = _PAUSE_SECONDS,
@@ -82,6 +83,7 @@ class Control:
         self._release = release
         self._releases: dict[str, Release] = {}
         self._port = port
+        self._machine = machine or {}
         self._now = now
         self._pause = pause
         self._loop = asyncio.get_running_loop()
@@ -232,7 +234,9 @@ class Control:
         abandoned = revisions.is_abandoned(revision, service, newest)
         if self._settled.get(key) == self._sight(revision, reach, abandoned=abandoned):
             return
-        revision = self._objects.write(revisions.labelled(revision, reach))
+        bound = carrying.of(revision, self._machine)
+        told = carrying.annotated(revisions.labelled(revision, reach), bound)
+        revision = self._objects.write(told)
         if abandoned:
             self._abandon(revision)
         else:
