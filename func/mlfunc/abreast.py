@@ -57,6 +57,36 @@ def each(
         raise
 
 
+def guarded(work: Callable[[], T], guard: Callable[[], None], *, stop: Callable[[], None]) -> T:
+    """What `work` gives or raises, unless `guard`, beside it, raises before.
+
+    `stop` tells the guard to leave it; that there is nothing to raise ends only the guard.
+    """
+    done: SimpleQueue[tuple[T] | BaseException] = SimpleQueue()
+
+    def serve() -> None:
+        try:
+            done.put((work(),))
+        except BaseException as error:  # whoever waits raises it
+            done.put(error)
+
+    def watch() -> None:
+        try:
+            guard()
+        except BaseException as error:  # whoever waits raises it
+            done.put(error)
+
+    for each_ in (serve, watch):
+        threading.Thread(target=each_, daemon=True).start()
+    try:
+        ended = done.get()
+    finally:
+        stop()
+    if isinstance(ended, BaseException):
+        raise ended
+    return ended[0]
+
+
 def _collected(done: SimpleQueue[tuple[int, R] | BaseException], count: int) -> list[R]:
     results: dict[int, R] = {}
     while len(results) < count:

@@ -128,6 +128,23 @@ def describe(folder: Path, function: Function) -> Spec:
     )
 
 
+def check(spec: Spec, cancellation: Cancellation | None = None) -> None:
+    """Whether its Python can be had: nothing is installed.
+
+    Raises:
+        EnvironmentFailed: there is none of that version, here or for download.
+
+    """
+    if spec.tool == "pip" or spec.python == sys.executable:
+        return
+    listed: list[str] = []
+    argv = [spec.installer, "python", "list", spec.python]
+    proc.run(argv, cwd=spec.folder, on_line=listed.append, cancellation=cancellation)
+    if not any(line.startswith(f"cpython-{spec.python}.") for line in listed):
+        message = f"mlfunc.yaml asks for Python {spec.python}, which is not here, and uv has none"
+        raise EnvironmentFailed(message, "correct `python:`, or install it")
+
+
 def place(spec: Spec) -> Environment:
     """Where the environment is, or will be."""
     return Environment(folder() / spec.key)
@@ -235,6 +252,7 @@ def _make(
     cancellation: Cancellation,
     environ: Mapping[str, str],
 ) -> None:
+    check(spec, cancellation)
     shutil.rmtree(environment.folder, ignore_errors=True)
     variables = uv_variables(environ) if spec.tool == "uv" else dict(environ)
     for argv in commands(spec, environment, environ):

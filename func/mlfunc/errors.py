@@ -29,6 +29,15 @@ class MlfuncError(Exception):
         self.hint = hint
         self.evidence = evidence
 
+    def as_data(self) -> dict[str, str | int]:
+        """For programs."""
+        return {
+            "message": self.message,
+            "hint": self.hint,
+            "evidence": self.evidence,
+            "exit_code": self.exit_code,
+        }
+
 
 class UsageError(MlfuncError):
     """The command or the project says something that cannot be done."""

@@ -41,9 +41,17 @@ _FORMS = {
     "a private key": rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s*\n[A-Za-z0-9+/=\s]{64}",
     "a token of Hugging Face": rb"\bhf_[A-Za-z]{34}\b",
     "an access key of AWS": rb"\b(?:AKIA|ASIA)(?!IOSFODNN7EXAMPLE)[A-Z2-7]{16}\b",
+    "a secret key of AWS": (
+        rb"(?i:aws_secret_access_key)[\"']?\s*[=:]\s*[\"']?(?!wJalrXUtnFEMI)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])"
+    ),
     "a token of GitHub": rb"\bgh[pousr]_[A-Za-z0-9]{36}\b",
+    "a fine-grained token of GitHub": rb"\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}\b",
+    "a token of GitLab": rb"\bglpat-[A-Za-z0-9_-]{20,}",
     "a token of PyPI": rb"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}",
-    "a token of OpenAI": rb"\bsk-(?:proj-)?[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}\b",
+    "a token of OpenAI": rb"\bsk-[A-Za-z0-9_-]{20,}T3BlbkFJ[A-Za-z0-9_-]{20,}",
+    "a token of Anthropic": rb"\bsk-ant-[a-z0-9]+-[A-Za-z0-9_-]{80,}",
+    "a token of Replicate": rb"\br8_[A-Za-z0-9]{37}\b",
+    "an API key of Google": rb"\bAIza[A-Za-z0-9_-]{35}",
     "a token of Slack": rb"\bxox[abprs]-[0-9]{10,}-[A-Za-z0-9-]{20,}",
     "a service account of Google": rb'"private_key_id"\s*:\s*"[0-9a-f]{40}"',
 }
@@ -52,6 +60,9 @@ _SETTINGS = {
     "pip.conf": rb"://[^/\s:@]+:[^/\s@]+@",
     "uv.toml": rb"://[^/\s:@]+:[^/\s@]+@",
     "direct_url.json": rb"://[^/\s:@\"]+:[^/\s@\"]+@",
+    ".npmrc": rb"_(?:authToken|auth|password)\s*=\s*(?!\$\{)\S",
+    "kubeconfig": rb"\b(?:client-key-data|token):\s*\S",
+    "application_default_credentials.json": rb'"refresh_token"\s*:\s*"[^"]',
     "config.json": rb'"auths"\s*:\s*\{[^{}]*\{[^{}]*"(?:auth|password|identitytoken)"\s*:\s*"[^"]',
 }
 _ANY = re.compile(b"|".join(b"(%s)" % form for form in _FORMS.values()))
@@ -75,8 +86,10 @@ def check(
     published: bool = False,
     shown: Callable[[str], str] = lambda path: path,
     what: str = "the image",
+    step: str = "name the file in .mlfuncignore",
 ) -> None:
     """Whether a tree may become part of `what`; `shown` says how the user calls a path in it.
+    `step` keeps a secret out of it.
 
     What is `published`, as packages of an index are, has keys of tests and tokens of examples in
     it, which are no secrets: there, only files that exist to hold passwords are refused.
@@ -91,7 +104,7 @@ def check(
             f"\n... and {len(found) - _SHOWN_AT_MOST} more" if len(found) > _SHOWN_AT_MOST else ""
         )
         hint = (
-            "name the file in .mlfuncignore, and let the cluster keep the secret: "
+            f"{step}, and let the cluster keep the secret: "
             "`env: {TOKEN: {secret: NAME, key: KEY}}`; "
             f"if it is none, say so in its line: {_ALLOWED.decode()}"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
@@ -12,6 +14,7 @@ Object = dict[str, Any]
 Action = Literal["create", "update", "delete", "keep"]
 
 _MISSING = object()
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]
         yield from _differences_of_lists(before, after, path)
     elif before is not after and before != after:
         yield Difference(path, _or_none(before), _or_none(after))
+
+
+def shown(value: Any) -> str:
+    """A value on one line: of a digest, what people quote."""
+    return _DIGEST.sub(r"\1", value if isinstance(value, str) else json.dumps(value))
 
 
 def _differences_of_lists(

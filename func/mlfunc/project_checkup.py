@@ -40,7 +40,7 @@ def examine(given: Path | None) -> Iterator[Check]:
     yield from _files(folder, loaded)
     yield from _accelerator(loaded)
     yield _environment(folder, loaded)
-    yield from _image(loaded)
+    yield from _image(folder, loaded)
 
 
 def _files(folder: Path, loaded: function.Function) -> Iterator[Check]:
@@ -109,19 +109,31 @@ def _environment(folder: Path, loaded: function.Function) -> Check:
     return Check("environment", "ok", detail, "run, test")
 
 
-def _image(loaded: function.Function) -> Iterator[Check]:
+def _image(folder: Path, loaded: function.Function) -> Iterator[Check]:
     """What `mlfunc build` would build on, and whether it may push where it would."""
     # These bring the clients of registries: only who has a project pays for them.
-    from mlfunc.builder import base, naming
+    from mlfunc.builder import naming
 
-    chosen = base.choose(loaded, loaded.target_python)
-    yield Check("base image", "ok", chosen.image, "build")
     try:
-        named = naming.named(loaded)
-        if named.references:
-            yield _push(named.references[0])
+        references = naming.named(loaded).references
+        yield _base(folder, loaded, references[0].registry if references else "")
+        if references:
+            yield _push(references[0])
     except MlfuncError as error:
         yield Check("push", "warn", error.message, "build, deploy", error.hint)
+
+
+def _base(folder: Path, loaded: function.Function, own: str) -> Check:
+    from mlfunc.builder import base, fetching
+    from mlfunc.oci.transport import Access
+
+    chosen = base.choose(loaded, loaded.target_python).image
+    access = Access(os.environ, own=own, waits=())
+    try:
+        fetching.look_for(fetching.Asked(chosen, loaded.build.platform, folder, access))
+    except MlfuncError as error:
+        return Check("base image", "warn", error.message, "build", error.hint)
+    return Check("base image", "ok", chosen, "build")
 
 
 def _push(to: Reference) -> Check:

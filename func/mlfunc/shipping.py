@@ -27,7 +27,8 @@ def check(folder: Path, function: Function) -> None:
     predictor.check(folder, function)
     # As it is written: in a line of it may stand that it is none. Its `env` goes along, too.
     written = (folder / FILE).read_bytes()
-    leaks.check(Tree((File(FILE, (written,)),)), what="the function")
+    step = f"take it out of {FILE}"
+    leaks.check(Tree((File(FILE, (written,)),)), what="the function", step=step)
 
 
 def files(folder: Path, function: Function, at: str = "") -> Tree:

@@ -30,6 +30,14 @@ _TICK_SECONDS = 0.1
 _READABLE = 30
 
 
+def _foreign(error: BaseException) -> BaseException | None:
+    """Of what led to a failure, the first that is none of ours; None: we have found it."""
+    from mlfunc.errors import MlfuncError
+
+    cause = error.__cause__
+    return _foreign(cause) if isinstance(cause, MlfuncError) else cause
+
+
 def printable(text: str) -> str:
     """What others wrote, for one line: no control character may move a terminal's cursor."""
     return "".join(char if char.isprintable() else " " for char in text)
@@ -114,6 +122,13 @@ class Ui:
         for line in columns(headers, rows, self.width()):
             self.say(line)
 
+    def pair(self, name: str, text: str, *, indent: int = 14) -> None:
+        """A name and what is told of it, which goes on below itself."""
+        width = self.width()
+        told = f"{name:<{indent}}{text}"
+        line = told if width is None else _fill(told, width, " " * indent)
+        self.say(self.paint(line[:indent], "cyan") + line[indent:])
+
     def width(self) -> int | None:
         """How wide a table may be; a pipe takes any."""
         import shutil
@@ -125,15 +140,15 @@ class Ui:
 
         A traceback tells more only where the failure was somebody else's before it was ours.
         """
+        if self.verbose and (foreign := _foreign(error)) is not None:
+            import traceback
+
+            self.note("".join(traceback.format_exception(foreign)).rstrip())
         if error.evidence:
             self.note(error.evidence.rstrip("\n"))
         self.note(f"{self.paint('error:', 'red', error=True)} {error.message}")
         if error.hint:
             self.note(f"{self.paint('  try:', 'cyan', error=True)} {error.hint}")
-        if self.verbose and error.__cause__ is not None:
-            import traceback
-
-            self.note("".join(traceback.format_exception(error)).rstrip())
 
     def paint(self, text: str, colour: str, *, error: bool = False) -> str:
         """`text` in a colour, where the stream it goes to is a terminal."""

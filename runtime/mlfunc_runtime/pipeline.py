@@ -190,19 +190,23 @@ class Pipeline:
                 return self._refused(error, request)
             case TooLate():
                 late = f"no answer within {request.deadline - request.asked:.3g} s"
-                _log.warning(late)
+                logs.event(late, level=logging.WARNING, **protocols.event_of(request))
                 return problem(Problem(504, late), request)
             case Gone():
                 return Reply(status=CLIENT_GONE)
             case Stopping():
                 stopping = Problem(503, _STOPPING, headers={"Retry-After": "1"})
-                return problem(stopping, request)
+                return self._refused(stopping, request)
             case _:
                 return self._failed(error, request)
 
     def _refused(self, refused: Problem, request: Request) -> Reply:
         if refused.status == HTTPStatus.INTERNAL_SERVER_ERROR and not refused.logged:
-            _log.error(refused.detail)
+            logs.event(refused.detail, level=logging.ERROR, **protocols.event_of(request))
+        elif event := protocols.event_of(request):
+            # Its sender is a broker, which shows the reply to nobody.
+            told = f"event refused with {refused.status}: {refused.detail}"
+            logs.event(told, level=logging.WARNING, **event)
         try:
             return problem(refused, request)
         except ValueError as error:
@@ -239,7 +243,8 @@ class Pipeline:
 
     def _failed(self, error: BaseException, request: Request) -> Reply:
         told = f"{type(error).__name__}: {text_of(error)}"
-        logs.event(told, level=logging.ERROR, traceback=user_traceback(error))
+        event = protocols.event_of(request)
+        logs.event(told, level=logging.ERROR, traceback=user_traceback(error), **event)
         return problem(function_failed(), request)
 
 

@@ -7,6 +7,14 @@
 #     "torch==2.13.0",
 #     "transformers==5.23.0",
 # ]
+#
+# [tool.uv.sources]
+# torch = [{ index = "pytorch-cpu", marker = "sys_platform == 'linux'" }]
+#
+# [[tool.uv.index]]
+# name = "pytorch-cpu"
+# url = "https://download.pytorch.org/whl/cpu"
+# explicit = true
 # ///
 """Makes ./weights: SmolLM2-135M-Instruct as bfloat16 safetensors, 269 MB. Run: uv run prepare.py
 
@@ -42,7 +50,7 @@ def convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).to(torch.bfloat16)
     # The weights are plain numbers by now; these two would have them saved as quantised ones.
     model.hf_quantizer = None
     del model.config.quantization_config

@@ -45,6 +45,27 @@ def test_a_failure_stops_those_at_work_and_is_raised() -> None:
     assert begun == [0, 1]
 
 
+def test_a_guard_that_raises_ends_the_wait_for_what_may_never_come() -> None:
+    def refuse() -> None:
+        raise LookupError("in vain")
+
+    with pytest.raises(LookupError, match="in vain"):
+        abreast.guarded(threading.Event().wait, refuse, stop=nothing)
+
+
+def test_what_comes_is_taken_and_its_guard_is_dismissed() -> None:
+    over = threading.Event()
+
+    def guard() -> None:
+        assert over.wait(30)
+
+    assert abreast.guarded(lambda: 7, guard, stop=over.set) == 7
+    assert over.is_set()
+    assert abreast.guarded(lambda: 8, nothing, stop=nothing) == 8
+    with pytest.raises(ZeroDivisionError):
+        abreast.guarded(lambda: 1 / 0, nothing, stop=nothing)
+
+
 def test_what_does_not_hear_that_it_is_over_does_not_hold_up_the_end() -> None:
     script = """
 import threading

@@ -14,6 +14,8 @@ from mlfunc import __version__, cli, errors
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlfunc.ui import Ui
+
 COUNT = """
 import sys
 from mlfunc import cli
@@ -158,6 +160,29 @@ def test_verbose_shows_the_traceback_of_what_lies_behind_an_error(
 
     assert cli.main(["test", "--path", str(tmp_path), "--verbose"]) == 2
     assert "msgspec.ValidationError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("cause", "shown"), [(errors.NotFound("a"), 0), (LookupError("b"), 1)])
+def test_of_what_led_to_an_error_only_what_is_not_ours_has_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cause: Exception,
+    shown: int,
+) -> None:
+    def fail(obj: Ui) -> None:
+        obj.be_verbose()
+        between = errors.NotFound("not there")
+        between.__cause__ = cause
+        raise errors.NotFound("neither here nor there", "mlfunc list") from between
+
+    command = click.Command("fail", callback=click.pass_obj(fail))
+    monkeypatch.setattr(cli.CommandTable, "get_command", lambda *_: command)
+    cli.main(["run"])
+
+    told = capsys.readouterr().err
+    assert told.count(repr(cause).partition("(")[0] + ": ") == shown
+    assert told.endswith("error: neither here nor there\n  try: mlfunc list\n")
+    assert "mlfunc.errors" not in told
 
 
 def test_what_is_ours_alone_has_no_traceback(

@@ -314,6 +314,12 @@ def test_another_python_is_asked_of_uv_and_missed_without_it(
         environment.describe(project, function.load(project))
 
 
+def test_a_python_that_nobody_has_is_refused_before_anything_is_installed(project: Path) -> None:
+    (project / "mlfunc.yaml").write_text('name: x\npython: "3.99"\n')
+    with pytest.raises(EnvironmentFailed, match=r"asks for Python 3\.99, which is not here"):
+        environment.check(environment.describe(project, function.load(project)))
+
+
 def test_settings_of_pip_reach_uv_under_its_names_unless_it_has_its_own() -> None:
     variables = environment.uv_variables(
         {

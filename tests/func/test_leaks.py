@@ -17,6 +17,13 @@ SECRETS = {
     "an access key of AWS": "AKIA" + "ABCDEFGH234567AB",
     "a token of GitHub": "ghp_" + "a1" * 18,
     "a token of PyPI": "pypi-" + "AgEIcHlwaS5vcmc" + "a" * 60,
+    "a secret key of AWS": "aws_secret_" + "access_key = " + "a/+1" * 10,
+    "a fine-grained token of GitHub": "github_" + "pat_" + "a1" * 11 + "_" + "b2" * 29 + "c",
+    "a token of GitLab": "glpat-" + "a1_-" * 5,
+    "a token of OpenAI": "sk-proj-" + "a_-1" * 18 + "T3Blbk" + "FJ" + "b_-2" * 18,
+    "a token of Anthropic": "sk-ant-" + "api03-" + "a_-1" * 23 + "AA",
+    "a token of Replicate": "r8_" + "a" * 37,
+    "an API key of Google": "AIza" + "a1_-B" * 7,
 }
 
 
@@ -47,6 +54,8 @@ def test_a_file_that_exists_to_hold_passwords_is_refused(path: str) -> None:
     [
         ("pip.conf", "index-url = https://ada:lovelace@index.example.com/simple"),
         ("x.dist-info/direct_url.json", '{"url": "https://ada:lovelace@example.com/x.whl"}'),
+        (".npmrc", "//registry.example.com/:_authToken=lovelace"),
+        ("kubeconfig", "users:\n- user:\n    token: lovelace\n"),
         ("docker/config.json", '{"auths": {"example.com": {"auth": "YWRhOmxvdmVsYWNl"}}}'),
     ],
 )

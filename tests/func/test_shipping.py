@@ -48,6 +48,7 @@ def test_a_secret_in_mlfunc_yaml_is_told_by_its_line(project: Path, line: str) -
         shipping.check(project, function.load(project))
 
     assert caught.value.evidence == "mlfunc.yaml, line 3: a token of Hugging Face"
+    assert caught.value.hint.startswith("take it out of mlfunc.yaml")
 
 
 def test_what_its_line_says_is_no_secret_goes_along(project: Path) -> None:

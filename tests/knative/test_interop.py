@@ -47,7 +47,7 @@ def test_func_lists_and_describes_it(shared: Cluster) -> None:
     ours = shared.mlfunc("describe", "greeter", "-n", shared.namespace, "-o", "json").data
 
     (found,) = [each for each in listed if each["name"] == "greeter"]
-    assert (found["ready"], found["deployer"]) == ("True", "knative")
+    assert (found["ready"], found["deployer"]) == (True, "knative")
     assert told["image"] == ours["image"]
     assert told["routes"] == ours["routes"]
     assert told["labels"] == ours["labels"]
@@ -123,6 +123,24 @@ def test_what_kn_changed_is_described_and_not_trampled(cluster: Cluster, tmp_pat
     taken = cluster.mlfunc("deploy", "--path", project, "--force", "-o", "json").data
     assert taken["new_revision"]
     assert "env" not in _container(cluster, "greeter")
+
+
+def test_what_kn_only_owns_is_taken_over_once_its_own_change_is_in_the_project(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Its update of one variable owns all of the container, the image too."""
+    project = cluster.project(tmp_path / "greeter", GREETER)
+    cluster.mlfunc("deploy", "--path", project)
+    _kn(cluster, "service", "update", "greeter", "--env", "MOOD=good")
+    cluster.project(project, GREETER.replace("Hello", "Goodbye"))
+
+    refused = cluster.mlfunc("deploy", "--path", project, code=7).err
+    cluster.project(project, GREETER.replace("Hello", "Goodbye"), env={"MOOD": "good"})
+    cluster.mlfunc("deploy", "--path", project)
+
+    assert "MOOD" in refused
+    assert "image" not in refused.partition("was changed by kn")[2]
+    assert cluster.request("greeter", {"name": "Ada"}).json() == "Goodbye Ada"
 
 
 def test_func_deletes_it_and_leaves_the_models(cluster: Cluster, tmp_path: Path) -> None:

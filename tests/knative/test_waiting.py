@@ -117,13 +117,7 @@ def test_what_cannot_start_is_told_at_once(
 
     began = time.monotonic()
     with pytest.raises(ClusterFailed) as failed:
-        waiting.wait(
-            cluster,
-            "faulty",
-            generation=service["metadata"]["generation"],
-            timeout=60,
-            watcher=told,
-        )
+        waiting.wait(cluster, service, timeout=60, watcher=told)
 
     assert message in failed.value.message
     assert failed.value.hint
@@ -193,15 +187,11 @@ def test_the_quota_of_a_namespace_that_has_no_room_is_told(
 ) -> None:
     cluster.kubectl("create", "quota", "small", "--hard=requests.cpu=10m")
     _apply(cluster, manifest, "greeter", {})
-    generation = cluster.get("ksvc", "greeter")["metadata"]["generation"]
+    service = cluster.get("ksvc", "greeter")
 
     with pytest.raises(ClusterFailed, match="exceeded quota: small") as failed:
         waiting.wait(
-            client.connect(namespace=cluster.namespace),
-            "greeter",
-            generation=generation,
-            timeout=60,
-            watcher=Told(),
+            client.connect(namespace=cluster.namespace), service, timeout=60, watcher=Told()
         )
 
     assert "kubectl describe resourcequota" in failed.value.hint

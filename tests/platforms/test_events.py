@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.rig.places import Place
+
+
+# Knative's in-memory channel answers when all who get an event have.
+_EMITTED = {"local": 0, "knative": 7}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,35 @@ def test_what_fails_each_time_goes_to_the_dead_letters(
     assert letter["data"] == {"n": 50, "fail": True}
     assert stage.counted()[50] == 3
     stage.place.mlfunc("unsubscribe", *which)
+
+
+def test_an_event_that_is_refused_leaves_its_traces(stage: Stage) -> None:
+    which = ("worker", "--type", "strange")
+    made = stage.place.mlfunc("subscribe", *which, "-o", "json").data
+    bad = ("--type", "strange", "--data", '{"n": "seven"}', "--id", "strange-7")
+
+    emitted = stage.place.mlfunc("emit", *bad, code=_EMITTED[stage.place.name])
+
+    line = "event refused with 400: n: "
+    logged = eventually(
+        lambda: _having(line, stage.place.mlfunc("logs", "worker").out), "the refusal in the log"
+    )
+    assert "event=strange-7 type=strange" in logged
+    if stage.place.name == "knative":
+        assert "of ksvc:worker, one has refused the event" in emitted.err
+    else:
+        (outcome,) = eventually(lambda: _lost(stage, made["trigger"]), "it counts as lost")
+        assert (outcome["failure"]["event"], outcome["failure"]["status"]) == ("strange-7", 400)
+    stage.place.mlfunc("unsubscribe", *which)
+
+
+def _having(words: str, lines: str) -> str:
+    return next((each for each in lines.splitlines() if words in each), "")
+
+
+def _lost(stage: Stage, trigger: str) -> list[dict[str, Any]]:
+    shown = stage.place.mlfunc("events", "worker", "-o", "json").data["outcomes"]
+    return [each for each in shown if each["source"] == trigger and each["lost"] == 1]
 
 
 def test_a_function_is_not_subscribed_to_its_own_replies(stage: Stage) -> None:

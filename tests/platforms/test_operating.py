@@ -56,12 +56,14 @@ def test_the_list_tells_what_is_there(place: Place, greeter: Path) -> None:
     (listed,) = (each for each in place.mlfunc("list", "-o", "json").data if _is(each, greeter))
     shown = place.mlfunc("list").out
 
-    assert (listed["ready"], listed["runtime"]) == ("True", "python")
+    assert (listed["ready"], listed["runtime"]) == (True, "python")
     assert (listed["deployer"], listed["origin"]) == (place.name, "mlfunc")
     assert (listed["revision"], listed["concurrency"]) == ("greeter-00002", 64)
     by_host, by_path = r"greeter\.[\w.-]+(:\d+)?", r"127\.0\.0\.1:\d+/greeter\.[\w-]+"
     assert re.fullmatch(rf"http://({by_host}|{by_path})", listed["url"])
-    assert shown.splitlines()[0].split()[:4] == ["NAME", "NAMESPACE", "READY", "REVISION"]
+    assert shown.splitlines()[0].split() == ["NAME", "READY", "REVISION", "INSTANCES", "URL"]
+    wide = place.mlfunc("list", "-A", "--wide").out.splitlines()[0].split()
+    assert {"NAMESPACE", "AGE", "MODELS", "ACCELERATOR", "CONCURRENCY"} < set(wide)
     everywhere = place.mlfunc("list", "-A", "-o", "json").data
     assert listed["namespace"] in {each["namespace"] for each in everywhere}
 
@@ -76,7 +78,7 @@ def test_a_function_is_described_with_its_revisions_and_its_start(
     assert [each["name"] for each in told["revisions"]] == ["greeter-00002", "greeter-00001"]
     assert [each["percent"] for each in told["revisions"]] == [100, 0]
     assert "@sha256:" in told["image"]
-    assert told["scaling"]["max_scale"] == "10"
+    assert told["scaling"]["max_scale"] == 10
     assert told["timeouts"]["request_seconds"] >= 60
     assert told["start"]["runtime"]["total"] > 0
     assert told["changed_by"] == []

@@ -27,7 +27,7 @@ def test_who_waits_no_longer_is_told_what_goes_on_and_it_does(place: Place, tmp_
         places.expect(deploying, "goes on with left-00001, and nobody waits")
         assert deploying.wait(60) == 130
     told = place.mlfunc("describe", "--path", project, "-o", "json").data
-    assert (told["ready"], told["reason"]) == ("Unknown", "starting")
+    assert (told["ready"], told["reason"]) == (False, "starting")
     eventually(lambda: _is_ready(place, project), "it is ready", seconds=120)
     assert place.request("left", {"name": "Ada"}).json() == "Hello Ada"
 
@@ -50,6 +50,21 @@ def test_a_deployment_that_takes_too_long_says_how_far_it_is_while_the_old_one_s
     assert place.request("late", {"name": "Ada"}).json() == "Goodbye Ada"
 
 
+def test_who_is_overtaken_by_another_deployment_is_told_by_which(
+    place: Place, tmp_path: Path
+) -> None:
+    mine = place.project(tmp_path / "mine" / "raced", SLOW.replace("(10)", "(120)"))
+    theirs = place.project(tmp_path / "theirs" / "raced", GREETER.replace("Hello", "Goodbye"))
+
+    with places.started(place, "deploy", "--path", mine) as deploying:
+        places.expect(deploying, "loading ...")
+        deployed = place.mlfunc("deploy", "--path", theirs, "-o", "json").data
+        places.expect(deploying, "raced-00001 was overtaken by raced-00002")
+        assert deploying.wait(60) == 7
+    assert (deployed["revision"], deployed["ready"]) == ("raced-00002", True)
+    assert place.request("raced", {"name": "Ada"}).json() == "Goodbye Ada"
+
+
 def test_nobody_has_to_wait(place: Place, tmp_path: Path) -> None:
     project = place.project(tmp_path / "unseen", SLOW.replace("(10)", "(2)"))
 
@@ -60,5 +75,5 @@ def test_nobody_has_to_wait(place: Place, tmp_path: Path) -> None:
 
 
 def _is_ready(place: Place, project: Path) -> bool:
-    found: str = place.mlfunc("describe", "--path", project, "-o", "json").data["ready"]
-    return found == "True"
+    found: bool = place.mlfunc("describe", "--path", project, "-o", "json").data["ready"]
+    return found

@@ -279,3 +279,48 @@ def test_json_that_looks_like_an_event_is_a_plain_body(serve: Serve) -> None:
     client = serve("class P:\n    def predict(self, data): return sorted(data)")
     assert client.post(envelope(1, {})).json() == ["data", "id", "source", "specversion", "type"]
     assert json.loads(client.post(envelope(1, {})).body)
+
+
+def _told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, Any]]:
+    """Level, message, and the event that it is said of."""
+    return [
+        (each.levelname, each.getMessage(), each.__dict__["fields"].get("event"))
+        for each in caplog.records
+        if each.levelname in ("WARNING", "ERROR")
+    ]
+
+
+def test_a_refused_event_leaves_a_line_in_the_log(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = serve(UPPER)
+    assert client.event({"txet": "a"}, id="7").status == 400
+    ((level, told, event),) = _told(caplog)
+    assert (level, event) == ("WARNING", "7")
+    assert told.startswith("event refused with 400: ")
+    assert "text" in told
+
+
+def test_an_event_that_cannot_be_decoded_is_called_as_its_headers_have_it(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = serve(UPPER)
+    assert client.event({"text": "a"}, id="8", specversion="9").status == 400
+    (((_, told, event)),) = _told(caplog)
+    assert ("specversion" in told, event) == (True, "8")
+
+
+def test_a_request_that_is_no_event_is_refused_in_silence(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has sent it has the reply."""
+    assert serve(UPPER).post({"txet": "a"}).status == 400
+    assert _told(caplog) == []
+
+
+def test_what_failed_says_of_which_event(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    client = serve("class P:\n    def predict(self, n: int) -> int: return 1 // n")
+    assert client.event({"n": 0}, id="9").status == 500
+    ((level, told, event),) = _told(caplog)
+    assert (level, event) == ("ERROR", "9")
+    assert told.startswith("ZeroDivisionError")

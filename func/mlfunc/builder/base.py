@@ -6,20 +6,16 @@ not looked for: accelerators' libraries come with the packages.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlfunc.builder import facts
+from mlfunc.builder import facts, fetching
+from mlfunc.builder.fetching import GIVEN, Asked
 from mlfunc.builder.image import Below
-from mlfunc.errors import MlfuncError, RegistryFailed
 from mlfunc.lock import BasePin
-from mlfunc.oci import layout, platforms, pull, reference
-from mlfunc.oci.content import CONFIG, Bytes, Image, Source
-from mlfunc.oci.failures import NoTls, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,17 +23,12 @@ if TYPE_CHECKING:
 
     from mlfunc.function import Function
     from mlfunc.layers.store import Store
-    from mlfunc.oci.content import Blob
+    from mlfunc.oci.content import Image
     from mlfunc.oci.reference import Reference
     from mlfunc.oci.transport import Access
     from mlfunc.project import Target
 
-GIVEN = "MLFUNC_BASE_IMAGE"
 _LAYOUT = "oci:"
-_ELSEWHERE = (
-    f"name one that can be reached: `build: {{base: ...}}` in mlfunc.yaml, or {GIVEN}=...; "
-    "behind a proxy, set HTTPS_PROXY"
-)
 
 
 @dataclass(frozen=True)
@@ -58,6 +49,7 @@ class Base:
     pin: BasePin
     image: Image
     bare: str | None = None  # usr/local/lib/python3.11, where no compiled modules are there
+    notes: tuple[str, ...] = ()
 
     @property
     def named(self) -> dict[str, str]:
@@ -100,17 +92,44 @@ def settle(choice: Choice, target: Target, previous: BasePin | None, finder: Fin
 
     Raises:
         UsageError: it has no Python of this version, no shell, or a C library that does not fit.
+        MlfuncError: what its name stands for is not what was pinned.
         RegistryFailed: it cannot be had.
 
     """
     pinned = previous.digest if previous and previous.image == choice.known_as else None
-    load = _loader(choice, target, pinned, finder)
-    known = finder.store.bases.get(pinned) if pinned else None
-    image = _remembered(known, load, _origins(choice, finder)) if known else load()
+    asked = Asked(choice.image, target.platform, finder.folder, finder.access, finder.to)
+    image, notes = _image(choice, asked, pinned, finder)
     found = _facts(image, finder)
     path = facts.check(choice.image, found, target)
-    pin = BasePin(choice.known_as, image.manifest.descriptor.digest, path)
-    return Base(_without_path(choice.image), pin, image, found.bare.get(target.python))
+    digest = image.manifest.descriptor.digest
+    if not notes and asked.everywhere not in found.names:
+        names = (*found.names, asked.everywhere)
+        finder.store.bases.put(digest, vars(replace(found, names=names)))
+    pin = BasePin(choice.known_as, digest, path)
+    return Base(_without_path(choice.image), pin, image, found.bare.get(target.python), notes)
+
+
+def _image(
+    choice: Choice, asked: Asked, pinned: str | None, finder: Finder
+) -> tuple[Image, tuple[str, ...]]:
+    """The image, and what is to be said of it."""
+    if pinned is None:
+        return fetching.load(asked), ()
+    known = finder.store.bases.get(pinned) or {}
+    is_by_variable = choice.image != choice.known_as
+    if is_by_variable and asked.everywhere not in known.get("names", ()):
+        return _confirmed(asked, pinned)
+    return fetching.remembered(asked, pinned, known) if known else fetching.load(asked, pinned), ()
+
+
+def _confirmed(asked: Asked, pinned: str) -> tuple[Image, tuple[str, ...]]:
+    """The pinned base, where a variable names it: that may name another one since."""
+    now = fetching.load(asked)
+    digest = now.manifest.descriptor.digest
+    if digest == pinned or asked.is_fixed:
+        return fetching.check(now, pinned, asked), ()
+    note = f"{asked.name} is {digest} now, and mlfunc.lock has {pinned}: {fetching.UPGRADE}"
+    return fetching.load(asked, pinned), (note,)
 
 
 def _without_path(name: str) -> str:
@@ -125,59 +144,3 @@ def _facts(image: Image, finder: Finder) -> facts.Facts:
     found = facts.look(image, finder.report)
     finder.store.bases.put(digest, vars(found))
     return found
-
-
-def _remembered(
-    known: Mapping[str, Any], load: Callable[[], Image], origins: tuple[str, ...]
-) -> Image:
-    """A base that was looked through before, without asking anybody: its layers are fetched only
-    where they are to be sent.
-    """
-    manifest = Bytes(known["manifest"].encode(), known["media_type"])
-    layers = json.loads(manifest.data)["layers"]
-    sources = (
-        Source(platforms.descriptor(each), functools.partial(_open, load, number), origins)
-        for number, each in enumerate(layers)
-    )
-    return Image(manifest, Bytes(known["config"].encode(), CONFIG), tuple(sources))
-
-
-def _open(load: Callable[[], Image], number: int) -> Blob:
-    return load().layers[number].open()
-
-
-def _origins(choice: Choice, finder: Finder) -> tuple[str, ...]:
-    """Its own repository, where it is one of the registry that is pushed to."""
-    if finder.to is None or layout.parse(choice.image):
-        return ()
-    named = reference.parse(choice.image)
-    return (named.repository,) if named.registry == finder.to.registry else ()
-
-
-def _loader(
-    choice: Choice, target: Target, digest: str | None, finder: Finder
-) -> Callable[[], Image]:
-    """What gets it; nothing is asked for yet."""
-    if place := layout.parse(choice.image):
-        here = replace(place, path=finder.folder / place.path)
-        return lambda: _checked(layout.read(here, target.platform), digest, choice)
-    named = reference.parse(choice.image)
-    pinned = named.pinned(digest) if digest else named
-    return lambda: _pulled(pinned, target, finder)
-
-
-def _pulled(named: Reference, target: Target, finder: Finder) -> Image:
-    try:
-        return pull.load(named, target.platform, finder.access, to=finder.to)
-    except Unreachable as error:
-        hint = error.hint if isinstance(error, NoTls) else _ELSEWHERE
-        message = f"cannot get the base image {named.name}: {error.message}"
-        raise RegistryFailed(message, hint) from error
-
-
-def _checked(image: Image, digest: str | None, choice: Choice) -> Image:
-    found = image.manifest.descriptor.digest
-    if digest and found != digest:
-        message = f"base image {choice.image} is {found}, and mlfunc.lock has {digest}"
-        raise MlfuncError(message, "mlfunc build --upgrade takes what is there now")
-    return image

@@ -119,7 +119,7 @@ def prepare(request: Request, workshop: Workshop) -> Prepared:
         destination=destination,
         main=main,
         models=planner.models(named, images),
-        notes=(*main.notes, *model.notes(project), *app.notes(project)),
+        notes=(*base.notes, *main.notes, *model.notes(project), *app.notes(project)),
     )
 
 

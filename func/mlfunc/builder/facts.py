@@ -22,7 +22,9 @@ _INTERPRETERS = ("/usr/local/bin/python{}", "/usr/bin/python{}", "/opt/venv/bin/
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found in a base image, once: it depends on the digest alone."""
+    """What was found in a base image, once: it depends on the digest alone, but for `names`: those
+    that stood for it when they were asked.
+    """
 
     manifest: str
     media_type: str
@@ -32,6 +34,7 @@ class Facts:
     glibc: tuple[int, int] | None
     musl: bool
     bare: Mapping[str, str]  # version -> folder of its library, where that has no compiled modules
+    names: tuple[str, ...] = ()
 
 
 def look(image: Image, report: Callable[[str], None] = lambda _: None) -> Facts:
@@ -79,8 +82,8 @@ def _version(path: str) -> str | None:
 
 def decoded(known: Mapping[str, Any]) -> Facts:
     """What was found before, as it is kept."""
-    glibc = known["glibc"]
-    return Facts(**{**known, "glibc": tuple(glibc) if glibc else None})
+    glibc, names = known["glibc"], tuple(known.get("names", ()))
+    return Facts(**{**known, "glibc": tuple(glibc) if glibc else None, "names": names})
 
 
 def check(name: str, facts: Facts, target: Target) -> str:

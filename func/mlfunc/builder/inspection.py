@@ -12,6 +12,7 @@ from mlfunc.oci import content, layout, pull, reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from mlfunc.layers.store import Store
     from mlfunc.oci.content import Image
@@ -87,6 +88,12 @@ def inspect(
         found.append(Found(called, each["digest"], each["size"], place))
     platform = f"{told.get('os')}/{told.get('architecture')}"
     return Inspected(name, digest, platform, tuple(found))
+
+
+def no_image(path: Path) -> NotFound:
+    """What is named as a file, and is none with an image."""
+    what = "is no archive of an image" if path.exists() else "is not there"
+    return NotFound(f"{path} {what}", "mlfunc build --output image.tar writes one")
 
 
 def missing(name: str) -> NotFound:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """A layer: `size` of its blob in bytes, of its content before it is made, if known."""
+    """A layer: `size` of its blob in bytes; without a digest, about what it will be, if known."""
 
     name: str
     digest: str | None
@@ -47,13 +47,25 @@ def done(outcome: Outcome) -> list[Row]:
     return [*models, *below, *_became(prepared.main, main, layers[count:])]
 
 
+def total(rows: Sequence[Row]) -> int:
+    """Of the layers whose size is known, in bytes."""
+    return sum(row.size or 0 for row in rows)
+
+
+def unknown(rows: Sequence[Row]) -> list[str]:
+    """The layers whose size will be known when they are made."""
+    return [row.name for row in rows if row.size is None]
+
+
 def plan_as_data(prepared: Prepared) -> dict[str, Any]:
     """For `--plan -o json`."""
-    naming = prepared.main.naming
+    naming, rows = prepared.main.naming, planned(prepared)
     return {
         "image": naming.here,
         "platform": prepared.project.target.platform,
-        "layers": [asdict(row) for row in planned(prepared)],
+        "size": total(rows),
+        "to_build": total([row for row in rows if row.status == "built"]),
+        "layers": [asdict(row) for row in rows],
         "notes": list(prepared.notes),
     }
 
@@ -89,7 +101,8 @@ def _below(
 def _expected(step: Step) -> Row:
     layer = step.part.layer
     if step.made is None:
-        return Row(layer.name, None, layer.size, "built", step.why)
+        about = layer.size if layer.wheels is None else layer.wheels
+        return Row(layer.name, None, about, "built", step.why)
     blob = step.made.descriptor
     return Row(layer.name, blob.digest, blob.size, "reused", step.why)
 

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlfunc.cache import environments, images, leavings, models, projects
+from mlfunc.cache import environments, images, leavings, models, projects, releases
 from mlfunc.platforms.local import deployed
 from mlfunc.supervisor import home as homes
 
@@ -38,8 +38,8 @@ def look() -> tuple[Item, ...]:
 
     """
     known = users()
-    found = itertools.chain(environments.find(), models.find(), images.find(), leavings.find())
-    return tuple(map(known.of, found))
+    finders = (environments, models, images, leavings, releases)
+    return tuple(map(known.of, itertools.chain.from_iterable(each.find() for each in finders)))
 
 
 def users() -> Users:
@@ -70,5 +70,7 @@ def _starts_with(deployed: Deployed, item: Item) -> bool:
         case "model":
             folder = item.place.resolve()
             return any(path.resolve().is_relative_to(folder) for path in deployed.models)
+        case "release":
+            return deployed.digest == item.key
         case _:
             return False

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-Kind = Literal["environment", "model", "download", "image", "layer", "modules", "unfinished"]
+Kind = Literal[
+    "environment", "model", "download", "image", "layer", "modules", "unfinished", "release"
+]
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,6 @@ def total(items: Iterable[Item]) -> int:
 
 
 def goes(item: Item, wish: Wish) -> bool:
-    """Whether it may, and is to."""
+    """Whether it may, and is to; the local platform itself removes its releases."""
     is_needed = item.busy or item.deployed or (item.projects and not wish.all)
-    return not is_needed and item.used < wish.before
+    return not is_needed and item.kind != "release" and item.used < wish.before

@@ -107,7 +107,8 @@ def _plan(ui: Ui, request: Request) -> None:
 
     with store.opened() as opened, Screen(ui) as screen:
         prepared = deciding.prepare(request, Workshop(opened, screen))
-    ui.show(report.plan_as_data(prepared), human=lambda: _show(ui, report.planned(prepared)))
+    rows = report.planned(prepared)
+    ui.show(report.plan_as_data(prepared), human=lambda: _show_plan(ui, rows))
     _note(ui, prepared)
 
 
@@ -124,6 +125,16 @@ def _build(ui: Ui, request: Request) -> None:
     ui.show(report.as_data(outcome), human=lambda: _report(ui, outcome))
     _note(ui, outcome.prepared)
     _note_place(ui, outcome.prepared.destination)
+
+
+def _show_plan(ui: Ui, rows: Sequence[Row]) -> None:
+    from mlfunc.builder import report
+
+    _show(ui, rows)
+    to_build = report.total([row for row in rows if row.status == "built"])
+    unknown = report.unknown(rows)
+    more = f", and {', '.join(unknown)}, whose size is not known yet" if unknown else ""
+    ui.say(f"{size(report.total(rows))} in all, of which about {size(to_build)} to build{more}")
 
 
 def _report(ui: Ui, outcome: Outcome) -> None:
@@ -157,8 +168,12 @@ def _written(output: Path) -> str:
 
 
 def _show(ui: Ui, rows: Sequence[Row]) -> None:
-    cells = [(row.name, size(row.size), row.status, row.why) for row in rows]
+    cells = [(row.name, _size(row), row.status, row.why) for row in rows]
     ui.table(("layer", "size", "status", "why"), cells)
+
+
+def _size(row: Row) -> str:
+    return size(row.size) if row.digest or row.size is None else f"~ {size(row.size)}"
 
 
 def size(count: int | None) -> str:

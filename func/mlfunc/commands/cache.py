@@ -50,7 +50,8 @@ def command(ctx: click.Context) -> None:
     """Show what is kept on this machine, how large it is and who uses it.
 
     Environments of functions, models that were fetched, layers of images: all of it is made or
-    fetched again where it is missing.
+    fetched again where it is missing. Releases of the local platform, with their models, are shown
+    as well, and go with their revisions.
     """
     if ctx.invoked_subcommand is None:
         _list(ctx.find_object(Ui) or Ui())
@@ -109,10 +110,14 @@ def _show(ui: Ui, found: Sequence[Item], unused: Plan) -> None:
     from mlfunc import paths
     from mlfunc.cache.items import total
     from mlfunc.commands.build import size
+    from mlfunc.supervisor import home as homes
 
     if found:
         ui.table(("kind", "what", "size", "used", "by"), list(_rows(found)))
-    ui.say(f"{paths.cache()}  {size(total(found))}")
+    cached = [item for item in found if item.kind != "release"]
+    ui.say(f"{paths.cache()}  {size(total(cached))}")
+    if released := [item for item in found if item.kind == "release"]:
+        ui.say(f"{homes.home().folder}  {size(total(released))}")
     if unused.gone:
         ui.note(f"nothing uses {size(unused.size)} of it: mlfunc cache prune")
 

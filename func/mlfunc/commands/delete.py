@@ -77,8 +77,10 @@ def _lines(removal: Removal, cluster: Cluster) -> Iterator[str]:
     yield from (f"- PersistentVolumeClaim {name}, with what it holds" for name in removal.claims)
     for name in removal.kept:
         yield f"  PersistentVolumeClaim {name} stays: --models deletes it, too"
-    for name in removal.orphans:
-        yield f"  Trigger {name} is somebody else's: it stays, and its events will find nobody"
+    for each in removal.orphans:
+        yield f"  {each} is somebody else's: it stays, and its events will find nobody"
+    for each in removal.bereaved:
+        yield f"  {each} sends its dead letters here: they will find nobody"
 
 
 def _ask(name: str) -> None:

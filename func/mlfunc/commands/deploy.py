@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
+import contextlib
+import dataclasses
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from mlfunc import options
+from mlfunc import options, plan
+from mlfunc.errors import MlfuncError
 from mlfunc.function import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mlfunc.cluster.client import Object
@@ -26,7 +27,6 @@ _UNDONE: Mapping[Name, str] = {
     "knative": "nothing was pushed",
     "local": "nothing was copied or started",
 }
-_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 
 @click.command("deploy")
@@ -128,7 +128,7 @@ def _deploy(ui: Ui, request: Request) -> None:
 
     limit = store.limit()
     with store.opened() as opened:
-        with Screen(ui) as screen:
+        with _telling(ui), Screen(ui) as screen:
             deployed = deploying.deploy(request, Workshop(opened, screen))
         opened.prune(limit)
     if request.dry_run and ui.format == "yaml":
@@ -137,10 +137,23 @@ def _deploy(ui: Ui, request: Request) -> None:
         ui.show(_as_data(deployed), human=lambda: _report(ui, request, deployed))
 
 
+@contextlib.contextmanager
+def _telling(ui: Ui) -> Iterator[None]:
+    """Programs that read the result get one of a failure, too."""
+    try:
+        yield
+    except MlfuncError as error:
+        ui.show({"ready": False, "error": error.as_data()}, human=lambda: None)
+        raise
+
+
 def _print_manifests(ui: Ui, deployed: Deployed) -> None:
     import yaml
 
-    manifests = [each.manifest for each in deployed.planned.plan.changes if each.manifest]
+    from mlfunc.knative import remembering
+
+    changes = deployed.planned.plan.changes
+    manifests = [remembering.without(each.manifest) for each in changes if each.manifest]
     ui.write(yaml.safe_dump_all(manifests, sort_keys=False, allow_unicode=True))
 
 
@@ -200,17 +213,10 @@ def _show(ui: Ui, change: Change) -> None:
 
 
 def _difference(each: Difference) -> str:
+    before, after = plan.shown(each.before), plan.shown(each.after)
     if each.before is None:
-        return f"+ {_short(each.after)}"
-    if each.after is None:
-        return f"- {_short(each.before)}"
-    return f"{_short(each.before)} -> {_short(each.after)}"
-
-
-def _short(value: Any) -> str:
-    """On one line: of a digest, what people quote; `-o json` has it whole."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return _DIGEST.sub(r"\1", text)
+        return f"+ {after}"
+    return f"- {before}" if each.after is None else f"{before} -> {after}"
 
 
 def _as_data(deployed: Deployed) -> dict[str, Any]:
@@ -241,8 +247,5 @@ def _change(change: Change) -> dict[str, Any]:
         "action": change.action,
         "kind": change.kind,
         "name": change.name,
-        "differences": [
-            {"path": each.path, "before": each.before, "after": each.after}
-            for each in change.differences
-        ],
+        "differences": [dataclasses.asdict(each) for each in change.differences],
     }

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from mlfunc.platforms.knative.reading import Belongings
     from mlfunc.ui import Ui
 
-_SCALING = ("min-scale", "max-scale", "target", "metric", "window", "initial-scale")
+# As mlfunc.yaml calls what Knative's annotations have.
+_SCALING = {
+    "min_scale": "min",
+    "max_scale": "max",
+    "target": "target",
+    "metric": "metric",
+    "window": "window",
+    "initial_scale": "initial",
+}
 
 
 @click.command("describe")
@@ -54,7 +62,7 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
 
     service = found.service
     summary = overview.summary(service, found.revisions, found.pods)
-    spec = overview.template(service)["spec"]
+    spec = overview.of_serving(service, found.revisions)["spec"]
     shares = traffic.shares(service)
     return {
         "url": summary.url,
@@ -66,21 +74,24 @@ def _as_data(found: Belongings, deployer: str) -> dict[str, Any]:
         "subscriptions": [_subscription(each) for each in found.subscriptions],
         "schedules": [asdict(each) for each in found.schedules],
         "labels": service["metadata"].get("labels") or {},
-        "ready": summary.ready,
+        "ready": summary.ready == "True",
         "reason": summary.reason or None,
         "message": summary.message or None,
         "runtime": summary.runtime,
         "origin": summary.origin,
+        "revision": summary.revision or None,
         "replicas": summary.instances,
         "not_ready": dict(overview.conditions(service)),
         "traffic": [asdict(each) for each in shares],
         "revisions": [
-            asdict(each) for each in overview.revisions(service, found.revisions, found.pods)
+            {**asdict(each), "ready": each.ready == "True"}
+            for each in overview.revisions(service, found.revisions, found.pods)
         ],
         "models": [asdict(each) for each in summary.models],
         "accelerator": summary.accelerator,
         "concurrency": summary.concurrency,
-        "scaling": _scaling(found, summary.revision),
+        "scaling": _scaling(found),
+        "bound": _bound(found, summary.revision),
         "timeouts": {
             "request_seconds": spec.get("timeoutSeconds"),
             "first_byte_seconds": spec.get("responseStartTimeoutSeconds"),
@@ -106,13 +117,32 @@ def _subscription(each: Subscribed) -> dict[str, Any]:
     return {"source": exact.get("source", ""), "type": exact.get("type", ""), **asdict(each)}
 
 
-def _scaling(found: Belongings, revision: str) -> dict[str, str]:
+def _scaling(found: Belongings) -> dict[str, str | int | float]:
     """Of the revision itself: it can be told otherwise than the Service's template says."""
     from mlfunc.knative import overview
 
+    told = overview.scaling(overview.of_serving(found.service, found.revisions))
+    return {key.replace("-", "_"): _number(value) for key, value in told.items()}
+
+
+def _number(text: str) -> str | int | float:
+    """Annotations are texts, whatever they mean; a duration stays one."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _bound(found: Belongings, revision: str) -> dict[str, Any] | None:
+    """How many instances of it there can be, where its machine bounds that and not `max`."""
+    from mlfunc.knative import carrying
+
+    most = int(_scaling(found).get("max_scale") or 0)
     own = [each for each in found.revisions if each["metadata"]["name"] == revision]
-    told = overview.scaling(own[0] if own else overview.template(found.service))
-    return {key.replace("-", "_"): value for key, value in told.items()}
+    bound = carrying.bounding(own[0], most) if own else None
+    return None if bound is None else asdict(bound)
 
 
 def _start(start: ColdStart | None) -> dict[str, Any] | None:
@@ -121,12 +151,10 @@ def _start(start: ColdStart | None) -> dict[str, Any] | None:
 
 def _report(ui: Ui, found: Belongings, data: dict[str, Any]) -> None:
     for name, text in _facts(data, found.start):
-        ui.say(f"{ui.paint(f'{name:<14}', 'cyan')}{text}")
-    for kind, message in data["not_ready"].items():
-        if message != data["message"]:  # which is told above
-            ui.say(ui.paint(f"  {kind}: {message}", "yellow"))
-    _report_revisions(ui, found)
-    if remarks := [*_troubles(ui, found), *_restarts(data), *_events(found), *_changed(data)]:
+        ui.pair(name, text)
+    _report_revisions(ui, found, made="release" if data["deployer"] == "local" else "image")
+    told = [ui.paint(each, "yellow") for each in _troubles(data)]
+    if remarks := [*told, *_restarts(data), *_events(found), *_changed(data)]:
         ui.say()
         ui.say("\n".join(remarks))
 
@@ -144,7 +172,7 @@ def _subscribed(each: Subscribed) -> str:
 def _restarts(data: dict[str, Any]) -> list[str]:
     return [
         f"{each['pod']} was started again ({each['count']}), the last time "
-        f"{_age(each['time'])} ago: {each['reason']}; mlfunc logs --previous"
+        f"{ago(each['time'])} ago: {each['reason']}; mlfunc logs --previous"
         for each in data["restarts"]
         if each["time"]
     ]
@@ -168,12 +196,13 @@ def _facts(data: dict[str, Any], start: ColdStart | None) -> list[tuple[str, str
         ("name", f"{data['name']} in namespace {data['namespace']}{_maker(data['origin'])}"),
         ("ready", ": ".join(filter(None, (data["reason"], data["message"]))) or "yes"),
         ("url", "  ".join(data["routes"])),
-        ("image", data["image"]),
+        ("revision", _serving(data)),
+        _made_of(data),
         ("models", ", ".join(models)),
         ("accelerator", data["accelerator"]),
         ("concurrency", _concurrency(data["concurrency"])),
-        ("scaling", _told(data["scaling"])),
-        ("timeout", f"{limits['request_seconds']} s" if limits["request_seconds"] else ""),
+        ("scaling", _told(data["scaling"]) + _at_most(data["bound"])),
+        ("timeout", _limit(limits["request_seconds"])),
         ("cold start", str(start) if start else ""),
     ]
     return [(name, text) for name, text in facts if text]
@@ -189,35 +218,62 @@ def _maker(origin: str) -> str:
     return {"func": ", made by func", "knative": ", not made by mlfunc"}.get(origin, "")
 
 
-def _told(scaling: dict[str, str]) -> str:
-    names = {key: key.replace("-", "_") for key in _SCALING}
-    return ", ".join(f"{key} {scaling[name]}" for key, name in names.items() if name in scaling)
+def _serving(data: dict[str, Any]) -> str:
+    """Which one the lines that follow are about, where it is not the newest, or not alone."""
+    own = next((each for each in data["revisions"] if each["name"] == data["revision"]), None)
+    if own is None or (own == data["revisions"][0] and own["percent"] in (0, 100)):
+        return ""
+    return f"{own['name']}, which gets {own['percent']} %; what follows is of it"
 
 
-def _report_revisions(ui: Ui, found: Belongings) -> None:
+def _at_most(bound: dict[str, Any] | None) -> str:
+    return f"; at most {bound['most']} here: {bound['why']}" if bound else ""
+
+
+def _limit(seconds: int | None) -> str:
+    return f"{seconds} s for a request, with its wait for an instance" if seconds else ""
+
+
+def _made_of(data: dict[str, Any]) -> tuple[str, str]:
+    """On this machine there is no image: what is called so there is a release."""
+    if data["deployer"] == "local":
+        return "release", _digest(data["image"])
+    return "image", data["image"]
+
+
+def _told(scaling: dict[str, str | int | float]) -> str:
+    return ", ".join(f"{said} {scaling[key]}" for key, said in _SCALING.items() if key in scaling)
+
+
+def _report_revisions(ui: Ui, found: Belongings, *, made: str) -> None:
     from mlfunc.knative import overview
 
     ui.say()
     states = overview.revisions(found.service, found.revisions, found.pods)
-    headers = ("revision", "age", "ready", "instances", "traffic", "tags", "image")
+    headers = ("revision", "age", "ready", "instances", "traffic", "tags", made)
     ui.table(headers, [_row(each) for each in states])
 
 
-def _troubles(ui: Ui, found: Belongings) -> list[str]:
-    from mlfunc.knative import overview
-
-    states = overview.revisions(found.service, found.revisions, found.pods)
+def _troubles(data: dict[str, Any]) -> list[str]:
+    """Of revisions that get requests, or are the newest, what is not said of the whole."""
+    asked = [each for n, each in enumerate(data["revisions"]) if n == 0 or each["percent"]]
+    above = data["message"] or ""
     told = [
-        f"{each.name}: {each.message}" for each in states if each.ready != "True" and each.message
+        each
+        for each in asked
+        if not each["ready"] and each["message"] and each["message"].rstrip(".") not in above
     ]
-    return [ui.paint(each, "yellow") for each in told]
+    said = [f"{each['name']}: {each['message']}" for each in told]
+    if said or above:
+        return said
+    return [f"{kind}: {message}" for kind, message in data["not_ready"].items()]
 
 
 def _row(each: RevisionState) -> tuple[str, ...]:
     return (
         each.name,
-        _age(each.created),
-        "yes" if each.ready == "True" else each.reason or each.ready.lower(),
+        ago(each.created),
+        _word(each),
         str(each.instances),
         f"{each.percent} %",
         ", ".join(each.tags) or "-",
@@ -231,7 +287,15 @@ def _digest(image: str) -> str:
     return digest[:12] if mark else image
 
 
-def _age(created: str) -> str:
+def _word(state: RevisionState) -> str:
+    """Reasons are those of machines: what there is to say is said in sentences."""
+    if state.reason == "Superseded":
+        return "superseded"
+    return {"True": "yes", "False": "failed"}.get(state.ready, "starting")
+
+
+def ago(created: str) -> str:
+    """How long it has been there, for people."""
     from datetime import UTC, datetime
 
     return age((datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds())

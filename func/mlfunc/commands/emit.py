@@ -90,7 +90,7 @@ def command(
     told = {"broker": broker, "namespace": cluster.namespace, "type": type_, "ids": ids}
     ui.show(told, human=lambda: _report(ui, cluster, told))
     # A cluster's brokers may know of more than this user may see.
-    if cluster.access.named and not emitting.has_taker(cluster, broker, envelope):
+    if cluster.access.named and emitting.takers(cluster, broker, envelope) == []:
         ui.note(f"nobody takes it: {_subscribing(cluster, told)}")
 
 

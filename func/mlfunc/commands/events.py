@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.events import Overview
+    from mlfunc.platforms.knative.outcomes import Outcome
     from mlfunc.ui import Ui
 
 
@@ -43,8 +44,9 @@ def command(
 ) -> None:
     """Show what events a function gets, and what it answers with.
 
-    NAME is the function's; without, it is the one of this folder. With --watch, events are shown
-    as they pass, until it is interrupted; with `-o json`, each line is an object.
+    NAME is the function's; without, it is the one of this folder. On the local platform, it tells
+    how many events were delivered and lost, and how the last try failed. With --watch, events are
+    shown as they pass, until it is interrupted; with `-o json`, each line is an object.
     """
     from mlfunc.platforms.knative import addressing, events, passing
 
@@ -78,6 +80,8 @@ def _report(ui: Ui, found: Overview) -> None:
     for each in found.schedules:
         ui.say(f"schedule: {each}")
     ui.say(f"replies: {found.reply_type}")
+    if found.outcomes:
+        _count(ui, found.name, found.outcomes)
     for subscribed in found.subscriptions:
         _explain(ui, subscribed)
 
@@ -93,6 +97,22 @@ def _row(each: Subscribed) -> tuple[str, ...]:
         each.origin,
         each.takes,
     )
+
+
+def _count(ui: Ui, name: str, outcomes: list[Outcome]) -> None:
+    header = ("events of", "delivered", "dead letters", "lost", "waiting", "failed tries")
+    ui.table(header, [_counts(each) for each in outcomes])
+    for each in outcomes:
+        if each.failure:  # whoever sends events is not the one who looks
+            ui.say(printable(f"{each.source}: failed last at {each.failure}"))
+    if any(each.lost for each in outcomes):
+        hint = f"mlfunc logs {name}; a subscription's dead_letter keeps what would be lost"
+        ui.note(f"{ui.paint('  try:', 'cyan', error=True)} {hint}")
+
+
+def _counts(each: Outcome) -> tuple[str, ...]:
+    counts = (each.delivered, each.dead, each.lost, each.waiting, each.failed)
+    return (each.source, *map(str, counts))
 
 
 def _explain(ui: Ui, each: Subscribed) -> None:

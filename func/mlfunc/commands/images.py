@@ -74,8 +74,11 @@ def _named(name: str, platform: Platform, *, insecure: bool) -> Inspected:
     from mlfunc.oci import layout, reference
     from mlfunc.oci.transport import Access
 
-    if layout.is_at(Path(name)):
+    path = Path(name)
+    if layout.is_at(path):
         name = f"oci:{name}"
+    elif path.is_file() or layout.is_archive(path):
+        raise inspection.no_image(path)
     own = "" if layout.parse(name) else reference.parse(name).registry
     return inspection.of_name(name, platform, Access(os.environ, own=own, insecure=insecure))
 

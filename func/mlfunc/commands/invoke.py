@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,6 +13,7 @@ from mlfunc import events, load, options, payload, replies
 from mlfunc.client import Request
 from mlfunc.errors import FunctionFailed
 from mlfunc.platforms import finding
+from mlfunc.platforms.knative import attending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlfunc.load import Summary
     from mlfunc.platforms.finding import Place
     from mlfunc.ui import Ui
+
+T = TypeVar("T")
 
 _BY_API_SERVER = "these figures are of the API server, too: --ingress URL goes past it"
 
@@ -133,13 +135,11 @@ def command(
     if concurrency and number is None:
         raise click.UsageError("--clients is for many requests: say how many with --requests")
     place = finding.find(finding.Asked(target, folder, context, namespace, tag, ingress, platform))
-    with (
-        place.way.connect(timeout) as connection,
-        _patience(ui, place) as patience,
-    ):
+    patience = _Patience(ui, place)
+    with place.way.connect(timeout) as connection:
         if ui.verbose and place.reached is not None:
             ui.note(f"to {connection.url}")
-        body = options.body(data, file) or payload.example(connection)
+        body = options.body(data, file) or patience.answered(partial(payload.example, connection))
         kind = content_type or body.content_type
 
         def request(index: int) -> Request:
@@ -158,21 +158,30 @@ def command(
             return events.to_request(cloud_event, headers)
 
         if number is None:
-            with connection.open(request(0)) as stream:
-                patience.close()
+            with patience.answered(partial(connection.open, request(0))) as stream:
                 _show(ui, stream, place)
         else:
-            patience.close()
             at_once = concurrency or 1
             _measure(ui, place, request, number=number, concurrency=at_once, timeout=timeout)
 
 
-def _patience(ui: Ui, place: Place) -> contextlib.ExitStack:
-    """Says what is waited for, where it is more than a reply."""
-    stack = contextlib.ExitStack()
-    if place.reached is not None and place.is_cold:
-        stack.enter_context(ui.progress(f"waiting for an instance of {place.reached.revision}"))
-    return stack
+@dataclass
+class _Patience:
+    """For the first reply: it says what is waited for, where that is more than a reply."""
+
+    ui: Ui
+    place: Place
+    came: bool = False
+
+    def answered(self, ask: Callable[[], T]) -> T:
+        """What `ask` gives, or why no instance comes that could give it."""
+        reached = self.place.reached
+        if self.came or reached is None or not self.place.is_cold:
+            return ask()
+        with self.ui.progress(f"waiting for an instance of {reached.revision}") as progress:
+            found = attending.answered(reached, ask, progress.detail)
+        self.came = True
+        return found
 
 
 def _show(ui: Ui, stream: Stream, place: Place) -> None:
@@ -207,7 +216,12 @@ def _measure(
         raise KeyboardInterrupt
     failed = sum(summary.errors.values())
     if failed:
-        raise FunctionFailed(f"{failed} of {summary.requests} requests failed")
+        message = f"{failed} of {summary.requests} requests failed"
+        raise FunctionFailed(message, f"mlfunc logs{_named(place)} may tell why")
+
+
+def _named(place: Place) -> str:
+    return f" {place.reached.addressed.name}" if place.reached else ""
 
 
 def _report(ui: Ui, summary: Summary) -> None:

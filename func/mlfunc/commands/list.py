@@ -9,29 +9,28 @@ import click
 from mlfunc import options
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mlfunc.knative.overview import Summary
     from mlfunc.ui import Ui
 
-_HEADERS = (
-    "name",
-    "namespace",
-    "ready",
-    "revision",
-    "instances",
-    "models",
-    "accelerator",
-    "concurrency",
-    "url",
-)
+_HEADERS = ("name", "namespace", "ready", "revision", "instances", "url")
+_WIDE = ("age", "models", "accelerator", "concurrency")
 
 
 @click.command("list")
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of the whole platform.")
+@click.option("--wide", is_flag=True, help="Also age, models, accelerator and concurrency of each.")
 @options.cluster
 @options.reporting("Show tracebacks.")
 @click.pass_obj
 def command(
-    ui: Ui, everywhere: bool, platform: str | None, context: str | None, namespace: str | None
+    ui: Ui,
+    everywhere: bool,
+    wide: bool,
+    platform: str | None,
+    context: str | None,
+    namespace: str | None,
 ) -> None:
     """List the functions of a namespace, and whether each is ready.
 
@@ -48,32 +47,50 @@ def command(
         place += ": there is no such namespace"
     none = (f"no function {place}", f"deploy one with `mlfunc deploy`, in its folder{other}")
     shown = [_as_data(each, deployer) for each in found]
-    ui.show(shown, human=lambda: _report(ui, found, none))
+    ui.show(shown, human=lambda: _report(ui, found, none, _hidden(everywhere, wide)))
 
 
-def _report(ui: Ui, found: list[Summary], none: tuple[str, str]) -> None:
+def _hidden(everywhere: bool, wide: bool) -> frozenset[str]:
+    """The columns that are not asked for: 80 characters hold no more."""
+    return frozenset((*(() if wide else _WIDE), *(() if everywhere else ("namespace",))))
+
+
+def _report(ui: Ui, found: list[Summary], none: tuple[str, str], hidden: Collection[str]) -> None:
     if not found:
         for line in none:
             ui.note(line)
         return
-    ui.table(_HEADERS, [_row(each) for each in found])
+    rows = [_row(each) for each in found]
+    headers = [each for each in (*_HEADERS[:-1], *_WIDE, _HEADERS[-1]) if each not in hidden]
+    ui.table(headers, [[row[each] for each in headers] for row in rows])
     for each in found:
         if each.message:
             ui.note(f"{each.name} in {each.namespace}: {each.message}")
 
 
-def _row(each: Summary) -> tuple[str, ...]:
-    return (
-        each.name if each.origin == "mlfunc" else f"{each.name} ({_maker(each)})",
-        each.namespace,
-        each.reason or "yes",
-        each.revision or "-",
-        str(each.instances),
-        ", ".join(model.name for model in each.models) or "-",
-        each.accelerator,
-        str(each.concurrency or "any"),
-        each.url or "-",
-    )
+def _row(each: Summary) -> dict[str, str]:
+    from mlfunc.commands.describe import ago
+
+    return {
+        "name": each.name if each.origin == "mlfunc" else f"{each.name} ({_maker(each)})",
+        "namespace": each.namespace,
+        "ready": each.reason or "yes",
+        "revision": _revisions(each),
+        "instances": str(each.instances),
+        "age": ago(each.created),
+        "models": ", ".join(model.name for model in each.models) or "-",
+        "accelerator": each.accelerator,
+        "concurrency": str(each.concurrency or "any"),
+        "url": each.url or "-",
+    }
+
+
+def _revisions(each: Summary) -> str:
+    """The one that serves; where there are others, what it gets, and how many there are."""
+    others = len(each.shares) - 1
+    if others < 1:
+        return each.revision or "-"
+    return f"{each.revision} {each.shares[each.revision]} %, +{others}"
 
 
 def _maker(each: Summary) -> str:
@@ -81,19 +98,21 @@ def _maker(each: Summary) -> str:
 
 
 def _as_data(each: Summary, deployer: str) -> dict[str, Any]:
-    """The keys that `func list -o json` has, with the same values, and ours after them."""
+    """The keys that `func list -o json` has, and ours after them; there `ready` is a text."""
     return {
         "name": each.name,
         "namespace": each.namespace,
         "runtime": each.runtime,
         "url": each.url,
-        "ready": each.ready,
+        "ready": each.ready == "True",
         "deployer": deployer,
         "replicas": each.instances,
         "origin": each.origin,
         "reason": each.reason or None,
         "message": each.message or None,
         "revision": each.revision or None,
+        "traffic": dict(each.shares),
+        "created": each.created,
         "models": [model.name for model in each.models],
         "accelerator": each.accelerator,
         "concurrency": each.concurrency,

@@ -120,9 +120,14 @@ def _report(ui: Ui, states: list[State]) -> None:
 
 def _row(state: State) -> tuple[str, ...]:
     policy = state.policy
-    numbers = (state.instances, state.wanted, policy.minimum, policy.maximum or "-")
+    numbers = (state.instances, state.wanted, policy.minimum, _most(state))
     target = f"{policy.target:g} of {policy.total:g}"
     return (state.revision, f"{state.percent} %", *map(str, numbers), target, state.why)
+
+
+def _most(state: State) -> str:
+    most = str(state.policy.maximum or "-")
+    return f"{state.bound.most} of {most}" if state.bound else most
 
 
 def _scale(ui: Ui, at: Addressed, wish: Wish, where: Where, revision: str | None) -> None:

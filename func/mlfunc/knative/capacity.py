@@ -40,6 +40,7 @@ def examine(function: Function, facts: Facts) -> Iterator[Finding]:
     if not lacking:
         yield from _mixed(function, found)
         yield from _free(function, facts, found)
+        yield from _room(function, facts, found)
 
 
 def selector(function: Function) -> dict[str, str]:
@@ -132,6 +133,27 @@ def _free(function: Function, facts: Facts, found: Sequence[Object]) -> Iterator
     if facts.pods is not None:
         able = [each for each in found if nodes.can_take(each, _demand(function))]
         yield from free_of(function, able, facts.pods, facts.namespace)
+
+
+def _room(function: Function, facts: Facts, found: Sequence[Object]) -> Iterator[Finding]:
+    """Whether one more instance has room now. A new revision starts beside the old one, which goes
+    when it is idle: on a small cluster the one waits for the other.
+    """
+    pods = facts.pods
+    recreates = function.deploy.rollout == "recreate"
+    if pods is None or facts.adds_nodes or recreates or devices(function):
+        return
+    demand = _demand(function)
+    able = [each for each in found if nodes.can_take(each, demand)]
+    if any(nodes.has_room(each, pods, demand) for each in able):
+        return
+    own = {"namespace": facts.namespace, "name": function.name}
+    ours = [pod for node in able for pod in nodes.on(node, pods) if _owner(pod) == own]
+    until = "the old revision has gone, which goes when it is idle" if ours else "others have gone"
+    message = f"no node has room for one more instance now ({nodes.asked(demand)}): it waits until"
+    recreate = ", or `deploy: {rollout: recreate}`, which has the old one go first" if ours else ""
+    fix = f"lower `resources` in mlfunc.yaml{recreate}, or add a node"
+    yield Finding("note", f"{message} {until}", fix)
 
 
 def free_of(

@@ -30,8 +30,9 @@ class ColdStart:
 
     def __str__(self) -> str:
         """As people read it."""
-        outside = f"scheduling {self.scheduling:.0f} s, starting {self.starting:.0f} s"
-        return f"{outside}, then {loglines.startup(self.runtime)}"
+        told = (("scheduling", self.scheduling), ("starting", self.starting))
+        outside = [f"{name} {seconds:.0f} s" for name, seconds in told if round(seconds)]
+        return ", then ".join(filter(None, (", ".join(outside), loglines.startup(self.runtime))))
 
     @property
     def total(self) -> float:

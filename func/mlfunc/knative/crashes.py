@@ -31,16 +31,20 @@ _FOR_GOOD = (
     "runAsNonRoot",
 )
 _BUSY = 30.0
+_AGAIN = 2  # starts after the first
 _LINES = 20
 _SIGNALLED = 128
 STUCK = "each of its slots was stuck in a call that did not come back"
 
 
 def crashed(pod: Object, container: Object, events: Sequence[Object]) -> Progress | None:
-    """What a container that has ended shows; None if it has not. `events` are its pod's."""
+    """What a container that has ended shows; None if it has not. `events` are its pod's.
+
+    Whether it is well again its pod says: a container without a probe is ready once it runs.
+    """
     state, last = container.get("state", {}), container.get("lastState", {})
     ended = state.get("terminated") or last.get("terminated")
-    if not ended or container.get("ready"):
+    if not ended or _is_ready(pod):
         return None
     log = ended.get("message", "")
     phase = furthest(log)
@@ -49,6 +53,15 @@ def crashed(pod: Object, container: Object, events: Sequence[Object]) -> Progres
         again = "terminated" not in state
         failure = explained(replace(failure, previous=again), log)
     return Progress(phase, failure=failure)
+
+
+def may_pass(container: Object) -> bool:
+    """Whether a container that served has only crashed once: it comes again, and is no outage."""
+    last = container.get("lastState", {}).get("terminated")
+    ended = container.get("state", {}).get("terminated") or last
+    if not ended or container.get("restartCount", 0) >= _AGAIN:
+        return False
+    return all(line.get("phase") != "failed" for line in _objects(ended.get("message", "")))
 
 
 def explained(failure: Failure, log: str) -> Failure:
@@ -117,6 +130,11 @@ def _failure(pod: Object, ended: Object, events: Sequence[Object], phase: Phase)
         hint = "who kills is mostly the kernel, for want of memory: raise `resources.memory`"
     message = f"the function does not start: {_ending(ended['exitCode'])} while {phase}"
     return Failure(message, hint, pod=name)
+
+
+def _is_ready(pod: Object) -> bool:
+    told: Sequence[Object] = pod.get("status", {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in told)
 
 
 def _was_stuck(log: str) -> bool:

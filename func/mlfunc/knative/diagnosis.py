@@ -89,6 +89,11 @@ def user_container(pod: Object) -> Object:
     return next((each for each in _containers(pod) if each["name"] == names.CONTAINER), {})
 
 
+def may_recover(pods: Sequence[Object]) -> bool:
+    """Whether one of them, of a revision that has served, is on its way back after a crash."""
+    return any(crashes.may_pass(user_container(each)) for each in staying(pods))
+
+
 def is_starting(pod: Object) -> bool:
     """Whether its function runs, and does not answer yet."""
     running = "running" in user_container(pod).get("state", {})

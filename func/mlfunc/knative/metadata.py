@@ -35,6 +35,7 @@ _OURS = (
     names.MODELS,
     names.REPLY_TYPE,
     names.ACCELERATOR,
+    names.APPLIED,
 )
 
 

@@ -13,6 +13,8 @@ BOSON = "boson.dev/function"
 OWNER = "mlfunc.dev/function"
 # An annotation of both: what the function answers with, for those who see only the cluster.
 REPLY_TYPE = "mlfunc.dev/reply-type"
+# An annotation of the Service: the template that was applied last, as JSON.
+APPLIED = "mlfunc.dev/applied"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 
 # On the revision's template.
@@ -20,6 +22,9 @@ AUTOSCALING = "autoscaling.knative.dev/"
 PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
 MODELS = "mlfunc.dev/models"  # JSON: what the image's label io.mlfunc.models has
 ACCELERATOR = "mlfunc.dev/accelerator"
+# On a revision of the local platform: how many instances its machine carries, and why.
+CARRIED = "mlfunc.dev/carried"
+CARRIED_BY = "mlfunc.dev/carried-by"
 
 # Labels that Knative sets.
 SERVICE = "serving.knative.dev/service"

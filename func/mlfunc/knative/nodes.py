@@ -83,14 +83,23 @@ def free(node: Object, pods: Sequence[Object], resource: str) -> float:
     )
 
 
+def has_room(node: Object, pods: Sequence[Object], demand: Demand) -> bool:
+    """Whether what its pods have left is enough."""
+    return all(free(node, pods, each) >= amount for each, amount in demand.amounts.items())
+
+
 def holders(node: Object, pods: Sequence[Object], resource: str) -> list[Object]:
-    """The pods of a node that hold some of a resource; those that ended hold none."""
+    """The pods of a node that hold some of a resource."""
+    return [pod for pod in on(node, pods) if quantities.of_pod(pod).get(resource)]
+
+
+def on(node: Object, pods: Sequence[Object]) -> list[Object]:
+    """The pods of a node that hold anything: those that ended do not."""
     return [
         pod
         for pod in pods
         if pod["spec"].get("nodeName") == node["metadata"]["name"]
         and pod["status"].get("phase") not in ("Succeeded", "Failed")
-        and quantities.of_pod(pod).get(resource)
     ]
 
 

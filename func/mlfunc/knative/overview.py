@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 Origin = Literal["mlfunc", "func", "knative"]
 
+FAILED = "failed"
+
 
 @dataclass(frozen=True)
 class Model:
@@ -35,7 +37,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Summary:
-    """A function in a line. `ready` is True, False or Unknown, as Kubernetes writes it."""
+    """A function in a line. `ready` is True, False or Unknown, as Kubernetes writes it.
+
+    A Service stays ready whose function was so once: here it is not while no instance comes to be.
+    What is told of models, accelerator and concurrency holds for `revision`.
+    """
 
     name: str
     namespace: str
@@ -43,13 +49,15 @@ class Summary:
     runtime: str
     url: str
     ready: str
-    reason: str  # how far it is, if it is not ready: a phase of its start, or `failed`
+    reason: str  # how far it is, if it is not ready: a phase of its start, or FAILED
     message: str  # the same in a sentence
     revision: str  # the one that serves, else the newest
     instances: int
     models: tuple[Model, ...]
     accelerator: str
     concurrency: int  # requests in one instance at once; 0: as many as come
+    shares: Mapping[str, int]  # percent of the requests, by revision: those that get some
+    created: str
 
 
 @dataclass(frozen=True)
@@ -80,17 +88,18 @@ def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]
 
     Without `pods`, which not everybody may look at, revisions tell how many there are.
     """
-    meta, spec = service["metadata"], template(service)
+    meta = service["metadata"]
     own = None if pods is None else [each for each in pods if _is_of(each, service)]
     made = [each for each in revisions if _is_of(each, service)]
     trouble = _trouble(service, made, own or ())
+    spec = of_serving(service, made)
     return Summary(
         name=meta["name"],
         namespace=meta["namespace"],
         origin=origin(service),
         runtime=_label(service, names.FUNCTION_RUNTIME),
         url=url(service),
-        ready=diagnosis.condition(service, "Ready").get("status", "Unknown"),
+        ready=_ready(service, trouble),
         reason=trouble.word,
         message=trouble.sentence,
         revision=serving(service),
@@ -98,6 +107,8 @@ def summary(service: Object, revisions: Sequence[Object], pods: Sequence[Object]
         models=models(spec),
         accelerator=accelerator(spec),
         concurrency=spec["spec"].get("containerConcurrency") or 0,
+        shares=_shared(service),
+        created=meta["creationTimestamp"],
     )
 
 
@@ -109,6 +120,11 @@ def url(service: Object) -> str:
     own: str = status.get("url", "")
     reached: str = status.get("address", {}).get("url", "")
     return own if not reached or ".svc." in reached else reached
+
+
+def obstacle(service: Object, revision: str, pods: Sequence[Object] | None) -> str:
+    """What keeps instances of a revision from answering, in a sentence; mostly nothing."""
+    return _of_instances(service, revision, pods or ()).sentence
 
 
 def origin(service: Object) -> Origin:
@@ -125,6 +141,13 @@ def serving(service: Object) -> str:
         return max(shares, key=lambda each: each.percent).revision
     newest: str = service.get("status", {}).get("latestCreatedRevisionName", "")
     return newest
+
+
+def of_serving(service: Object, revisions: Sequence[Object]) -> Object:
+    """The revision that serves, else what the next one is made of."""
+    name = serving(service)
+    found = (each for each in revisions if each["metadata"]["name"] == name)
+    return next(found, template(service))
 
 
 def running(pods: Sequence[Object], revision: str | None = None) -> list[Object]:
@@ -183,7 +206,7 @@ def revisions(
     """The revisions, the newest first; `pods` as above."""
     shares = traffic.shares(service)
     ordered = sorted(found, key=traffic.age, reverse=True)
-    return [_revision(each, shares, pods) for each in ordered]
+    return [_revision(service, each, shares, pods) for each in ordered]
 
 
 def conditions(service: Object) -> list[tuple[str, str]]:
@@ -202,16 +225,18 @@ def _counted(revisions: Sequence[Object]) -> int:
 
 
 def _revision(
-    found: Object, shares: Sequence[Share], pods: Sequence[Object] | None
+    service: Object, found: Object, shares: Sequence[Share], pods: Sequence[Object] | None
 ) -> RevisionState:
     name, told = found["metadata"]["name"], diagnosis.condition(found, "Ready")
+    trouble = _of_instances(service, name, pods or ())
+    ready = told.get("status", "Unknown")
     own = [each for each in shares if each.revision == name]
     return RevisionState(
         name=name,
         created=found["metadata"]["creationTimestamp"],
-        ready=told.get("status", "Unknown"),
+        ready="False" if trouble.word == FAILED else ready,
         reason=told.get("reason", ""),
-        message=sentence(told.get("message", "")),
+        message=trouble.sentence or sentence(told.get("message", "")),
         instances=_counted([found]) if pods is None else len(running(pods, name)),
         percent=sum(each.percent for each in own),
         tags=tuple(each.tag for each in own if each.tag),
@@ -234,18 +259,74 @@ def _is_of(found: Object, service: Object) -> bool:
     return same_place and _label(found, names.SERVICE) == meta["name"]
 
 
+def _ready(service: Object, trouble: _Trouble) -> str:
+    told: str = diagnosis.condition(service, "Ready").get("status", "Unknown")
+    if told != "True" or not trouble.word:
+        return told
+    return "False" if trouble.word == FAILED else "Unknown"
+
+
+def _shared(service: Object) -> dict[str, int]:
+    """The largest share first."""
+    found: dict[str, int] = {}
+    for each in traffic.shares(service):
+        if each.percent:
+            found[each.revision] = found.get(each.revision, 0) + each.percent
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
 def _trouble(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> _Trouble:
-    """Its newest revision, and the pods of that, know sooner than itself."""
-    told = diagnosis.condition(service, "Ready")
-    if told.get("status") == "True":
+    """That no request is answered comes before that the newest revision does not get there."""
+    trouble = _of_serving(service, pods)
+    if trouble.word or diagnosis.condition(service, "Ready").get("status") == "True":
+        return trouble
+    return _of_newest(service, revisions, pods)
+
+
+def _of_serving(service: Object, pods: Sequence[Object]) -> _Trouble:
+    """What keeps those that get requests from answering them.
+
+    Knative says nothing of it: a revision that was ready once stays so.
+    """
+    shares = _shared(service)
+    for name in shares:
+        if (found := _of_instances(service, name, pods)).word:
+            whose = f"{name}: " if len(shares) > 1 else ""
+            return _Trouble(found.word, whose + found.sentence)
+    return _Trouble("", "")
+
+
+def _of_instances(service: Object, revision: str, pods: Sequence[Object]) -> _Trouble:
+    """Why none of a revision answers; nothing where one does, or none is wanted or only starts."""
+    own = [each for each in pods if _label(each, names.REVISION) == revision]
+    if not own or running(own) or diagnosis.may_recover(own):
         return _Trouble("", "")
+    progress = diagnosis.of_instances(Snapshot(service, None, own))
+    if progress.failure is not None:
+        return _Trouble(FAILED, progress.failure.message)
+    stays = progress.phase == "scheduling" and progress.detail
+    return _Trouble(progress.phase, progress.detail) if stays else _Trouble("", "")
+
+
+def _of_newest(service: Object, revisions: Sequence[Object], pods: Sequence[Object]) -> _Trouble:
+    """The newest revision, and the pods of that, know sooner than the Service."""
     name = service.get("status", {}).get("latestCreatedRevisionName")
     newest = next((each for each in revisions if each["metadata"]["name"] == name), None)
     own = [each for each in pods if name and _label(each, names.REVISION) == name]
     progress = diagnosis.diagnose(Snapshot(service, newest, own))
+    others = [each for each in _shared(service) if each != name]
+    beside = f"; {' and '.join(others)} {'serve' if others[1:] else 'serves'} on" if others else ""
+    told = diagnosis.condition(newest or service, "Ready")
+    whose = f"{name}: " if others else ""
     if progress.failure is not None:
-        return _Trouble("failed", progress.failure.message)
-    refused = diagnosis.condition(newest or service, "Ready")
-    if refused.get("status") == "False":
-        return _Trouble("failed", sentence(refused.get("message", "")))
-    return _Trouble(progress.phase, progress.detail or sentence(told.get("message", "")))
+        return _Trouble(FAILED, whose + progress.failure.message + beside)
+    if told.get("status") == "False":
+        return _Trouble(FAILED, whose + _clause(told) + beside)
+    if progress.detail or beside:
+        return _Trouble(progress.phase, f"{progress.detail}{beside}".removeprefix("; "))
+    return _Trouble(progress.phase, _clause(diagnosis.condition(service, "Ready")))
+
+
+def _clause(condition: Object) -> str:
+    """Its message, to which more can be added."""
+    return sentence(condition.get("message", "")).rstrip(".")

@@ -148,6 +148,11 @@ def _missing(reference: Reference, keys: frozenset[str] | None, facts: Facts) ->
     what = f"{reference.kind} {reference.name}"
     if keys is None:
         yield missing(reference, facts.namespace)
+    elif reference.by == references.PULL_SECRET and not keys & references.REGISTRY_KEYS.keys():
+        message = f"{what} has no credentials of a registry: {reference.by} names it"
+        away = f"kubectl delete secret {reference.name} -n {facts.namespace}"
+        fix = f"make it anew, for its type cannot change: {away}"
+        yield Finding("refusal", message, f"{fix}; {_creation(reference, facts.namespace)}")
     elif reference.key is not None and reference.key not in keys:
         has = f"; it has {', '.join(sorted(keys))}" if keys else "; it is empty"
         message = f"{what} has no key {reference.key}: {reference.by} names it{has}"
@@ -162,6 +167,9 @@ def missing(reference: Reference, namespace: str, fix: str = "") -> Finding:
 
 
 def _creation(reference: Reference, namespace: str) -> str:
+    if reference.by == references.PULL_SECRET:
+        login = "--docker-server=... --docker-username=... --docker-password=..."
+        return f"kubectl create secret docker-registry {reference.name} -n {namespace} {login}"
     command = _CREATE.get(reference.kind)
     if command is None:
         return f"{_SHOW[reference.kind]} -n {namespace}"

@@ -24,6 +24,12 @@ Kind = Literal[
     "function",
 ]
 
+PULL_SECRET = "deploy.pull_secret"  # noqa: S105 - a key of mlfunc.yaml
+# A node reads the credentials of a secret by this key, and only if it is of that type.
+REGISTRY_KEYS = {
+    ".dockerconfigjson": "kubernetes.io/dockerconfigjson",
+    ".dockercfg": "kubernetes.io/dockercfg",
+}
 _SINKS: dict[str, Kind] = {
     "ksvc": "function",
     "broker": "Broker",
@@ -88,7 +94,7 @@ def _others(function: Function) -> Iterator[Reference]:
     if function.deploy.service_account:
         yield Reference("ServiceAccount", function.deploy.service_account, "deploy.service_account")
     if function.deploy.pull_secret:
-        yield Reference("Secret", function.deploy.pull_secret, "deploy.pull_secret")
+        yield Reference("Secret", function.deploy.pull_secret, PULL_SECRET)
     for number, subscription in enumerate(function.events.subscriptions):
         yield Reference("Broker", subscription.broker, f"events.subscriptions[{number}]")
     yield from dead_letters(function)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Release:
     image: str  # NAME@sha256
     size: int  # of the image's layers, in bytes: what a new node pulls
     models: tuple[Model, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)  # what making it has cost
 
     @property
     def name(self) -> str:

@@ -13,13 +13,14 @@ import msgspec
 
 from mlfunc.errors import ClusterFailed, UsageError
 from mlfunc.function import Scale
-from mlfunc.knative import diagnosis, names, overview, policies, versions
+from mlfunc.knative import carrying, diagnosis, names, overview, policies, versions
 from mlfunc.knative.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlfunc.knative.autoscaler import Policy
+    from mlfunc.knative.carrying import Bound
 
 Object = dict[str, Any]
 
@@ -130,6 +131,8 @@ def notes(state: State, wish: Wish) -> list[str]:
     if wish.target is not None and state.policy.total < wish.target:
         taken = f"{counted(state.policy.total)} at once"
         found.append(f"{state.revision} takes {taken}: that is its target, too")
+    if wish.max is not None and state.bound:
+        found.append(f"there are at most {state.bound.most} here: {state.bound.why}")
     return found
 
 
@@ -143,6 +146,7 @@ class State:
     wanted: int
     policy: Policy
     why: str
+    bound: Bound | None = None  # of its machine, where that is less than max
 
 
 def state(
@@ -151,7 +155,8 @@ def state(
     """What a revision and its PodAutoscaler show; `percent` of the requests are routed to it."""
     told = (autoscaler or {}).get("status", {})
     reachable = (autoscaler or {}).get("spec", {}).get("reachability") != "Unreachable"
-    policy = policy_of(revision, settings, reachable=reachable)
+    policy = _policy(revision, settings, reachable=reachable)
+    bound = carrying.bounding(revision, policy.maximum)
     wanted = told.get("desiredScale", 0)
     return State(
         revision=revision["metadata"]["name"],
@@ -159,7 +164,9 @@ def state(
         instances=told.get("actualScale", 0),
         wanted=wanted,
         policy=policy,
-        why=_why(autoscaler or {}, policy, wanted, policies.measure(overview.scaling(revision))),
+        why=_bounded(bound, wanted)
+        or _why(autoscaler or {}, policy, wanted, policies.measure(overview.scaling(revision))),
+        bound=bound,
     )
 
 
@@ -171,11 +178,28 @@ def policy_of(
     wish: Wish | None = None,
 ) -> Policy:
     """What the autoscaler goes by for a revision, or would after a wish."""
+    found = _policy(revision, settings, reachable=reachable, wish=wish)
+    return carrying.within(found, carrying.told(revision))
+
+
+def _policy(
+    revision: Object,
+    settings: Mapping[str, str],
+    *,
+    reachable: bool = True,
+    wish: Wish | None = None,
+) -> Policy:
+    """As it is told, whatever its machine carries."""
     told = overview.scaling(revision)
     concurrency = revision["spec"].get("containerConcurrency") or 0
     return policies.of(
         wish.upon(told) if wish else told, concurrency, settings, reachable=reachable
     )
+
+
+def _bounded(bound: Bound | None, wanted: int) -> str:
+    """Why there are no more, if it is for that."""
+    return bound.why if bound and wanted == bound.most else ""
 
 
 def _why(autoscaler: Object, policy: Policy, wanted: int, measure: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc.knative import nodes, quantities
 from mlfunc.knative.progress import Failure, Progress
+from mlfunc.knative.sentences import brief
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +26,12 @@ def waits(pod: Object, snapshot: Snapshot, events: Sequence[Object]) -> Progress
     """How it waits for a node; None if it has one. `events` are the pod's own."""
     if pod["spec"].get("nodeName"):
         return None
-    message = _brief(_told(pod))
+    message = brief(_told(pod)).rstrip(". ")
     grows = [each for each in events if each["reason"] in _GROWS]
     if grows:
         return Progress("scheduling", f"a node is being added; {message}")
     failure = _impossible(pod, snapshot, events, message)
-    held = _held(pod, snapshot.older)
+    held = _held(pod, snapshot.older, message)
     return Progress("scheduling", "; ".join(filter(None, (message, held))), failure=failure)
 
 
@@ -61,17 +62,14 @@ def _impossible(
     )
 
 
-def _held(pod: Object, older: Sequence[Object]) -> str:
-    """Who of the function itself has the accelerator that the pod waits for."""
-    wanted = [resource for resource in quantities.of_pod(pod) if "/" in resource]
-    for resource in wanted:
+def _held(pod: Object, older: Sequence[Object], message: str) -> str:
+    """Who of the function itself has what the pod waits for: an accelerator, or what is scarce."""
+    asked = quantities.of_pod(pod)
+    for resource in asked:
+        if "/" not in resource and f"Insufficient {resource}" not in message:
+            continue
         for other in older:
             if quantities.of_pod(other).get(resource):
                 name = other["metadata"]["name"]
                 return f"{name} of the old revision holds {resource} until it is idle"
     return ""
-
-
-def _brief(message: str) -> str:
-    """Without what the scheduler says of preemption."""
-    return re.split(r"[. ]*(?:no new claims|preemption:)", message)[0].rstrip(". ")

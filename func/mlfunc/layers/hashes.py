@@ -13,7 +13,7 @@ from mlfunc.layers.tree import Range
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from mlfunc.layers.database import Database
@@ -33,8 +33,12 @@ class Hashes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, path: Path) -> str:
-        """Of one file, in hexadecimal.
+    def known(self, path: Path) -> str | None:
+        """Of one that need not be read."""
+        return self._known(path.stat())
+
+    def of(self, path: Path, read: Callable[[Path, int], str] | None = None) -> str:
+        """Of one file, in hexadecimal; `read` works it out, of so many bytes, if it is not known.
 
         Raises:
             MlfuncError: it cannot be read, or changed meanwhile.
@@ -42,7 +46,7 @@ class Hashes:
         """
         try:
             before = path.stat()
-            return self._known(before) or self._worked_out(path, before)
+            return self._known(before) or self._worked_out(path, before, read or _sha256)
         except OSError as error:
             raise MlfuncError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -62,9 +66,11 @@ class Hashes:
         found = self._database.rows(query, _file(facts), _stamp(facts))
         return found[0][0] if found else None
 
-    def _worked_out(self, path: Path, before: os.stat_result) -> str:
+    def _worked_out(
+        self, path: Path, before: os.stat_result, read: Callable[[Path, int], str]
+    ) -> str:
         began = time.time_ns()
-        sha256 = _sha256(path, before.st_size)
+        sha256 = read(path, before.st_size)
         after = path.stat()
         if _stamp(after) != _stamp(before):
             raise reading.changed(path)

@@ -24,6 +24,10 @@ class Unreachable(RegistryFailed):
     """No answer came at all."""
 
 
+class Missing(RegistryFailed):
+    """The registry has no such repository, tag or digest."""
+
+
 class NoTls(Unreachable):
     """An answer came, but none in TLS: plain HTTP is spoken there."""
 
@@ -42,6 +46,7 @@ def refused(reference: Reference, doing: str, reply: Reply, user: str | None) ->
             message = f"{reference.registry} has no {reference.name.partition('/')[2]}"
             made_first = "; some registries want a repository made first"
             hint = "look for a typing error" + (made_first if doing.startswith("push") else "")
+            return Missing(message, hint, evidence=evidence)
         case 413:
             message = f"{reference.registry} takes no requests of this size: cannot {doing} {where}"
             hint = "a proxy before it limits them: raise its limit (nginx: client_max_body_size)"

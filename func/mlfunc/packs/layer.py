@@ -45,6 +45,7 @@ class Layer:
     key: str
     make: Callable[[Making], Tree]
     size: int | None = None  # of its content in bytes, where that is known before it is made
+    wheels: int | None = None  # bytes of what is installed in it: its blob gets about as large
     # A layer of another image, taken in place of what `make` gives: where it will be pushed -> the
     # digest of its content, and its blob.
     taken: Callable[[Reference | None], tuple[str, Source]] | None = None

@@ -76,8 +76,14 @@ def _layer(
         folder=at.rpartition("/")[2],
         key=hashlib.sha256(whole.encode()).hexdigest(),
         make=functools.partial(_make, project, at, wheels, more),
+        wheels=_total(wheels),
         inputs=inputs,
     )
+
+
+def _total(wheels: tuple[Wheel, ...]) -> int | None:
+    sizes = [wheel.size for wheel in wheels if wheel.size is not None]
+    return sum(sizes) if len(sizes) == len(wheels) else None
 
 
 def _make(

@@ -65,6 +65,11 @@ class Home:
         return self.folder / "releases"
 
     @property
+    def models(self) -> Path:
+        """Files of releases' models, by what is in them."""
+        return self.folder / "models"
+
+    @property
     def logs(self) -> Path:
         """What instances say: a folder for each revision."""
         return self.folder / "logs"

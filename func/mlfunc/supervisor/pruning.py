@@ -1,4 +1,4 @@
-"""What no revision needs any more is removed: its release, its logs.
+"""What no revision needs any more is removed: its release, with its models, and its logs.
 
 That is looked at when a supervisor begins, soon after a revision has gone, and now and then: what
 was too young to be removed is not for ever.
@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mlfunc.cluster import kinds
-from mlfunc.supervisor import releases
+from mlfunc.supervisor import releases, weights
 from mlfunc.supervisor.parts import Key
 
 if TYPE_CHECKING:
@@ -73,4 +73,5 @@ class Pruning:
 
     def _remove(self, digests: set[str], folders: set[str], revisions: set[Key]) -> None:
         releases.prune(self._home, digests, folders)
+        weights.prune(self._home)
         self._logs.forget(revisions)

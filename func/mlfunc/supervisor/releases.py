@@ -1,6 +1,7 @@
 """Releases: what revisions are started from. Each is a folder, named by the digest of all in it.
 
     DIGEST/app/             the function's own files, as an image's app layer would have them
+    DIGEST/models/NAME/     a model of files here, as they were: hard links (weights.py)
     DIGEST/release.json     its environment and its variables
 
 It is renamed into place, and nothing writes to it later: whoever is at a revision's start finds it
@@ -14,7 +15,7 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from mlfunc.environment import Environment
 from mlfunc.errors import MlfuncError, NotFound
 from mlfunc.function import FILE
 from mlfunc.layers import tree
+from mlfunc.supervisor import weights
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 _RECORD = "release.json"
 _APP = "app"
+_MODELS = "models"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IMAGE = re.compile(r"local/[^/@]+@sha256:([0-9a-f]{64})")
 _UNFINISHED = ".unfinished-"
@@ -43,6 +46,7 @@ _YOUNG_SECONDS = 3600.0
 class _Record(msgspec.Struct, frozen=True):
     environment: str
     env: dict[str, str] = {}
+    models: dict[str, str] = {}  # variables, too: paths in its own folder of models
     size: int = 0
 
 
@@ -82,7 +86,8 @@ def load(home: Home, digest: str, environ: Mapping[str, str] = os.environ) -> Re
         raise NotFound(f"there is no release {digest[:12]} in {home.releases}", hint)
     environment = Environment(Path(record.environment))
     app = folder / _APP
-    own = {"MLFUNC_FUNCTION": str(app / FILE), **record.env}
+    models = {variable: str(folder / _MODELS / path) for variable, path in record.models.items()}
+    own = {"MLFUNC_FUNCTION": str(app / FILE), **models, **record.env}
     env = {**environment.variables(environ), **own}
     return Release(digest, str(environment.python), str(app), env, record.size)
 
@@ -116,9 +121,18 @@ def is_there(home: Home, digest: str) -> bool:
     return _record(_folder(home, digest)) is not None
 
 
-def write(
-    home: Home, digest: str, files: Tree, environment: Environment, env: Mapping[str, str]
-) -> None:
+@dataclass(frozen=True)
+class Contents:
+    """What a release is made of: `kept` are files of models by their paths, with their digests."""
+
+    files: Tree
+    environment: Environment
+    env: Mapping[str, str]
+    models: Mapping[str, str] = field(default_factory=dict)  # variables: paths of `kept`, or above
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+
+def write(home: Home, digest: str, contents: Contents) -> None:
     """Make it, unless it is there.
 
     Raises:
@@ -129,7 +143,7 @@ def write(
     try:
         home.releases.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished.mkdir(mode=0o700)
-        _fill(unfinished, files, _Record(str(environment.folder), dict(env), files.size))
+        _fill(unfinished, home, contents)
         _put(unfinished, _folder(home, digest))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -152,15 +166,28 @@ def prune(home: Home, kept: Collection[str], folders: Collection[str] = ()) -> N
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _fill(folder: Path, files: Tree, record: _Record) -> None:
+def _fill(folder: Path, home: Home, contents: Contents) -> None:
     app = folder / _APP
     app.mkdir()
-    tree.write(files, app)
-    (folder / _RECORD).write_bytes(msgspec.json.encode(record))
+    tree.write(contents.files, app)
+    for name, sha256 in contents.kept.items():
+        _link(weights.place(home, sha256), folder / _MODELS / name)
+    (folder / _RECORD).write_bytes(msgspec.json.encode(_recorded(contents)))
     for path in [folder, *folder.rglob("*")]:
         if not path.is_symlink():
             # Nobody else's to read, and what is a program stays one.
             path.chmod(path.stat().st_mode & 0o700)
+
+
+def _recorded(contents: Contents) -> _Record:
+    size = contents.files.size
+    folder = str(contents.environment.folder)
+    return _Record(folder, dict(contents.env), dict(contents.models), size)
+
+
+def _link(kept: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.link(kept, path)
 
 
 def _put(unfinished: Path, folder: Path) -> None:

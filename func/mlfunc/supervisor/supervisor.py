@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import mlfunc
-from mlfunc.supervisor import api, inheriting, releases, saying, sockets
+from mlfunc.supervisor import api, inheriting, machine, releases, saying, sockets
 from mlfunc.supervisor.broker import journal
 from mlfunc.supervisor.broker.broker import Broker
 from mlfunc.supervisor.control.control import Control
@@ -104,7 +104,8 @@ async def _begin(
     parts.push_async_callback(fleet.close)
     gateway = Gateway()
     release = partial(releases.load, home, environ=inheriting.inherited(os.environ))
-    control = Control(objects, fleet, gateway, release, about.url)
+    has = machine.resources()
+    control = Control(objects, fleet, gateway, release, about.url, machine=has)
     parts.callback(control.close)
     broker = Broker(committer, objects, gateway, address=about.url)
     parts.push_async_callback(broker.close)

@@ -51,8 +51,23 @@ _PROTOCOLS: dict[cloudevents.Mode | None, Codec] = {
     "structured": events,
     "batch": events,
 }
+# Of an event: the members of a log line, and which of its attributes each has.
+_TOLD = {"event": "id", "type": "type", "source": "source"}
 
 
 def of(request: Request) -> Codec:
     """The protocol that `request` speaks."""
     return _PROTOCOLS[cloudevents.mode(request.headers)]
+
+
+def event_of(request: Request) -> dict[str, str]:
+    """What a log line says of the event that `request` is; nothing of what is none.
+
+    One that is not decoded is called as its headers have it.
+    """
+    if cloudevents.mode(request.headers) is None:
+        return {}
+    if (event := request.event) is None:
+        known = request.headers
+        return {name: known.get(f"ce-{of}", "") for name, of in _TOLD.items()}
+    return {name: str(getattr(event, f"get_{of}")()) for name, of in _TOLD.items()}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 from mlfunc.cache import holding, inventory, projects
-from mlfunc.cache.items import total
+from mlfunc.cache.items import Wish, goes, total
+from mlfunc.environment import Environment
 from mlfunc.layers import store
 from mlfunc.layers.learnt import Built
+from mlfunc.layers.tree import scan
+from mlfunc.supervisor import home as homes
+from mlfunc.supervisor import releases, weights
+from mlfunc.supervisor.releases import Contents
 from mlfunc.wheels import staging
 
 from tests.func.cache.things import environment, fetched, layer
@@ -90,6 +96,22 @@ def test_layers_belong_to_what_was_built_last_or_to_nothing(project: Path) -> No
     assert (image.name, list(image.parts)) == ("greeter:latest", [made[0].descriptor.digest])
     assert image.projects == (str(project.resolve()),)
     assert (loose.key, loose.projects) == (made[1].descriptor.digest, ())
+
+
+def test_releases_share_models_and_are_left_to_the_platform(tmp_path: Path, project: Path) -> None:
+    home, weights_ = homes.home(), tmp_path / "weights"
+    weights_.write_bytes(bytes(9000))
+    with store.opened() as opened:
+        sha256 = weights.keep(home, weights_, opened.hashes).sha256
+    for digit in "12":
+        contents = Contents(scan(project), Environment(project), {}, {}, {"default/w": sha256})
+        releases.write(home, digit * 64, contents)
+
+    one, two = of("release")
+
+    assert str(weights.place(home, sha256)) in one.parts.keys() & two.parts.keys()
+    assert total([one, two]) < one.size + two.size
+    assert not goes(one, Wish(before=math.inf, all=True))
 
 
 def test_what_a_program_works_in_is_not_unfinished() -> None:

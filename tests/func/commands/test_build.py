@@ -155,7 +155,9 @@ def test_it_answers_as_nobody_on_a_root_that_cannot_be_written(
 def test_a_plan_changes_nothing(project: Project) -> None:
     ended = project.run("build", "--plan", "-o", "json", "--image", project.image)
     said = json.loads(ended.stdout)
-    assert "app" in statuses(said)
+    sizes = {each["name"]: each["size"] for each in said["layers"]}
+    assert said["size"] == sum(sizes.values())
+    assert said["size"] > said["to_build"] >= sizes["app"] > 0
     assert not (project.folder / "mlfunc.lock").exists()
     assert project.run("images", project.image).returncode == 6
 
@@ -163,6 +165,7 @@ def test_a_plan_changes_nothing(project: Project) -> None:
 def test_a_plan_for_nowhere_does_not_say_that_something_is_there(project: Project) -> None:
     ended = project.run("build", "--plan")
     assert (ended.returncode, ended.stderr) == (0, "resolving ...\n")
+    assert " in all, of which about " in ended.stdout.splitlines()[-1]
 
 
 def test_a_base_in_a_registry_without_tls_is_told_how_to_be_written(
@@ -224,7 +227,7 @@ def test_an_image_of_a_model_is_written_beside_and_never_lost(project: Project) 
     assert said["digest"] in project.run("images", "out").stdout
 
 
-@pytest.mark.parametrize("name", ["oci:nowhere", "oci:predictor.py"])
+@pytest.mark.parametrize("name", ["oci:nowhere", "oci:predictor.py", "nope.tar", "predictor.py"])
 def test_what_is_no_image_is_said_with_what_to_do(project: Project, name: str) -> None:
     ended = project.run("images", name)
     assert ended.returncode in {2, 5}

@@ -128,6 +128,7 @@ _FORBIDDEN = apiserver.status(
         (Reply(status=400, body={"detail": "id: is missing"}), 2, "no such event: id: is missing"),
         (Reply(status=507, body={"detail": "disk full"}), 7, "has not taken the event (507): disk"),
         (Reply(status=502), 7, "has not taken the event (502)"),
+        (Reply(status=500), 7, "has not taken the event (500)"),
     ],
 )
 def test_a_refusal_is_told(
@@ -139,6 +140,20 @@ def test_a_refusal_is_told(
 ) -> None:
     shop.proxied = reply
     assert said in _said(capsys, "emit", "--type", "t", code=code)[1]
+
+
+def test_a_function_that_refuses_an_event_is_named(
+    shop: SmallCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Knative's channel answers for all who get it."""
+    for kind in ("order", "other"):
+        assert cli.main(("subscribe", "echo", "--type", kind)) == 0
+    shop.proxied = Reply(status=500)
+
+    _, err = _said(capsys, "emit", "--type", "order", code=7)
+
+    assert "of ksvc:echo, one has refused the event or does not answer" in err
+    assert "try: mlfunc logs echo\n" in err
 
 
 @pytest.mark.usefixtures("shop")

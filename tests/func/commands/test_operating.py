@@ -9,6 +9,7 @@ import pytest
 from mlfunc import cli
 from mlfunc.function import Function, Schedule
 from mlfunc.knative import schedules
+from mlfunc.ui import Ui
 
 from tests.func.knative.objects import pod, revision, service
 from tests.rig import apiserver
@@ -48,12 +49,14 @@ class Team:
             "/api/v1/namespaces": [{"metadata": {"name": "team"}}],
         }
         self.logs = {pod(2)["metadata"]["name"]: _LOG}
+        self.before: dict[str, str] = {}  # logs of containers that ran before
         self.changed: list[Asked] = []
 
     def answer(self, asked: Asked) -> Reply:
         folder, _, name = asked.path.rpartition("/")
         if name == "log":
-            return Reply(body=self.logs[folder.rpartition("/")[2]].encode())
+            kept = self.before if asked.query.get("previous") else self.logs
+            return Reply(body=kept[folder.rpartition("/")[2]].encode())
         if asked.path.replace("/namespaces/team", "") in {
             path.replace("/namespaces/team", "") for path in self.lists
         }:
@@ -155,11 +158,41 @@ def test_the_list_has_the_keys_of_func_first(
         "deployer",
         "replicas",
     ]
-    assert (listed["ready"], listed["replicas"], listed["origin"]) == ("True", 1, "knative")
+    assert (listed["ready"], listed["replicas"], listed["origin"]) == (True, 1, "knative")
     shown, _ = said(capsys, "list", "-A")
     assert "greeter (Knative)" in shown
     team.lists[_SERVICES].clear()
     assert "no function in namespace team" in said(capsys, "list")[1]
+
+
+def test_the_list_of_a_terminal_fits_and_says_who_shares_the_requests(
+    team: Team, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ui, "width", lambda _: 80)
+    split = [{"revisionName": f"greeter-0000{n}", "percent": p} for n, p in ((1, 90), (2, 10))]
+    team.lists[_SERVICES] = [service(traffic=split)]
+
+    lines = said(capsys, "list")[0].splitlines()
+
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines).split()[:5] == ["NAME", "READY", "REVISION", "INSTANCES", "URL"]
+    assert any("greeter-00001 90 %, +1  1" in each for each in lines)
+    shown = said(capsys, "describe", "greeter")[0]
+    assert "greeter-00001, which gets 90 %; what follows is of it" in shown
+    wide = said(capsys, "list", "--wide", "-A")[0].split()
+    assert {"NAMESPACE", "AGE", "MODELS", "ACCELERATOR", "CONCURRENCY"} < set(wide)
+
+
+def test_one_that_has_just_been_started_again_shows_what_it_said_before(
+    team: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = pod(2)
+    again["status"]["containerStatuses"][0]["restartCount"] = 1
+    team.lists[_PODS] = [again]
+    name = again["metadata"]["name"]
+    team.before[name], team.logs[name] = team.logs[name], ""
+
+    assert said(capsys, "logs", "greeter")[0].startswith("plain words\n")
 
 
 @pytest.mark.parametrize("name", ["Nope_x", "-team", "a.b", "a" * 64])
@@ -305,7 +338,7 @@ def test_deleting_takes_what_is_its_own_and_tells_what_stays(
         _trigger("other"),
     ]
     labels = {"mlfunc.dev/function": "greeter"}
-    team.lists[_PINGS] = [{"metadata": {"name": "nightly", "labels": labels}}]
+    team.lists[_PINGS] = [{"metadata": {"name": "nightly", "labels": labels}, "spec": {}}]
     team.lists[_CLAIMS] = [{"metadata": {"name": "weights", "labels": labels}}]
 
     _, told = said(capsys, "delete", "greeter", "--yes")
@@ -313,13 +346,35 @@ def test_deleting_takes_what_is_its_own_and_tells_what_stays(
     assert "- Service greeter in team (context loopback): 2 revisions, 1 instance runs" in told
     assert "- Trigger ours" in told
     assert "- PingSource nightly" in told
-    assert "Trigger other is somebody else's" in told
+    assert "Trigger other, to ksvc:greeter, is somebody else's" in told
     assert "PersistentVolumeClaim weights stays" in told
     deleted = [each.path.rpartition("/")[2] for each in team.changed if each.method == "DELETE"]
     assert deleted == ["ours", "greeter"]
 
 
+def test_deleting_tells_who_sends_events_and_dead_letters_to_it(
+    team: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letters = {"delivery": {"deadLetterSink": _to("greeter")}}
+    worker = _trigger("work")
+    worker["spec"] |= {"subscriber": _to("worker"), **letters}
+    broker = {"kind": "Broker", "metadata": {"name": "main"}, "spec": letters}
+    ping = {"kind": "PingSource", "metadata": {"name": "hourly"}, "spec": {"sink": _to("greeter")}}
+    team.lists |= {_TRIGGERS: [worker], _BROKERS: [broker], _PINGS: [ping]}
+
+    _, told = said(capsys, "delete", "greeter", "--yes")
+
+    assert "PingSource hourly is somebody else's: it stays" in told
+    assert "Trigger work, to ksvc:worker, sends its dead letters here" in told
+    assert "Broker main sends its dead letters here: they will find nobody" in told
+    assert "- Trigger" not in told
+
+
+def _to(name: str) -> dict[str, Any]:
+    return {"ref": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": name}}
+
+
 def _trigger(name: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
-    ref = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "greeter"}
     meta = {"name": name, "namespace": "team", "labels": labels or {}, "generation": 1}
-    return {"metadata": meta, "spec": {"broker": "default", "subscriber": {"ref": ref}}}
+    spec = {"broker": "default", "subscriber": _to("greeter")}
+    return {"kind": "Trigger", "metadata": meta, "spec": spec}

@@ -21,7 +21,13 @@ def service(
     return {
         "apiVersion": "serving.knative.dev/v1",
         "kind": "Service",
-        "metadata": {"name": name, "namespace": "team", "uid": f"uid-{name}", "generation": 2},
+        "metadata": {
+            "name": name,
+            "namespace": "team",
+            "uid": f"uid-{name}",
+            "generation": 2,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
         "spec": {"template": {"spec": {"containers": [{"image": "img@sha256:1"}], **spec}}},
         "status": {
             "observedGeneration": 2,

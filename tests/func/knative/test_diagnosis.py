@@ -115,10 +115,19 @@ def test_the_log_of_a_crash_is_that_of_the_container_itself_until_the_next_one_s
 
 def test_a_container_that_answers_again_after_a_crash_has_not_failed() -> None:
     seen = snapshot("load-raises")
+    container(seen)["state"] = {"running": {}}
+    for each in seen.pods[0]["status"]["conditions"]:
+        each["status"] = "True"
+
+    assert diagnosis.diagnose(seen).failure is None
+
+
+def test_a_container_without_a_probe_is_ready_for_a_moment_and_has_failed_all_the_same() -> None:
+    seen = snapshot("load-raises")
     container(seen)["ready"] = True
     container(seen)["state"] = {"running": {}}
 
-    assert diagnosis.diagnose(seen).failure is None
+    assert failed(seen).message.startswith("the function does not start")
 
 
 def test_a_pod_that_is_on_its_way_out_says_nothing_of_the_others() -> None:
@@ -169,6 +178,23 @@ def test_a_pod_waits_for_the_accelerator_that_the_old_revision_holds() -> None:
 
     assert progress.failure is None
     assert "gpu-00000-x of the old revision holds nvidia.com/gpu" in progress.detail
+
+
+def test_a_pod_waits_for_the_cores_that_the_old_revision_holds() -> None:
+    seen = snapshot("device-impossible")
+    (pod,) = seen.pods
+    old = {**pod, "metadata": {**pod["metadata"], "name": "gpu-00000-x"}}
+    old["spec"] = {"containers": [{"resources": {"requests": {"cpu": "1"}}}]}
+    waits = {**pod, "spec": {**old["spec"]}}
+    waits["status"] = {"conditions": [_unscheduled("0/1 nodes are available: 1 Insufficient cpu.")]}
+
+    progress = diagnosis.diagnose(replace(seen, pods=[waits], nodes=None, older=[old]))
+
+    assert progress.detail.endswith("gpu-00000-x of the old revision holds cpu until it is idle")
+
+
+def _unscheduled(message: str) -> dict[str, str]:
+    return {"type": "PodScheduled", "status": "False", "message": message}
 
 
 def test_a_claim_that_is_missing_is_told() -> None:

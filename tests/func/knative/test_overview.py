@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,12 +21,12 @@ def test_a_function_of_ours_is_told_with_its_models_and_accelerator() -> None:
     found = service()
     found["metadata"]["labels"] = {names.MANAGED_BY: "mlfunc", names.FUNCTION_RUNTIME: "python"}
     told = [{"name": "default", "uri": "hf://a/b", "delivery": "baked", "size": 7, "image": None}]
-    template = found["spec"]["template"]
-    template["metadata"] = {"annotations": {names.MODELS: json.dumps(told)}}
-    template["spec"]["containerConcurrency"] = 16
-    template["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "2"}}
+    serving = revision(2)
+    serving["metadata"]["annotations"] = {names.MODELS: json.dumps(told)}
+    serving["spec"]["containerConcurrency"] = 16
+    serving["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "2"}}
 
-    summary = overview.summary(found, [revision(2)], [pod(2), pod(2, "fghij", name="other")])
+    summary = overview.summary(found, [serving], [pod(2), pod(2, "fghij", name="other")])
 
     assert (summary.origin, summary.runtime, summary.instances) == ("mlfunc", "python", 1)
     assert (summary.accelerator, summary.concurrency) == ("nvidia x2", 16)
@@ -68,15 +69,88 @@ def test_models_that_somebody_has_written_wrongly_are_none() -> None:
     assert overview.models(annotated) == ()
 
 
-def test_a_pod_that_crashed_tells_why_before_knative_does() -> None:
-    crashing = pod(2, ready="False")
-    crashing["status"]["containerStatuses"][0] = {
+def crashing(number: int = 2) -> dict[str, Any]:
+    """A pod between two starts."""
+    found = pod(number, ready="False")
+    found["status"]["containerStatuses"][0] = {
         "name": "user-container",
         "state": {"waiting": {"reason": "CrashLoopBackOff"}},
         "lastState": {"terminated": {"exitCode": 1, "message": _CRASH}},
     }
+    return found
 
-    summary = overview.summary(service(ready="Unknown"), [revision(2, ready="Unknown")], [crashing])
+
+def test_a_revision_that_serves_and_no_longer_starts_is_failed_whatever_knative_says() -> None:
+    made = [revision(2)]
+
+    summary = overview.summary(service(), made, [crashing()])
+    (state,) = overview.revisions(service(), made, [crashing()])
+
+    assert (summary.ready, summary.reason) == ("False", "failed")
+    assert summary.message == "the function does not start: load raised E"
+    assert (state.ready, state.message) == ("False", summary.message)
+    assert overview.obstacle(service(), "greeter-00002", [crashing()]) == summary.message
+
+
+def crashed() -> dict[str, Any]:
+    """One that served, and was killed."""
+    found = crashing()
+    found["status"]["containerStatuses"][0]["lastState"]["terminated"]["message"] = ""
+    return found
+
+
+@pytest.mark.parametrize(
+    "pods", [[], None, [crashing(), pod(2, "other")], [crashing(1)], [crashed()]]
+)
+def test_one_that_is_at_zero_or_has_an_instance_that_answers_is_ready(pods: Any) -> None:
+    summary = overview.summary(service(), [revision(1), revision(2)], pods)
+    assert (summary.ready, summary.reason) == ("True", "")
+
+
+def test_of_several_that_serve_the_one_that_does_not_start_is_named() -> None:
+    split: list[dict[str, Any]] = [
+        {"revisionName": "greeter-00001", "percent": 90},
+        {"revisionName": "greeter-00002", "percent": 10},
+    ]
+    pods = [pod(1), crashing(2)]
+
+    summary = overview.summary(service(traffic=split), [revision(1), revision(2)], pods)
+
+    assert summary.shares == {"greeter-00001": 90, "greeter-00002": 10}
+    assert summary.message == "greeter-00002: the function does not start: load raised E"
+
+
+def test_a_pod_that_serves_and_finds_no_node_is_told_without_talk_of_preemption() -> None:
+    pending = pod(2, ready="False")
+    del pending["spec"]["nodeName"], pending["status"]["containerStatuses"]
+    told = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available."
+    pending["status"]["conditions"] = [condition("PodScheduled", "False", message=told)]
+
+    summary = overview.summary(service(), [revision(2)], [pending])
+
+    assert (summary.ready, summary.reason) == ("Unknown", "scheduling")
+    assert summary.message == "0/1 nodes are available: 1 Insufficient cpu"
+    assert sentence(told) == summary.message
+
+
+def test_who_serves_while_the_newest_fails_is_told_and_all_else_is_of_that() -> None:
+    old = revision(1)
+    old["metadata"]["annotations"] = {names.ACCELERATOR: "tpu"}
+    routed: list[dict[str, Any]] = [{"revisionName": "greeter-00001", "percent": 100}]
+    found = service(ready="False", traffic=routed)
+
+    summary = overview.summary(found, [old, revision(2, ready="Unknown")], [crashing(), pod(1)])
+
+    assert (summary.ready, summary.reason) == ("False", "failed")
+    assert summary.message.startswith("greeter-00002: the function does not start: load raised E;")
+    assert summary.message.endswith("; greeter-00001 serves on")
+    assert (summary.revision, summary.accelerator) == ("greeter-00001", "tpu")
+
+
+def test_a_pod_that_crashed_tells_why_before_knative_does() -> None:
+    found = service(ready="Unknown", traffic=[])
+
+    summary = overview.summary(found, [revision(2, ready="Unknown")], [crashing()])
 
     assert summary.reason == "failed"
     assert summary.message == "the function does not start: load raised E"
@@ -160,6 +234,7 @@ def test_a_cold_start_is_what_kubernetes_and_the_runtime_measured() -> None:
     assert start is not None
     assert (start.scheduling, start.starting, start.total) == (2.0, 3.0, 7.0)
     assert str(start) == "scheduling 2 s, starting 3 s, then 2.00 s (import 1.50)"
+    assert str(replace(start, scheduling=0.0, starting=0.2)) == "2.00 s (import 1.50)"
 
 
 def test_a_start_that_is_not_over_is_none() -> None:

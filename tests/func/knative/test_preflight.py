@@ -227,6 +227,25 @@ def test_dead_letters_for_a_url_are_sent_there_unseen() -> None:
     assert [each.kind for each in references.of(own)] == ["Broker"]
 
 
+def test_a_pull_secret_is_one_of_a_registry() -> None:
+    own = of(deploy={"pull_secret": "hub"})
+    (named,) = references.of(own)
+    command = (
+        "kubectl create secret docker-registry hub -n team"
+        " --docker-server=... --docker-username=... --docker-password=..."
+    )
+
+    missing = only(examined(own, facts(named={named: None})))
+    opaque = only(examined(own, facts(named={named: frozenset()})))
+
+    assert missing.fix == command
+    assert opaque.message == (
+        "Secret hub has no credentials of a registry: deploy.pull_secret names it"
+    )
+    assert opaque.fix.endswith(f"kubectl delete secret hub -n team; {command}")
+    assert examined(own, facts(named={named: frozenset({".dockerconfigjson"})})) == []
+
+
 def test_a_key_that_is_missing_is_told_with_those_that_are_there() -> None:
     own = of(env={"A": {"secret": "s", "key": "k"}})
     (named,) = references.of(own)
@@ -277,6 +296,31 @@ def test_a_product_that_no_node_has_is_refused_with_those_that_there_are() -> No
     found = only(examined(own, facts(nodes=[there])))
 
     assert f"its label {PRODUCT} is NVIDIA-A100" in found.message
+
+
+def test_a_new_revision_that_has_no_room_beside_the_old_one_is_told() -> None:
+    """Told, not refused: the old one goes when it is idle."""
+    old = pod("greeter-00001-x", cpu="3")
+    old["metadata"]["labels"] = {"serving.knative.dev/service": "greeter"}
+    seen = facts(nodes=[node()], pods=[old])
+
+    found = only(examined(of(), seen))
+
+    assert found.severity == "note"
+    assert found.message == (
+        "no node has room for one more instance now (cpu 1.025, memory 2Gi): it waits until the old"
+        " revision has gone, which goes when it is idle"
+    )
+    assert "`deploy: {rollout: recreate}`" in found.fix
+    assert examined(of(resources={"cpu": "500m"}), seen) == []
+    assert examined(of(deploy={"rollout": "recreate"}), seen) == []
+
+
+def test_what_others_leave_no_room_for_waits_for_them() -> None:
+    found = only(examined(of(), facts(nodes=[node()], pods=[pod("trainer", memory="7Gi")])))
+
+    assert found.message.endswith("it waits until others have gone")
+    assert "recreate" not in found.fix
 
 
 def test_more_devices_than_any_node_has_are_refused() -> None:

@@ -53,6 +53,12 @@ def test_large_wheels_and_those_of_unknown_size_in_the_stack_have_layers_of_thei
     ]
 
 
+def test_a_layer_is_about_as_large_as_its_wheels_where_the_index_tells() -> None:
+    given = project(WHEELS)
+    both = (*accelerator.layers(given), *python.layers(given))
+    assert [each.wheels for each in both] == [None, MIB, 38 * MIB, MIB]
+
+
 @pytest.mark.parametrize(
     ("number", "moved"), [(0, "dependencies"), (1, "scipy 1.17"), (2, "torch 2.13.0+cpu")]
 )

@@ -15,6 +15,7 @@ from mlfunc.supervisor.fleet.processes import Processes
 from mlfunc.supervisor.home import Home
 from mlfunc.supervisor.parts import Key
 from mlfunc.supervisor.pruning import Pruning
+from mlfunc.supervisor.releases import Contents
 from mlfunc.supervisor.state.objects import Objects
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def test_releases_and_logs_go_with_their_revisions(
     monkeypatch.setattr(pruning, "_SOON_SECONDS", 0.0)
     home, objects, logs = Home(tmp_path / "platform"), Objects(), Logs(tmp_path / "logs")
     for digit in "123":
-        releases.write(home, digit * 64, scan(project), Environment(project), {})
+        releases.write(home, digit * 64, Contents(scan(project), Environment(project), {}))
         os.utime(home.releases / (digit * 64), (1, 1))
 
     def left() -> tuple[list[str], list[str]]:

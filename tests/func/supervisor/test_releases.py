@@ -11,6 +11,7 @@ from mlfunc.errors import MlfuncError, NotFound
 from mlfunc.layers.tree import Tree, scan
 from mlfunc.supervisor import releases
 from mlfunc.supervisor.home import Home
+from mlfunc.supervisor.releases import Contents
 
 DIGEST = "ab" * 32
 ENVIRON = {"PATH": "/bin", "HOME": "/me", "PYTHONHOME": "/elsewhere"}
@@ -30,7 +31,8 @@ def files(project: Path) -> Tree:
 
 
 def written(at: Home, files: Tree, digest: str = DIGEST) -> Path:
-    releases.write(at, digest, files, Environment(Path("/envs/1")), {"MLFUNC_MODEL_X": "/models/x"})
+    contents = Contents(files, Environment(Path("/envs/1")), {"MLFUNC_MODEL_X": "/models/x"})
+    releases.write(at, digest, contents)
     return at.releases / digest
 
 

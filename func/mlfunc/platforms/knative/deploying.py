@@ -94,7 +94,8 @@ def deploy(request: Request, workshop: Workshop) -> Deployed:
     applied = (
         None if request.dry_run else _apply_and_wait(cluster, release, planned, request, watcher)
     )
-    told = (*of_events, *(each.message for each in notes), *_of_share(request.wish, planned))
+    of_platform = (each.message for each in notes)
+    told = (*of_events, *of_platform, *release.notes, *_of_share(request.wish, planned))
     seconds = time.monotonic() - began
     return Deployed(release, planned, built, applied, seconds, told, cluster.place)
 
@@ -116,15 +117,15 @@ def _apply_and_wait(
     try:
         if recreates:
             function = release.function
-            recreating.start(cluster, function, service, held, request.timeout, watcher)
+            service = recreating.start(cluster, function, service, held, request.timeout, watcher)
         elif request.wait:
-            _wait(cluster, release, service, request.timeout, watcher)
+            service = _wait(cluster, release, service, request.timeout, watcher)
     except waiting.Left:
         # As if nobody had wanted to wait.
         planning.apply_triggers(cluster, planned, service)
         raise
     planning.apply_triggers(cluster, planned, service)
-    return _seen(cluster, release.name)
+    return service if request.wait else _seen(cluster, service)
 
 
 def _apply_or_take_back(cluster: Cluster, planned: Planned, held: Sequence[Held]) -> Object:
@@ -146,17 +147,10 @@ def _apply(cluster: Cluster, planned: Planned) -> Object:
 
 def _wait(
     cluster: Cluster, release: Release, service: Object, timeout: float | None, watcher: Watcher
-) -> None:
+) -> Object:
     mounted = sum(each.size for each in release.models if each.delivery == "volume")
-    generation: int = service["metadata"]["generation"]
-    waiting.wait(
-        cluster,
-        release.name,
-        generation=generation,
-        timeout=timeout,
-        watcher=watcher,
-        size=release.size + mounted,
-    )
+    size = release.size + mounted
+    return waiting.wait(cluster, service, timeout=timeout, watcher=watcher, size=size)
 
 
 def _recreates(function: Function) -> bool:
@@ -173,8 +167,11 @@ def _check(request: Request, function: Function) -> None:
         raise UsageError(message, "leave out --no-wait")
 
 
-def _seen(cluster: Cluster, name: str) -> Object:
+def _seen(cluster: Cluster, applied: Object) -> Object:
+    """As it is a moment later, when nobody waits."""
+    name = applied["metadata"]["name"]
     found = cluster.get(kinds.SERVICE, name)
     if found is None:
         raise ClusterFailed(f"{name} was deleted while it was deployed", "mlfunc deploy")
+    waiting.check_not_overtaken(cluster, found, applied)
     return found

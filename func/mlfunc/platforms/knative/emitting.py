@@ -5,7 +5,8 @@ So nothing has to be reached but the API server. The local platform answers at t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlfunc.cluster import failures, kinds, refusals
 from mlfunc.errors import ClusterFailed, MlfuncError, NotFound, UsageError
@@ -13,7 +14,7 @@ from mlfunc.knative import subscriptions
 from mlfunc.platforms.knative import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import urllib3
 
@@ -48,29 +49,32 @@ def emit(cluster: Cluster, broker: str, events: Iterable[dict[str, Any]]) -> Ite
             content_type="application/cloudevents+json",
             read_seconds=_PATIENCE,
         )
-        _check(cluster, broker, reply)
+        _check(cluster, broker, reply, each)
         yield each["id"]
 
 
-def has_taker(cluster: Cluster, broker: str, event: Mapping[str, Any]) -> bool:
-    """Whether anybody on the local platform is subscribed to such an event, by its own rule."""
+def takers(cluster: Cluster, broker: str, event: Mapping[str, Any]) -> list[str] | None:
+    """Who is subscribed to such an event, by the local platform's rule; None: it cannot be told."""
     from mlfunc.supervisor.broker import subscriptions as ways
 
     try:
         triggers = cluster.list(kinds.TRIGGER)
     except MlfuncError:
-        return True  # the event is sent: that is no failure of it
+        return None  # what becomes of the event does not hang on it
     attributes = {name: str(value) for name, value in event.items() if name not in _DATA}
     found = (ways.of_trigger(each, None) for each in triggers)
-    return any(each.broker == broker and each.takes(attributes) for each in found)
+    taking = (each for each in found if each.broker == broker and each.takes(attributes))
+    return sorted({str(each.destination) for each in taking})
 
 
-def _check(cluster: Cluster, broker: str, reply: urllib3.BaseHTTPResponse) -> None:
+def _check(
+    cluster: Cluster, broker: str, reply: urllib3.BaseHTTPResponse, event: dict[str, Any]
+) -> None:
     if reply.status < 300:
         return
     where = f"broker {broker} in namespace {cluster.namespace}"
     if not failures.is_status(reply.data):
-        _refuse(where, reply)
+        _refuse(where, reply, lambda: takers(cluster, broker, event) or [])
     try:
         failures.check(reply, cluster.access)
     except failures.Forbidden as error:
@@ -83,11 +87,21 @@ def _check(cluster: Cluster, broker: str, reply: urllib3.BaseHTTPResponse) -> No
         raise failures.Absent(message, hint) from error
 
 
-def _refuse(where: str, reply: urllib3.BaseHTTPResponse) -> None:
-    """What the broker itself has said."""
+def _refuse(
+    where: str, reply: urllib3.BaseHTTPResponse, takers: Callable[[], list[str]]
+) -> NoReturn:
+    """What the broker itself has said.
+
+    Knative's in-memory channel answers 500 for each failure of who gets the event, a refusal, too.
+    """
     said = refusals.status(reply.status, reply.data)
     why = said.get("detail") or said["message"]
-    if reply.status == 400:
+    if reply.status == HTTPStatus.BAD_REQUEST:
         raise UsageError(f"{where} takes no such event: {why}", "mlfunc emit --help")
     message = f"{where} has not taken the event ({reply.status}): {why}"
-    raise ClusterFailed(message, f"kubectl get broker -n {where.rpartition(' ')[2]}")
+    hint = f"kubectl get broker -n {where.rpartition(' ')[2]}"
+    if reply.status == HTTPStatus.INTERNAL_SERVER_ERROR and (found := takers()):
+        message = f"{where}: of {', '.join(found)}, one has refused the event or does not answer"
+        names = [each.removeprefix("ksvc:") for each in found if each.startswith("ksvc:")]
+        hint = "; ".join([f"mlfunc logs {name}" for name in names] or [hint])
+    raise ClusterFailed(message, hint)

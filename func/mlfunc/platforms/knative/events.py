@@ -15,7 +15,7 @@ from mlfunc.cluster.failures import permitted
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import NotFound, UsageError
 from mlfunc.knative import loops, subscriptions, succession, triggers
-from mlfunc.platforms.knative import reading
+from mlfunc.platforms.knative import outcomes, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     from mlfunc.knative.schedules import Scheduled
     from mlfunc.knative.subscriptions import Subscribed
     from mlfunc.platforms.knative.addressing import Addressed
+    from mlfunc.platforms.knative.outcomes import Outcome
 
 
 @dataclass(frozen=True)
 class Overview:
-    """Events in and out of a function."""
+    """Events in and out of a function; `outcomes`: where somebody counts them."""
 
     name: str
     namespace: str
     reply_type: str
     subscriptions: list[Subscribed]
     schedules: list[Scheduled]
+    outcomes: list[Outcome] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ def overview(at: Addressed) -> Overview:
     """
     service, listed = reading.service(at), at.cluster.list
     found = _overview(at, service, listed(kinds.TRIGGER), listed(kinds.BROKER))
-    return replace(found, schedules=reading.scheduled(at))
+    schedules = reading.scheduled(at)
+    sources = [each.trigger for each in found.subscriptions] + [each.source for each in schedules]
+    return replace(found, schedules=schedules, outcomes=outcomes.counted(at.cluster, sources))
 
 
 def follow(at: Addressed, until: float | None = None) -> Generator[Overview, None, None]:

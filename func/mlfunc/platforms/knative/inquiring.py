@@ -5,6 +5,7 @@ What this user may not look at stays unknown, and is not held against the cluste
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
@@ -43,6 +44,7 @@ _KINDS = {
 }
 _SERVING, _EVENTING = "knative-serving", "knative-eventing"
 _AT_ONCE = 8
+_FEW = 8  # nodes
 # What makes nodes as they are needed: Karpenter's API, and what the cluster autoscaler writes.
 _KARPENTER = "/apis/karpenter.sh"
 _AUTOSCALER_STATUS = "cluster-autoscaler-status"
@@ -67,7 +69,7 @@ def check(
     """
     if platform is not None:
         function = replace(function, build=replace(function.build, platform=platform))
-    facts = inquire(cluster, function, models)
+    facts = _with_pods(cluster, inquire(cluster, function, models))
     found = preflight.examine(function, models, facts, registry)
     refuse(function, found)
     return found
@@ -112,6 +114,17 @@ def _of_cluster(cluster: Cluster) -> dict[str, Callable[[], Any]]:
         "quotas": lambda: permitted(lambda: cluster.list(kinds.QUOTA)),
         "limits": lambda: permitted(lambda: cluster.list(_LIMIT_RANGE)),
     }
+
+
+def _with_pods(cluster: Cluster, facts: Facts) -> Facts:
+    """On a small cluster, all pods: whether there is room for one more. On a large one there is,
+    most likely, and they are many.
+    """
+    few = facts.nodes is not None and 0 < len(facts.nodes) <= _FEW
+    if not few or facts.pods is not None or facts.adds_nodes:
+        return facts
+    pods = permitted(lambda: cluster.list(kinds.POD, everywhere=True))
+    return dataclasses.replace(facts, pods=pods)
 
 
 def _of_capacity(cluster: Cluster, function: Function) -> dict[str, Callable[[], Any]]:
@@ -165,13 +178,17 @@ def _keys_of(cluster: Cluster, reference: Reference) -> Callable[[], frozenset[s
             found = cluster.get(_KINDS[reference.kind], reference.name)
         except (Forbidden, Absent):
             return _UNKNOWN
-        return None if found is None else _keys(found)
+        return None if found is None else _keys(found, reference)
 
     return ask
 
 
-def _keys(found: Object) -> frozenset[str]:
-    return frozenset({**(found.get("data") or {}), **(found.get("binaryData") or {})})
+def _keys(found: Object, reference: Reference) -> frozenset[str]:
+    keys = frozenset({**(found.get("data") or {}), **(found.get("binaryData") or {})})
+    if reference.by != references.PULL_SECRET:
+        return keys
+    types = references.REGISTRY_KEYS
+    return frozenset(each for each in keys if types.get(each) == found.get("type"))
 
 
 def refuse(function: Function, found: Sequence[Finding], where: str = "there") -> None:

@@ -51,6 +51,7 @@ class Source:
     pod: str
     revision: str
     container_id: str
+    restarted: bool = False  # another ran before it
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def topic(name: str, selection: Selection) -> Topic:
 
 def read(cluster: Cluster, found: Sequence[Source], selection: Selection) -> Iterator[Line]:
     """What they have said so far, sorted by time."""
-    streams = [_lines(cluster, each, _query(selection)) for each in found]
+    streams = [_last_lines(cluster, each, _query(selection)) for each in found]
     return heapq.merge(*streams, key=lambda line: line.time)
 
 
@@ -195,7 +196,9 @@ def _source(pod: Object, selection: Selection) -> Source | None:
     if not ran.get("containerID"):
         return None
     labels = pod["metadata"].get("labels") or {}
-    return Source(pod["metadata"]["name"], labels.get(names.REVISION, ""), ran["containerID"])
+    restarted = bool((status or {}).get("restartCount"))
+    revision = labels.get(names.REVISION, "")
+    return Source(pod["metadata"]["name"], revision, ran["containerID"], restarted)
 
 
 def _query(selection: Selection) -> dict[str, str]:
@@ -206,6 +209,17 @@ def _query(selection: Selection) -> dict[str, str]:
         "sinceSeconds": "" if selection.since is None else str(max(1, round(selection.since))),
         "tailLines": "" if selection.tail is None else str(selection.tail),
     }
+
+
+def _last_lines(cluster: Cluster, source: Source, query: dict[str, str]) -> Iterator[Line]:
+    """Of one that has only just been started again: what it said before."""
+    lines = _lines(cluster, source, query)
+    first = next(lines, None)
+    if first is not None:
+        yield first
+        yield from lines
+    elif source.restarted and not query["previous"]:
+        yield from _lines(cluster, source, {**query, "previous": "true"})
 
 
 def _lines(cluster: Cluster, source: Source, query: dict[str, str]) -> Iterator[Line]:

@@ -113,6 +113,11 @@ class View:
             return None, False
 
 
+def revisions(cluster: Cluster, name: str) -> list[Object]:
+    """All that a Service has."""
+    return cluster.list(kinds.REVISION, labels=f"{names.SERVICE}={name}")
+
+
 def log(cluster: Cluster, pod: str, *, previous: bool = False) -> str:
     """The end of the log of a function in a pod; nothing where there is none, or none is shown."""
     query = {

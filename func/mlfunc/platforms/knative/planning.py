@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlfunc import plan
 from mlfunc.cluster import kinds
 from mlfunc.cluster.failures import Conflict, permitted
-from mlfunc.knative import names, rollout, schedules, service, succession, triggers
+from mlfunc.knative import names, remembering, rollout, schedules, service, succession, triggers
 from mlfunc.platforms.knative import events
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.knative.release import Release
-    from mlfunc.plan import Change, Plan
+    from mlfunc.plan import Change, Difference, Plan
 
 _OF_EVENTS = ("Trigger", "PingSource")
 
@@ -149,31 +149,47 @@ def _planned(
     except Conflict as conflict:
         after = cluster.apply(manifest, dry_run=True, force=True)
         forced = True
-        change = plan.change(manifest, live, after)
-        _refuse_to_trample(conflict, change)
-        return change, forced
-    return plan.change(manifest, live, after), forced
+        _refuse_to_trample(conflict, _change(manifest, live, after), live)
+    return _change(manifest, live, after), forced
 
 
-def _refuse_to_trample(conflict: Conflict, change: Change) -> None:
-    """What differs may be ours, by another command; what others set is theirs."""
+def _change(manifest: Object, live: Object | None, after: Object) -> Change:
+    """Without what is kept on a Service for the next plan: that is no change."""
+    if manifest["kind"] != kinds.SERVICE.name:
+        return plan.change(manifest, live, after)
+    own = remembering.kept(manifest, after["spec"]["template"])
+    before = remembering.without(live) if live else None
+    return plan.change(own, before, remembering.without(after))
+
+
+def _refuse_to_trample(conflict: Conflict, change: Change, live: Object | None) -> None:
+    """What differs may be ours, by another command; what others set is theirs. Who has written one
+    field of a list owns all of it: what is still as it was applied, nobody has changed.
+    """
     foreign = [(path, who) for path, who in conflict.fields if not who.startswith("mlfunc")]
-    if foreign:
-        raise Conflict(_told(foreign, change), tuple(foreign))
+    if not foreign:
+        return
+    within = tuple(path.lstrip(".") for path, _ in foreign)
+    differences = [each for each in change.differences if each.path.startswith(within)]
+    if live is not None and live["kind"] == kinds.SERVICE.name:
+        touched = remembering.touched(live, differences or change.differences)
+        if not touched:
+            return
+        differences = touched if differences else []
+    raise Conflict(_told(foreign, change, differences), tuple(foreign))
 
 
-def _told(foreign: Sequence[tuple[str, str]], change: Change) -> str:
+def _told(
+    foreign: Sequence[tuple[str, str]], change: Change, differences: Sequence[Difference]
+) -> str:
     who = ", ".join(sorted({manager for _, manager in foreign}))
-    paths = [path.lstrip(".") for path, _ in foreign]
     lines = [
         f"  {each.path}: {_shown(each.before)}, and would be {_shown(each.after)}"
-        for each in change.differences
-        if any(each.path.startswith(path) for path in paths)
+        for each in differences
     ]
+    paths = [f"  {path.lstrip('.')}" for path, _ in foreign]
     return f"{change.kind} {change.name} was changed by {who}:\n" + "\n".join(lines or paths)
 
 
 def _shown(value: Any) -> str:
-    import json
-
-    return "nothing" if value is None else json.dumps(value)
+    return "nothing" if value is None else plan.shown(value)

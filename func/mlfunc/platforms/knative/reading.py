@@ -32,7 +32,7 @@ class Belongings:
     pods: list[Object] | None  # None: this user may not look at them
     subscriptions: list[Subscribed]
     schedules: list[Scheduled]
-    start: ColdStart | None  # of the newest pod that is ready
+    start: ColdStart | None  # of the newest pod that is ready, of the revision that serves
 
 
 def functions(cluster: Cluster, *, everywhere: bool = False) -> list[Summary]:
@@ -124,7 +124,7 @@ def belongings(addressed: Addressed) -> Belongings:
         own,
         _subscribed(addressed.cluster, addressed.name),
         scheduled(addressed),
-        start(addressed.cluster, diagnosis.newest(overview.running(own or ()))),
+        _last_start(addressed.cluster, found, own or []),
     )
 
 
@@ -147,6 +147,11 @@ def _subscribed(cluster: Cluster, name: str) -> list[Subscribed]:
         return [subscriptions.read(each, {each["spec"]["broker"]}) for each in found]
     there = {each["metadata"]["name"] for each in brokers}
     return [subscriptions.read(each, there) for each in found]
+
+
+def _last_start(cluster: Cluster, service: Object, pods: list[Object]) -> ColdStart | None:
+    own = overview.running(pods, overview.serving(service))
+    return start(cluster, diagnosis.newest(own))
 
 
 def start(cluster: Cluster, pod: Object | None) -> ColdStart | None:

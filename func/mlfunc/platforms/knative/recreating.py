@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import ClusterFailed
-from mlfunc.knative import names, overview, traffic
-from mlfunc.platforms.knative import routing, waiting
+from mlfunc.knative import names, overtaking, overview, traffic
+from mlfunc.platforms.knative import observing, routing, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,6 @@ _LEAVING = {**_WINDOW, "scale-to-zero-pod-retention-period": "0s", "min-scale": 
 class Waited(TypedDict):
     """For what, how long, and who is told."""
 
-    generation: int
     timeout: float | None
     watcher: Watcher
 
@@ -66,20 +65,20 @@ def start(
     held: Sequence[Held],
     timeout: float | None,
     watcher: Watcher,
-) -> None:
+) -> Object:
     """Have the new revision start, once it is routed to; give the requests back where it fails.
 
     Raises:
         Left: the user waits no longer; it keeps the requests.
+        Overtaken: another has them now, which somebody else deployed.
         ClusterFailed: it does not start.
 
     """
-    name, generation = service["metadata"]["name"], service["metadata"]["generation"]
-    at: Waited = {"generation": generation, "timeout": timeout, "watcher": watcher}
+    at: Waited = {"timeout": timeout, "watcher": watcher}
     try:
-        waiting.wait(cluster, name, **at)
-        _have_one(cluster, _newest(cluster, name), function, at)
-    except waiting.Left:
+        routed = waiting.wait(cluster, service, **at)
+        _have_one(cluster, routed, function, at)
+    except (waiting.Left, waiting.Overtaken):
         raise
     except ClusterFailed as error:
         message = error.message + _return(cluster, service, held)
@@ -88,7 +87,7 @@ def start(
         # With its retention and its least, Knative would start what it has stopped.
         kept = {key: value for key, value in each.scaling.items() if key in _WINDOW}
         _annotate(cluster, each.revision, kept)
-    waiting.wait(cluster, name, **at)
+    return waiting.wait(cluster, service, **at)
 
 
 def serving(live: Object) -> dict[str, int]:
@@ -105,14 +104,15 @@ def _held(cluster: Cluster, revision: str, percent: int) -> Held:
     return Held(revision, percent, {key: told.get(key) for key in _LEAVING})
 
 
-def _have_one(cluster: Cluster, revision: str, function: Function, at: Waited) -> None:
+def _have_one(cluster: Cluster, routed: Object, function: Function, at: Waited) -> None:
     """An instance of it is kept until it serves, or until nobody waits any more. So many and no
     more: for each request that waits, a cluster would add a node.
     """
+    revision: str = routed["status"]["latestCreatedRevisionName"]
     scale, least = function.scale, str(max(1, function.scale.min))
     _annotate(cluster, revision, {"min-scale": least, "max-scale": least})
     try:
-        waiting.wait_for_instance(cluster, function.name, **at)
+        waiting.wait_for_instance(cluster, routed, **at)
     finally:
         _annotate(cluster, revision, {"min-scale": str(scale.min), "max-scale": str(scale.max)})
 
@@ -136,23 +136,19 @@ def _return(cluster: Cluster, service: Object, held: Sequence[Held]) -> str:
         said = f"; {names_of} has not got the requests back: {error.message}"
     else:
         said = f"; {names_of} gets the requests again"
-    _drop(cluster, _newest(cluster, service["metadata"]["name"]), held)
+    _drop(cluster, service, held)
     take_back(cluster, held)
     return said
 
 
-def _drop(cluster: Cluster, failed: str, held: Sequence[Held]) -> None:
+def _drop(cluster: Cluster, service: Object, held: Sequence[Held]) -> None:
     """Knative keeps the pod of a revision that never was ready, and its accelerator, until the
     deadline. Without its revision it goes; that is made anew, without a pod.
     """
-    if failed not in {each.revision for each in held}:
+    there = observing.revisions(cluster, service["metadata"]["name"])
+    failed = overtaking.revision_of(service, there)
+    if failed and failed not in {each.revision for each in held}:
         cluster.delete(kinds.REVISION, failed)
-
-
-def _newest(cluster: Cluster, name: str) -> str:
-    found = cluster.get(kinds.SERVICE, name) or {}
-    newest: str = found["status"]["latestCreatedRevisionName"]
-    return newest
 
 
 def _annotate(cluster: Cluster, revision: str, values: Mapping[str, str | None]) -> None:

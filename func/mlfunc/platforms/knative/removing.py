@@ -10,18 +10,20 @@ from mlfunc.cluster import kinds, watching
 from mlfunc.cluster.failures import permitted
 from mlfunc.cluster.watching import Topic
 from mlfunc.errors import ClusterFailed
-from mlfunc.knative import names
+from mlfunc.knative import names, schedules, sinks, subscriptions
 from mlfunc.platforms.knative import events, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from mlfunc.cluster.client import Cluster, Object
+    from mlfunc.cluster.kinds import Kind
     from mlfunc.platforms.knative.addressing import Addressed
 
 # A pod that drains goes when it has, and that is at most what Knative gives a request.
 _SPARE_SECONDS = 60
 _DEFAULT_TIMEOUT = 300
+_SENDERS = (kinds.TRIGGER, kinds.BROKER, kinds.PING_SOURCE)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Removal:
     pings: tuple[str, ...]
     claims: tuple[str, ...]
     kept: tuple[str, ...]
-    orphans: tuple[str, ...]  # Triggers of others that go on sending events to it
+    orphans: tuple[str, ...]  # what others have made that goes on sending events to it
+    bereaved: tuple[str, ...]  # whose dead letters it gets
 
 
 def plan(addressed: Addressed, *, models: bool) -> Removal:
@@ -46,9 +49,9 @@ def plan(addressed: Addressed, *, models: bool) -> Removal:
         NotFound: there is none.
 
     """
-    service = reading.service(addressed)
-    found = reading.triggers(addressed.cluster, addressed.name)
-    pings = permitted(lambda: addressed.cluster.list(kinds.PING_SOURCE))
+    service, name = reading.service(addressed), addressed.name
+    triggers, brokers, pings = (_visible(addressed.cluster, kind) for kind in _SENDERS)
+    to_it = subscriptions.of_function(triggers, name), schedules.of_function(pings, name)
     labels = f"{names.OWNER}={addressed.name}"
     claims = _names(permitted(lambda: addressed.cluster.list(kinds.CLAIM, labels=labels)) or ())
     return Removal(
@@ -56,11 +59,16 @@ def plan(addressed: Addressed, *, models: bool) -> Removal:
         service=service,
         revisions=_names(reading.revisions(addressed)),
         pods=_names(reading.pods(addressed) or ()),
-        triggers=_names([each for each in found if _goes_with(each, service)]),
-        pings=_names([each for each in pings or () if _goes_with(each, service)]),
+        triggers=_names([each for each in to_it[0] if _goes_with(each, service)]),
+        pings=_names([each for each in pings if _goes_with(each, service)]),
         claims=claims if models else (),
         kept=() if models else claims,
-        orphans=_names([each for each in found if not _goes_with(each, service)]),
+        orphans=_titles(each for found in to_it for each in found if not _goes_with(each, service)),
+        bereaved=_titles(
+            each
+            for each in (*triggers, *brokers)
+            if _dead_letters(each) == f"ksvc:{name}" and not _goes_with(each, service)
+        ),
     )
 
 
@@ -122,6 +130,27 @@ def _goes_with(source: Object, service: Object) -> bool:
     owners = {each["uid"] for each in meta.get("ownerReferences") or ()}
     ours = (meta.get("labels") or {}).get(names.OWNER) == service["metadata"]["name"]
     return ours or service["metadata"]["uid"] in owners
+
+
+def _visible(cluster: Cluster, kind: Kind) -> list[Object]:
+    """None without Knative Eventing, or the right."""
+    return permitted(lambda: cluster.list(kind)) or []
+
+
+def _dead_letters(found: Object) -> str:
+    sink = (found["spec"].get("delivery") or {}).get("deadLetterSink")
+    return sinks.written(sink) if sink else ""
+
+
+def _titles(found: Iterable[Object]) -> tuple[str, ...]:
+    """What each is called, and where it sends events."""
+    return tuple(_title(each) for each in found)
+
+
+def _title(found: Object) -> str:
+    named = f"{found['kind']} {found['metadata']['name']}"
+    to = found["spec"].get("subscriber")
+    return f"{named}, to {sinks.written(to)}," if to else named
 
 
 def _names(found: Sequence[Object]) -> tuple[str, ...]:

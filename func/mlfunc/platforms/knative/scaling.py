@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlfunc.cluster import kinds, watching
@@ -13,7 +13,7 @@ from mlfunc.knative import overview, rescaling, traffic
 from mlfunc.platforms.knative import inquiring, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.knative.rescaling import State, Wish
@@ -38,11 +38,12 @@ def states(addressed: Addressed, revision: str | None = None) -> list[State]:
 
     """
     service = reading.service(addressed)
-    known = settings(addressed.cluster)
-    return [
+    known, pods = settings(addressed.cluster), reading.pods(addressed)
+    found = [
         _state(addressed.cluster, each, _percent(service, each), known)
         for each in _revisions(addressed, service, revision)
     ]
+    return [_with_obstacle(each, service, pods) for each in found]
 
 
 def scale(addressed: Addressed, wish: Wish, revision: str | None = None) -> Scaled:
@@ -93,6 +94,12 @@ def _percent(service: Object, revision: Object) -> int:
 def _state(cluster: Cluster, revision: Object, percent: int, known: Mapping[str, str]) -> State:
     autoscaler = cluster.get(kinds.AUTOSCALER, revision["metadata"]["name"])
     return rescaling.state(revision, autoscaler, percent, known)
+
+
+def _with_obstacle(state: State, service: Object, pods: Sequence[Object] | None) -> State:
+    """What the autoscaler wants, it may not get."""
+    why = overview.obstacle(service, state.revision, pods)
+    return replace(state, why=why) if why else state
 
 
 def _rescale(

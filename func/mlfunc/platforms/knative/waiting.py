@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from mlfunc.cluster.failures import permitted
 from mlfunc.errors import INTERRUPTED, ClusterFailed
-from mlfunc.knative import crashes, diagnosis, names, overview
+from mlfunc.knative import crashes, diagnosis, names, overtaking, overview
 from mlfunc.knative.progress import PHASES
 from mlfunc.platforms.knative import observing
 
@@ -52,44 +53,71 @@ class Left(ClusterFailed):
     exit_code: ClassVar[int] = INTERRUPTED
 
 
+class Overtaken(ClusterFailed):
+    """Somebody has deployed something else meanwhile."""
+
+
 def wait(
-    cluster: Cluster,
-    name: str,
-    *,
-    generation: int,
-    timeout: float | None,
-    watcher: Watcher,
-    size: int = 0,
-) -> None:
-    """Wait until what was applied last serves; `size`: what a node pulls for it, in bytes.
+    cluster: Cluster, applied: Object, *, timeout: float | None, watcher: Watcher, size: int = 0
+) -> Object:
+    """Wait until a Service serves as it was `applied`; the Service as it is then.
+
+    `size`: what a node pulls for it, in bytes.
 
     Raises:
         Left: the user waits no longer.
+        Overtaken: it is asked for something else now.
         ClusterFailed: it cannot, or has not in time.
 
     """
-    wait = _Wait(cluster, name, watcher, size)
+    wait = _Wait(cluster, applied, watcher, size)
     try:
-        wait.follow(lambda seen: _ready(seen, generation), diagnosis.diagnose, timeout)
+        return wait.follow(lambda seen: _ready(seen, applied), diagnosis.diagnose, timeout)
     except KeyboardInterrupt as interrupt:
         raise wait.left() from interrupt
 
 
 def wait_for_instance(
-    cluster: Cluster, name: str, *, generation: int, timeout: float | None, watcher: Watcher
+    cluster: Cluster, applied: Object, *, timeout: float | None, watcher: Watcher
 ) -> None:
     """Wait until an instance of the newest revision serves, whatever Knative says of the rest.
 
     Raises:
         Left: the user waits no longer.
+        Overtaken: the Service is asked for something else now.
         ClusterFailed: it cannot, or has not in time.
 
     """
-    wait = _Wait(cluster, name, watcher)
+    wait = _Wait(cluster, applied, watcher)
     try:
-        wait.follow(lambda seen: _has_instance(seen, generation), diagnosis.of_instances, timeout)
+        wait.follow(lambda seen: _has_instance(seen, applied), diagnosis.of_instances, timeout)
     except KeyboardInterrupt as interrupt:
         raise wait.left() from interrupt
+
+
+def check_not_overtaken(cluster: Cluster, service: Object, applied: Object) -> None:
+    """Whether a Service still asks for what was applied.
+
+    Raises:
+        Overtaken: it does not.
+
+    """
+    if overtaking.is_overtaken(service, applied):
+        raise _overtaken(cluster, service, applied)
+
+
+def _overtaken(cluster: Cluster, service: Object, applied: Object) -> Overtaken:
+    """By what, as far as it has a revision by now."""
+    name = service["metadata"]["name"]
+    there = permitted(lambda: observing.revisions(cluster, name)) or []
+    own, other = (overtaking.revision_of(each, there) for each in (applied, service))
+    message = (
+        f"{own or f'this deployment of {name}'} was overtaken by"
+        f" {other or 'another deployment'}, which somebody made meanwhile: that is what {name} is"
+        " now"
+    )
+    hint = f"mlfunc describe {name} shows who gets the requests; mlfunc deploy brings yours back"
+    return Overtaken(message, hint)
 
 
 @dataclass
@@ -97,7 +125,7 @@ class _Wait:
     """How far it has come."""
 
     cluster: Cluster
-    name: str
+    applied: Object
     watcher: Watcher
     size: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -111,15 +139,18 @@ class _Wait:
         is_done: Callable[[Snapshot], bool],
         diagnose: Callable[[Snapshot], Progress],
         timeout: float | None,
-    ) -> None:
+    ) -> Object:
         with observing.View(self.cluster, self.name, self.size) as view:
             for seen in view.snapshots():
                 self.snapshot = seen
+                # First: what is ready then, or fails, is the other's.
+                check_not_overtaken(self.cluster, seen.service, self.applied)
                 if is_done(seen):
-                    return
+                    break
                 self._judge(diagnose(seen))
                 if self._waited > (timeout or _patience(seen.service)):
                     raise self._late()
+        return seen.service
 
     def _judge(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -160,6 +191,11 @@ class _Wait:
         return Left(message, f"mlfunc describe {self.name} shows how far it is")
 
     @property
+    def name(self) -> str:
+        """Of the function."""
+        return str(self.applied["metadata"]["name"])
+
+    @property
     def _waited(self) -> float:
         """Seconds."""
         return time.monotonic() - self.began
@@ -188,17 +224,18 @@ def _status(snapshot: Snapshot | None) -> Object:
     return found
 
 
-def _is_of(service: Object, generation: int) -> bool:
+def _is_seen(service: Object, applied: Object) -> bool:
     seen: int = service.get("status", {}).get("observedGeneration", 0)
+    generation: int = applied["metadata"]["generation"]
     return seen >= generation
 
 
-def _ready(snapshot: Snapshot, generation: int) -> bool:
-    return _is_of(snapshot.service, generation) and diagnosis.is_ready(snapshot.service)
+def _ready(snapshot: Snapshot, applied: Object) -> bool:
+    return _is_seen(snapshot.service, applied) and diagnosis.is_ready(snapshot.service)
 
 
-def _has_instance(snapshot: Snapshot, generation: int) -> bool:
+def _has_instance(snapshot: Snapshot, applied: Object) -> bool:
     """By its pods or, where those may not be looked at, by the revision's own count."""
     counted: int = (snapshot.revision or {}).get("status", {}).get("actualReplicas", 0)
     has_one = counted > 0 or bool(overview.running(snapshot.pods))
-    return _is_of(snapshot.service, generation) and has_one
+    return _is_seen(snapshot.service, applied) and has_one

@@ -29,6 +29,7 @@ class Deployed:
     """A release from which instances are, or may be, started."""
 
     function: str  # NAME, or NAMESPACE/NAME
+    digest: str
     environment: Path
     models: tuple[Path, ...]
 
@@ -42,7 +43,12 @@ def find(home: Home) -> tuple[Deployed, ...]:
     """
     names = _names(home)
     return tuple(
-        Deployed(_UNKNOWN if names is None else names[each.digest], each.environment, each.models)
+        Deployed(
+            _UNKNOWN if names is None else names[each.digest],
+            each.digest,
+            each.environment,
+            each.models,
+        )
         for each in releases.records(home)
         if names is None or each.digest in names
     )

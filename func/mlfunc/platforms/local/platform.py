@@ -90,12 +90,13 @@ class Local:
 
         function, cluster = order.function, order.cluster
         given = giving.values(function, cluster.namespace, cluster.get)
-        workshop.watcher.phase("installing")
+        workshop.watcher.phase("checking the project" if order.dry_run else "installing")
         source = releasing.Source(
             order.build.folder,
             function,
             cluster.namespace,
             home.home(),
+            workshop.store.hashes,
             workshop.watcher.said,
             workshop.cancellation,
             given.values,

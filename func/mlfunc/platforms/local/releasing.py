@@ -12,21 +12,26 @@ from typing import TYPE_CHECKING, Any
 from mlfunc import environment, ignore, shipping
 from mlfunc.knative.release import Model, Release
 from mlfunc.layers.tree import Link, entry_digest, scan
-from mlfunc.models import local, places
+from mlfunc.models import places
+from mlfunc.platforms.local import snapshots
+from mlfunc.platforms.local.snapshots import Camera
 from mlfunc.proc import Cancellation
 from mlfunc.supervisor import releases
+from mlfunc.supervisor.releases import Contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from mlfunc.environment import Spec
+    from mlfunc.environment import Environment, Spec
     from mlfunc.function import Function
+    from mlfunc.layers.hashes import Hashes
     from mlfunc.layers.tree import Tree
+    from mlfunc.platforms.local.snapshots import Snapshot
     from mlfunc.supervisor.home import Home
 
 # A change of what a release is gives new ones.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Source:
     function: Function
     namespace: str
     home: Home
+    hashes: Hashes
     report: Callable[[str], None] = lambda _: None
     cancellation: Cancellation = field(default_factory=Cancellation)
     # Of variables that come from Secrets and ConfigMaps: another value is for new instances.
@@ -46,7 +52,7 @@ class Source:
 def release(source: Source, *, dry_run: bool = False) -> Release:
     """What a deployment brings; one that is there already is not made again.
 
-    With `dry_run`, neither files nor an environment are, and no model is fetched.
+    With `dry_run`, neither files nor an environment are, and no model is fetched or kept.
 
     Raises:
         UsageError: it holds what looks like a secret.
@@ -56,19 +62,23 @@ def release(source: Source, *, dry_run: bool = False) -> Release:
     """
     files = shipping.files(source.folder, source.function)
     spec = environment.describe(source.folder, source.function)
-    models = _models(source, dry_run=dry_run)
-    digest = _digest(source, files, spec, models)
+    fetched = _fetched(source, dry_run=dry_run)
+    taken = _camera(source, dry_run=dry_run).take(source.folder, source.function)
+    digest = _digest(source, files, spec, fetched, taken)
+    if dry_run and not environment.place(spec).complete:
+        environment.check(spec, source.cancellation)
     if not dry_run:
         made = environment.ensure(spec, source.report, source.cancellation)
         if not releases.is_there(source.home, digest):
             shipping.refuse_secrets(files, what="the release")
-            releases.write(source.home, digest, files, made, models)
+            releases.write(source.home, digest, _contents(files, made, fetched, taken))
     return Release(
         function=source.function,
         namespace=source.namespace,
         image=releases.image(source.function.name, digest),
         size=files.size,
-        models=tuple(_told(source, name) for name in source.function.models),
+        models=tuple(_told(source, name, taken) for name in source.function.models),
+        notes=tuple(filter(None, map(snapshots.note, taken))),
     )
 
 
@@ -88,46 +98,47 @@ def _leads_out(link: Link) -> bool:
     return end.startswith(("/", "../")) or end == ".."
 
 
-def _models(source: Source, *, dry_run: bool) -> dict[str, str]:
-    """The variables that say where the models are: files here stay where they lie."""
+def _fetched(source: Source, *, dry_run: bool) -> dict[str, str]:
+    """The variables that say where models from elsewhere are."""
     from mlfunc.models.obtaining import obtain
 
     given = source.function.plain_env
-    here = {
-        places.variable(name): str((source.folder / path).absolute())
-        for name, path in source.function.local_models.items()
-    }
     told = (source.report, source.cancellation)
-    fetched = obtain(source.folder, source.function, given, *told, dry_run=dry_run)
-    return {name: path for name, path in {**here, **fetched}.items() if name not in given}
+    found = obtain(source.folder, source.function, given, *told, dry_run=dry_run)
+    return {name: path for name, path in found.items() if name not in given}
 
 
-def _told(source: Source, name: str) -> Model:
-    uri = source.function.all_models[name].uri
-    return Model(name, uri, "baked", sum(size for _, size, _ in _files_of(source, name)))
+def _camera(source: Source, *, dry_run: bool) -> Camera:
+    return Camera(source.home, source.hashes, source.report, source.cancellation, dry_run)
 
 
-def _files_of(source: Source, name: str) -> list[tuple[str, int, int]]:
-    """Of a model that is files here: paths, sizes, and when they were written."""
-    uri = source.function.local_models.get(name)
-    if uri is None or places.variable(name) in source.function.plain_env:
-        return []
-    path = source.folder / uri
-    root = local.root(path)
-    return [
-        (item.path, item.size, (root / item.path).stat().st_mtime_ns)
-        for item in local.items(name, path)
-    ]
+def _contents(
+    files: Tree, made: Environment, fetched: Mapping[str, str], taken: Sequence[Snapshot]
+) -> Contents:
+    models = {places.variable(each.name): each.path for each in taken}
+    kept = {path: sha256 for each in taken for path, sha256 in each.files.items()}
+    return Contents(files, made, fetched, models, kept)
 
 
-def _digest(source: Source, files: Tree, spec: Spec, models: Mapping[str, str]) -> str:
+def _told(source: Source, name: str, taken: Sequence[Snapshot]) -> Model:
+    size = sum(each.size for each in taken if each.name == name)
+    return Model(name, source.function.all_models[name].uri, "baked", size)
+
+
+def _digest(
+    source: Source,
+    files: Tree,
+    spec: Spec,
+    fetched: Mapping[str, str],
+    taken: Sequence[Snapshot],
+) -> str:
     """Of all that an instance of it depends on."""
     whole: list[Any] = [
         _VERSION,
         os.fspath(environment.place(spec).folder),
         [(entry.path, entry_digest(entry)) for entry in files.entries],
-        sorted(models.items()),
+        sorted(fetched.items()),
         sorted(source.values.items()),
-        [_files_of(source, name) for name in sorted(source.function.local_models)],
+        [(each.name, each.path, sorted(each.files.items())) for each in taken],
     ]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from typing import TYPE_CHECKING, Any
 
 from mlfunc import accelerators, devices
 from mlfunc.cluster import kinds
+from mlfunc.supervisor import machine
 
 if TYPE_CHECKING:
     from mlfunc.supervisor.api.resources import Place
@@ -83,10 +83,9 @@ def node() -> Object:
 
 
 def _resources() -> dict[str, str]:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "cpu": str(_cpus()),
-        "memory": f"{memory // 1024}Ki",
+        "cpu": str(machine.cpus()),
+        "memory": f"{machine.memory() // 1024}Ki",
         "pods": "1000",
         **_devices(),
     }
@@ -96,13 +95,6 @@ def _devices() -> dict[str, str]:
     """Of each accelerator that is here, how many."""
     counted = {row.resource: len(devices.found(kind)) for kind, row in accelerators.TABLE.items()}
     return {resource: str(count) for resource, count in counted.items() if resource and count}
-
-
-def _cpus() -> int:
-    """Those that this process may use, where the system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _controller(namespace: str, name: str) -> Object:
@@ -120,5 +112,5 @@ def _object(
 
 
 def _architecture() -> str:
-    machine = platform.machine()
-    return _ARCHITECTURES.get(machine, machine)
+    found = platform.machine()
+    return _ARCHITECTURES.get(found, found)

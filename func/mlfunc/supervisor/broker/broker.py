@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
-from mlfunc.supervisor.broker import answers, ingress, journal, passing, pings
+from mlfunc.supervisor.broker import answers, ingress, journal, outcomes, passing, pings
 from mlfunc.supervisor.broker.answers import Again, Answer, Done, GiveUp
 from mlfunc.supervisor.broker.cloudevents import Event
 from mlfunc.supervisor.broker.directory import Directory
@@ -114,6 +114,12 @@ class Broker:
         """How many events are to be delivered, by each way."""
         return await self._committer.do(journal.waiting)
 
+    async def outcomes(self, namespace: str) -> list[dict[str, Any]]:
+        """How events ended, by each way of a namespace."""
+        return await self._committer.do(
+            lambda db: outcomes.shown(db, namespace, journal.waiting(db))
+        )
+
     async def _show(self, request: Request) -> Reply:
         namespace = request.query.get("namespace")
         if request.query.get("watch") == "true":
@@ -122,6 +128,8 @@ class Broker:
             )
         if request.query.get("waiting") == "true":
             return json_reply(200, {"waiting": sum((await self.waiting()).values())})
+        if request.query.get("outcomes") == "true":
+            return json_reply(200, {"outcomes": await self.outcomes(namespace or "default")})
         limit = request.query.get("limit", "100")
         if not limit.isdecimal():
             return ingress.problem(400, "Bad request", f"limit: {limit} is no number")
@@ -243,7 +251,7 @@ class Broker:
     async def _done(
         self, due: Delivery, subscription: Subscription, answer: Answer, target: str
     ) -> None:
-        state: journal.State = "delivered" if due.phase == "subscriber" else "dead"
+        state: outcomes.End = "delivered" if due.phase == "subscriber" else "dead"
         follows = self._following(due, _destination(due, subscription), answer)
         begun = await self._committer.do(
             lambda db: journal.end(db, due, state, answer.attempt, follows)
@@ -278,6 +286,7 @@ class Broker:
             last = await self._committer.do(journal.newest)
             while await self._committer.do(lambda db: journal.drop(db, way, last, problem)):
                 pass
+            await self._committer.do(lambda db: outcomes.forget(db, way))
         except MlfuncError as error:
             _log.error("what was due to %s is there still: %s", problem, error)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from mlfunc.supervisor.broker import outcomes
 from mlfunc.supervisor.broker.cloudevents import Event
 from mlfunc.supervisor.broker.subscriptions import Way
 from mlfunc.supervisor.state.database import Schema
@@ -60,10 +61,9 @@ CREATE TABLE broker_schedules (
     PRIMARY KEY (namespace, name)
 ) WITHOUT ROWID;
 """
-SCHEMA = Schema("broker", (_TABLES,))
+SCHEMA = Schema("broker", (_TABLES, outcomes.TABLE))
 ROUNDS = 255  # brokers that an event and its replies go through at most, as in Knative
 
-State = Literal["open", "delivered", "dead", "lost", "dropped"]
 Phase = Literal["subscriber", "dead letter"]
 
 _BEGAN = time.time() - time.monotonic()
@@ -125,7 +125,7 @@ def accept(db: sqlite3.Connection, arrivals: Iterable[Arrival]) -> list[Delivery
 def end(
     db: sqlite3.Connection,
     delivery: Delivery,
-    state: State,
+    state: outcomes.End,
     attempt: Attempt,
     follows: Iterable[Arrival] = (),
 ) -> list[Delivery]:
@@ -137,26 +137,31 @@ def end(
     )
     if not done.rowcount:  # its Trigger was deleted meanwhile
         return []
+    outcomes.ended(db, delivery.way, state)
+    if state == "lost":
+        outcomes.failed(db, delivery, attempt)
     _close(db, delivery.seq)
     return accept(db, follows)
 
 
 def put_off(db: sqlite3.Connection, delivery: Delivery, attempt: Attempt, due: float) -> None:
     """It is tried again, then."""
-    db.execute(
+    done = db.execute(
         "UPDATE broker_deliveries SET failures = failures + 1, due = ?, status = ?, problem = ?,"
-        " seconds = ? WHERE id = ?",
+        " seconds = ? WHERE id = ? AND state = 'open'",
         (due, attempt.status, attempt.problem, attempt.seconds, delivery.id),
     )
+    if done.rowcount:
+        outcomes.failed(db, delivery, attempt)
 
 
 def give_up(
     db: sqlite3.Connection, delivery: Delivery, attempt: Attempt, error: dict[str, str]
 ) -> None:
     """From now on it goes to the dead letters."""
-    db.execute(
+    done = db.execute(
         "UPDATE broker_deliveries SET phase = 'dead letter', failures = 0, due = ?, status = ?,"
-        " problem = ?, seconds = ?, error = ? WHERE id = ?",
+        " problem = ?, seconds = ?, error = ? WHERE id = ? AND state = 'open'",
         (
             now(),
             attempt.status,
@@ -166,6 +171,8 @@ def give_up(
             delivery.id,
         ),
     )
+    if done.rowcount:
+        outcomes.failed(db, delivery, attempt)
 
 
 def newest(db: sqlite3.Connection) -> int:

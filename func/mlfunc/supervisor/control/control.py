@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from mlfunc.cluster import kinds
 from mlfunc.errors import MlfuncError
-from mlfunc.knative import names, traffic
+from mlfunc.knative import carrying, names, traffic
 from mlfunc.supervisor import releases
 from mlfunc.supervisor.control import (
     autoscalers,
@@ -63,7 +63,7 @@ class _Sight(NamedTuple):
 
 class Control:
     """To be made while its loop runs. `release` loads the release of a digest, `port` is the
-    gateway's, `now` the time of statuses.
+    gateway's, `machine` what there is of cores and memory, `now` the time of statuses.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Control:
         release: Callable[[str], Release],
         address: str,
         *,
+        machine: Mapping[str, float] | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] | None = None,
         pause: float = _PAUSE_SECONDS,
@@ -84,6 +85,7 @@ class Control:
         self._releases: dict[str, Release] = {}
         self._address = address
         self._port = urlsplit(address).port or 80
+        self._machine = machine or {}
         self._now = now
         self._pause = pause
         self._loop = asyncio.get_running_loop()
@@ -234,7 +236,9 @@ class Control:
         abandoned = revisions.is_abandoned(revision, service, newest)
         if self._settled.get(key) == self._sight(revision, reach, abandoned=abandoned):
             return
-        revision = self._objects.write(revisions.labelled(revision, reach))
+        bound = carrying.of(revision, self._machine)
+        told = carrying.annotated(revisions.labelled(revision, reach), bound)
+        revision = self._objects.write(told)
         if abandoned:
             self._abandon(revision)
         else:

@@ -90,8 +90,7 @@ class Member:
             self._process = self._started(taken)
         # Its folder is gone, there are too many processes; a variable has a zero byte.
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            self._failure = f"it cannot be started: {reason.lower()}"
+            self._failure = _unstarted(self.blueprint.folder, error)
             self._ended(None)
             return
         self._after(self.blueprint.progress, self._give_up)
@@ -242,3 +241,10 @@ class Member:
         self.instance = replace(before, phase=phase, since=since, **changed)
         if self.instance != before or phase == "starting":
             self._tell(self.instance)
+
+
+def _unstarted(folder: str, error: Exception) -> str:
+    if not Path(folder).is_dir():
+        return f"it cannot be started: {folder} is gone; mlfunc deploy makes it anew"
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"it cannot be started: {reason.lower()}"

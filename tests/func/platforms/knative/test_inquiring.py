@@ -175,3 +175,39 @@ def test_a_cluster_that_cannot_be_reached_is_told(
 
     with pytest.raises(ClusterFailed, match="cannot be reached"):
         inquiring.inquire(client.connect(), GREETER)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("kubernetes.io/dockerconfigjson", frozenset({".dockerconfigjson"})),
+        # As a generic secret, nodes read nothing of it.
+        ("Opaque", frozenset[str]()),
+    ],
+)
+def test_a_secret_of_another_type_has_nothing_for_nodes(
+    has: dict[str, Any], cluster: Cluster, kind: str, keys: frozenset[str]
+) -> None:
+    has[SECRET] = {"type": kind, "data": {".dockerconfigjson": "e30=", "other": ""}}
+    own = function.parse(b"name: greeter\ndeploy: {pull_secret: tokens}")
+
+    assert list(inquiring.inquire(cluster, own).named.values()) == [keys]
+
+
+def test_on_few_nodes_all_pods_are_looked_at_for_room(
+    has: dict[str, Any], cluster: Cluster
+) -> None:
+    taken = {
+        "metadata": {"name": "a", "namespace": "other"},
+        "spec": {"nodeName": "n1", "containers": [{"resources": {"requests": {"cpu": "8"}}}]},
+        "status": {"phase": "Running"},
+    }
+    has[SECRET] = {"data": {"token": ""}}
+    has["/api/v1/namespaces/team"] = {}
+    has["/apis/serving.knative.dev/v1"] = {}
+    has["/api/v1/nodes"] = {"items": [NODE]}
+    has["/api/v1/pods"] = {"items": [taken]}
+
+    (found,) = inquiring.check(cluster, GREETER)
+
+    assert "no node has room for one more instance now" in found.message

@@ -44,10 +44,6 @@ class Script:
         self.logs: list[Asked] = []
         self.services = [self.service]
 
-    @property
-    def name(self) -> str:
-        return str(self.service["metadata"]["name"])
-
     def answer(self, asked: Asked) -> Reply:
         if asked.watches:
             return Reply(ends="hang")
@@ -93,8 +89,7 @@ def cluster(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def wait(cluster: Cluster, script: Script, timeout: float | None = 20) -> Told:
     told = Told()
-    generation = script.service["metadata"]["generation"]
-    waiting.wait(cluster, script.name, generation=generation, timeout=timeout, watcher=told)
+    waiting.wait(cluster, script.service, timeout=timeout, watcher=told)
     return told
 
 
@@ -175,7 +170,7 @@ def test_a_service_that_is_deleted_meanwhile_is_told(cluster: Cluster, script: S
     script.services.clear()
 
     with pytest.raises(ClusterFailed, match="was deleted while it was waited for"):
-        waiting.wait(cluster, "fine", generation=1, timeout=5, watcher=Told())
+        waiting.wait(cluster, script.service, timeout=5, watcher=Told())
 
 
 @pytest.mark.parametrize("script", ["out-of-memory"], indirect=True)
@@ -204,12 +199,24 @@ def test_an_instance_is_waited_for_where_the_service_is_ready_without_one(
     told = Told()
     script.service["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
     script.service["status"]["latestReadyRevisionName"] = script.revision["metadata"]["name"]
-    generation = script.service["metadata"]["generation"]
 
     with pytest.raises(ClusterFailed, match="SIGSEGV"):
-        waiting.wait_for_instance(
-            cluster, script.name, generation=generation, timeout=5, watcher=told
-        )
+        waiting.wait_for_instance(cluster, script.service, timeout=5, watcher=told)
+
+
+@pytest.mark.parametrize("script", ["load-raises"], indirect=True)
+def test_who_is_overtaken_is_told_so_and_not_what_becomes_of_the_other(
+    cluster: Cluster, script: Script
+) -> None:
+    applied = copy.deepcopy(script.service)
+    script.service["metadata"]["generation"] += 1
+    script.service["spec"]["template"]["spec"] = {"containers": [{"image": "theirs"}]}
+
+    with pytest.raises(waiting.Overtaken, match="crash-00002 was overtaken by another") as failed:
+        waiting.wait(cluster, applied, timeout=5, watcher=Told())
+
+    assert failed.value.exit_code == 7
+    assert failed.value.evidence == ""
 
 
 def _start(script: Script, log: str) -> None:

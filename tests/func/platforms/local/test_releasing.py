@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from mlfunc import environment, function
-from mlfunc.errors import NotFound, UsageError
+from mlfunc.errors import EnvironmentFailed, NotFound, UsageError
 from mlfunc.knative.release import Model
+from mlfunc.layers import store
 from mlfunc.platforms.local import releasing
 from mlfunc.platforms.local.releasing import Source
 from mlfunc.supervisor import releases
 from mlfunc.supervisor.home import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from mlfunc.environment import Environment, Spec
 
@@ -35,8 +37,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Spec]:
 
 
 @pytest.fixture
-def source(project: Path, tmp_path: Path) -> Source:
-    return Source(project, function.load(project), "default", Home(tmp_path / "platform"))
+def source(project: Path, tmp_path: Path) -> Iterator[Source]:
+    with store.opened(tmp_path / "store") as opened:
+        home = Home(tmp_path / "platform")
+        yield Source(project, function.load(project), "default", home, opened.hashes)
 
 
 def reloaded(source: Source) -> Source:
@@ -54,6 +58,12 @@ def test_a_release_is_written_and_named_by_its_digest(source: Source, made: list
     assert release.image == f"local/greeter@sha256:{found.digest}"
     assert (release.name, release.namespace, release.size) == ("greeter", "default", found.size)
     assert found.python == str(environment.place(made[0]).python)
+
+
+def test_a_dry_run_refuses_a_python_that_cannot_be_had(source: Source) -> None:
+    (source.folder / "mlfunc.yaml").write_text('name: greeter\npython: "3.99"\n')
+    with pytest.raises(EnvironmentFailed, match=r"3\.99"):
+        releasing.release(reloaded(source), dry_run=True)
 
 
 def test_what_an_image_would_not_have_it_has_not(source: Source) -> None:
@@ -119,16 +129,51 @@ def with_model(source: Source) -> Source:
     return reloaded(source)
 
 
-def test_a_model_here_is_used_where_it_lies_and_told_when_it_changes(source: Source) -> None:
-    source = with_model(source)
-    release, before = releasing.release(source), digest(source)
-    found = releases.load(source.home, before)
+def model_of(source: Source, digest: str) -> Path:
+    return Path(releases.load(source.home, digest).env["MLFUNC_MODEL_DEFAULT"])
 
-    assert found.env["MLFUNC_MODEL_DEFAULT"] == str(source.folder / "weights")
+
+def test_a_release_keeps_its_model_whatever_becomes_of_the_files_here(source: Source) -> None:
+    source = with_model(source)
+    weights = source.folder / "weights" / "w.bin"
+    release, first = releasing.release(source), digest(source)
+    weights.write_bytes(b"54321")  # in place, of the same size
+    second = digest(source)
+    shutil.rmtree(weights.parent)
+
     assert release.models == (Model("default", "./weights", "baked", 5),)
-    assert not (source.home.releases / before / "app" / "weights").exists()
-    (source.folder / "weights" / "w.bin").write_bytes(b"123456")
-    assert digest(source) != before
+    assert (model_of(source, first) / "w.bin").read_bytes() == b"12345"
+    assert (model_of(source, second) / "w.bin").read_bytes() == b"54321"
+    assert not (source.home.releases / first / "app" / "weights").exists()
+
+
+def test_the_same_model_is_the_same_release_and_kept_once(source: Source) -> None:
+    source = with_model(source)
+    first = digest(source)
+    (source.folder / "weights" / "w.bin").touch()
+    assert digest(source) == first
+    (source.folder / "predictor.py").write_text("# other\n")
+
+    files = [model_of(source, each) / "w.bin" for each in (first, digest(source))]
+    assert files[0] != files[1]
+    assert files[0].samefile(files[1])
+
+
+def test_a_model_that_is_one_file_is_told_by_its_path(source: Source) -> None:
+    (source.folder / "m.onnx").write_bytes(b"12345")
+    with (source.folder / "mlfunc.yaml").open("a") as file:
+        file.write("models: {default: ./m.onnx}\n")
+
+    found = model_of(source, digest(source))
+    assert (found.name, found.read_bytes()) == ("m.onnx", b"12345")
+
+
+def test_a_dry_run_keeps_no_model_and_knows_the_release(source: Source) -> None:
+    source = with_model(source)
+    would = releasing.release(source, dry_run=True)
+
+    assert not source.home.models.exists()
+    assert would == releasing.release(source)
 
 
 def test_a_model_here_that_is_not_there_is_told(source: Source) -> None:

@@ -121,7 +121,13 @@ class Gateway:
 class Rig:
     """To be made while a loop runs."""
 
-    def __init__(self, objects: Objects | None = None, port: int = PORT, pause: float = 0) -> None:
+    def __init__(
+        self,
+        objects: Objects | None = None,
+        port: int = PORT,
+        pause: float = 0,
+        machine: Mapping[str, float] | None = None,
+    ) -> None:
         self.told: list[str] = []
         self.objects = objects or Objects()
         self.fleet = Fleet(self.told)
@@ -134,6 +140,7 @@ class Rig:
             self.gateway,
             self._release,
             f"http://127.0.0.1:{port}",
+            machine=machine,
             now=lambda: self.time,
             clock=lambda: self.time,
             pause=pause,

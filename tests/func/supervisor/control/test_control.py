@@ -129,7 +129,8 @@ async def test_a_revision_that_fails_leaves_the_old_one_serving(rig: Rig) -> Non
 
     assert serving(rig) == ["f-00001"]
     assert ready(rig.service("f")) == ("False", "RevisionFailed")
-    assert summary(rig).message == "the function does not start: ValueError: no weights"
+    why = "the function does not start: ValueError: no weights"
+    assert summary(rig).message == f"f-00002: {why}; f-00001 serves on"
     said = dict(overview.conditions(rig.service("f")))
     assert said["ConfigurationsReady"] == "the function does not start: ValueError: no weights"
     failed = progress(rig).failure
@@ -461,6 +462,33 @@ async def test_load_starts_instances_up_to_the_most(rig: Rig) -> None:
     await rig.ready()
     assert rig.revision("f-00001")["status"]["actualReplicas"] == 3
     assert summary(rig).instances == 3
+
+
+@played
+async def test_there_are_never_more_instances_than_the_machine_carries(rig: Rig) -> None:
+    rig.close()
+    small = Rig(rig.objects, machine={"cpu": 2.0, "memory": 2.0**40})
+    await small.apply(function(scale={"max": 3, "target": 1}))
+    await small.ready()
+
+    await small.passes(4, Load(9.0, 9, 4, 5), "f-00001")
+
+    assert scaled(small, "f-00001") == 2
+    await small.ready()
+    state = rescaling.state(small.revision("f-00001"), small.autoscaler("f-00001"), 100, {})
+    assert (state.policy.maximum, state.bound and state.bound.most) == (3, 2)
+    assert state.why == "this machine has 2 cores, and each instance asks for 1"
+    small.close()
+
+
+@played
+async def test_as_many_as_min_asks_for_there_are(rig: Rig) -> None:
+    rig.close()
+    small = Rig(rig.objects, machine={"cpu": 2.0})
+    await small.apply(function(scale={"min": 3}))
+
+    assert scaled(small, "f-00001") == 3
+    small.close()
 
 
 @played

@@ -401,7 +401,8 @@ async def test_one_whose_folder_is_gone_waits_for_its_next_start(project: Path) 
         (project / "gone" / "predictor.py").touch()
         await it.witness.phase("ready")
 
-    assert failed.failure == "it cannot be started: no such file or directory"
+    gone = f"it cannot be started: {project / 'gone'} is gone; mlfunc deploy makes it anew"
+    assert failed.failure == gone
 
 
 @on_a_loop
