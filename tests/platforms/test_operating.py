@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +33,17 @@ class Greeter:
 
     def after_response(self, result, request):
         logging.getLogger("greeter").warning("told the friends of %s", result)
+'''
+
+TELLER = '''
+class Teller:
+    """Tells which model it has, looking anew each time."""
+
+    def load(self, context):
+        self.model = context.model("default")
+
+    def predict(self) -> str:
+        return (self.model / "v.txt").read_text()
 '''
 
 
@@ -168,6 +180,21 @@ def test_a_rollback_holds_until_something_new_is_deployed(place: Place, promoted
     assert "--to greeter-00002" in place.mlfunc("rollback", *at, code=5).err
     place.mlfunc("rollback", *at, "--to", "greeter-00002")
     assert place.request("greeter", {"name": "Ada"}).json() == "Goodbye Ada"
+
+
+def test_a_rollback_brings_the_model_back(place: Place, tmp_path: Path) -> None:
+    project = place.project(tmp_path / "teller", TELLER, models={"default": "./w"})
+    at = ("--path", project)
+    for version in "12":
+        (project / "w").mkdir(exist_ok=True)
+        (project / "w" / "v.txt").write_text(version)
+        place.mlfunc("deploy", *at)
+        assert place.request("teller", {}).json() == version
+
+    shutil.rmtree(project / "w")
+    place.mlfunc("rollback", *at)
+
+    assert place.request("teller", {}).json() == "1"
 
 
 def test_what_is_deleted_is_told_before_and_gone_after(place: Place, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def _list(ui: Ui) -> None:
     unused = items.plan(found, items.Wish(time.time()))
     data = {
         "cache": str(paths.cache()),
-        "size": items.total(found),
+        "size": items.total(each for each in found if each.kind != "release"),
         "unused": unused.size,
         "items": [_item(each) for each in found],
     }

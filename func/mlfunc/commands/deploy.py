@@ -143,8 +143,7 @@ def _telling(ui: Ui) -> Iterator[None]:
     try:
         yield
     except MlfuncError as error:
-        if ui.format != "human":
-            ui.show({"ready": False, "error": error.as_data()})
+        ui.show({"ready": False, "error": error.as_data()}, human=lambda: None)
         raise
 
 

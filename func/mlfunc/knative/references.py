@@ -24,7 +24,7 @@ Kind = Literal[
     "function",
 ]
 
-PULL_SECRET = "deploy.pull_secret"
+PULL_SECRET = "deploy.pull_secret"  # noqa: S105 - a key of mlfunc.yaml
 # A node reads the credentials of a secret by this key, and only if it is of that type.
 REGISTRY_KEYS = {
     ".dockerconfigjson": "kubernetes.io/dockerconfigjson",

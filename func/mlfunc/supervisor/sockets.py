@@ -102,18 +102,6 @@ def first_free(host: str, ports: Sequence[int]) -> socket.socket:
     raise MlfuncError(taken(ports[-1]), hint)
 
 
-def is_free(host: str, port: int) -> bool:
-    """Whether it could be had now.
-
-    Raises:
-        MlfuncError: not by this user, or not at that address.
-
-    """
-    if bound := _listen(host, port):
-        bound.close()
-    return bound is not None
-
-
 def _listen(host: str, port: int) -> socket.socket | None:
     """None: somebody else does."""
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -148,5 +136,6 @@ def taken(port: int) -> str:
 def _moved(before: int, now: int) -> str:
     return (
         f"{taken(before)}: functions that were reached there are at port {now} from now on"
-        f" (mlfunc platform start --port {before} moves them back, once it is free)"
+        f" (once it is free, mlfunc platform stop && mlfunc platform start --port {before}"
+        " moves them back)"
     )

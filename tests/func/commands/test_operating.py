@@ -290,7 +290,7 @@ def test_silence_is_explained(team: Team, capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "code", "told"),
     [
         (("logs", "greeter", "-f", "--previous"), 2, "nothing to --follow"),
-        (("logs", "greeter", "--since", "soon"), 2, "--since soon is no duration"),
+        (("logs", "greeter", "--since", "soon"), 2, "'--since': soon is no duration"),
         (("logs", "greeter", "--container", "proxy"), 5, "has no container proxy"),
         (("logs", "greeter", "--revision", "greeter-0002"), 5, "did you mean greeter-00002?"),
         (("traffic", "greeter", "greeter-00001"), 2, "not of the form REVISION=PERCENT"),

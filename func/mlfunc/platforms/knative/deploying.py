@@ -62,7 +62,7 @@ class Deployed:
     service: Object | None
     seconds: float
     notes: tuple[str, ...]  # what is good to know of the platform
-    place: str = ""  # where it is, in words
+    place: str  # where it is, in words
 
 
 def deploy(request: Request, workshop: Workshop) -> Deployed:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlfunc import __version__
+from mlfunc import __version__, ports
 from mlfunc.checkup import Check
 from mlfunc.errors import MlfuncError
 from mlfunc.platforms.local import resting
 from mlfunc.supervisor import home as homes
-from mlfunc.supervisor import sockets
+from mlfunc.supervisor import listeners, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +44,16 @@ def _of_stopped(home: Home) -> Check:
         resting.has_deployed(home)
     except MlfuncError as error:
         return Check(_ROW, "fail", f"does not run, and {error.message}", _BY, error.hint)
-    port = sockets.kept(home)
-    if port is not None and not sockets.is_free(sockets.LOOPBACK, port):
-        detail = f"does not run, and its {sockets.taken(port)}"
-        fix = "end what listens there, else functions have another port at the next start"
-        return Check(_ROW, "warn", detail, _BY, fix)
+    if (port := sockets.kept(home)) is not None:
+        try:
+            ports.check(sockets.LOOPBACK, port)
+        except MlfuncError as error:
+            return _of_taken(port, error)
     return Check(_ROW, "ok", "does not run; mlfunc deploy --platform local starts it", _BY)
+
+
+def _of_taken(port: int, error: MlfuncError) -> Check:
+    whose = listeners.whose(port)
+    detail = f"does not run, and its {error.message}{f' by {whose}' if whose else ''}"
+    fix = "end what listens there, else functions have another port from the next start on"
+    return Check(_ROW, "warn", detail, _BY, fix)

@@ -62,11 +62,11 @@ def release(source: Source, *, dry_run: bool = False) -> Release:
     """
     files = shipping.files(source.folder, source.function)
     spec = environment.describe(source.folder, source.function)
+    if dry_run and not environment.place(spec).complete:
+        environment.check(spec, source.cancellation)
     fetched = _fetched(source, dry_run=dry_run)
     taken = _camera(source, dry_run=dry_run).take(source.folder, source.function)
     digest = _digest(source, files, spec, fetched, taken)
-    if dry_run and not environment.place(spec).complete:
-        environment.check(spec, source.cancellation)
     if not dry_run:
         made = environment.ensure(spec, source.report, source.cancellation)
         if not releases.is_there(source.home, digest):

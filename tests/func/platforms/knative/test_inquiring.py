@@ -180,13 +180,13 @@ def test_a_cluster_that_cannot_be_reached_is_told(
 @pytest.mark.parametrize(
     ("kind", "keys"),
     [
-        ("kubernetes.io/dockerconfigjson", {".dockerconfigjson"}),
+        ("kubernetes.io/dockerconfigjson", frozenset({".dockerconfigjson"})),
         # As a generic secret, nodes read nothing of it.
-        ("Opaque", set[str]()),
+        ("Opaque", frozenset[str]()),
     ],
 )
 def test_a_secret_of_another_type_has_nothing_for_nodes(
-    has: dict[str, Any], cluster: Cluster, kind: str, keys: set[str]
+    has: dict[str, Any], cluster: Cluster, kind: str, keys: frozenset[str]
 ) -> None:
     has[SECRET] = {"type": kind, "data": {".dockerconfigjson": "e30=", "other": ""}}
     own = function.parse(b"name: greeter\ndeploy: {pull_secret: tokens}")

@@ -212,7 +212,7 @@ def test_who_is_overtaken_is_told_so_and_not_what_becomes_of_the_other(
     script.service["metadata"]["generation"] += 1
     script.service["spec"]["template"]["spec"] = {"containers": [{"image": "theirs"}]}
 
-    with pytest.raises(waiting.Overtaken, match="^crash-00002 was overtaken by another") as failed:
+    with pytest.raises(waiting.Overtaken, match="crash-00002 was overtaken by another") as failed:
         waiting.wait(cluster, applied, timeout=5, watcher=Told())
 
     assert failed.value.exit_code == 7
