@@ -50,9 +50,7 @@ def test_a_deployment_that_takes_too_long_says_how_far_it_is_while_the_old_one_s
     assert place.request("late", {"name": "Ada"}).json() == "Goodbye Ada"
 
 
-def test_who_is_overtaken_by_another_deployment_is_told_so(
-    place: Place, tmp_path: Path
-) -> None:
+def test_who_is_overtaken_by_another_deployment_is_told_so(place: Place, tmp_path: Path) -> None:
     mine = place.project(tmp_path / "mine" / "raced", SLOW.replace("(10)", "(120)"))
     theirs = place.project(tmp_path / "theirs" / "raced", GREETER.replace("Hello", "Goodbye"))
 
