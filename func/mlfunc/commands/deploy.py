@@ -243,9 +243,5 @@ def _as_data(deployed: Deployed) -> dict[str, Any]:
 
 
 def _change(change: Change) -> dict[str, Any]:
-    return {
-        "action": change.action,
-        "kind": change.kind,
-        "name": change.name,
-        "differences": [dataclasses.asdict(each) for each in change.differences],
-    }
+    told = dataclasses.asdict(change)
+    return {key: told[key] for key in ("action", "kind", "name", "differences")}

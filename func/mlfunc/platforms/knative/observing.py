@@ -12,8 +12,6 @@ from mlfunc.knative.progress import Snapshot
 from mlfunc.platforms.knative import inquiring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mlfunc.cluster.client import Cluster, Object
     from mlfunc.cluster.watching import Seen
 
@@ -47,17 +45,17 @@ class View:
     def __exit__(self, *_: object) -> None:
         self._changes.__exit__(None, None, None)
 
-    def snapshots(self) -> Iterator[Snapshot]:
-        """One for each change, and one a second.
+    def next(self) -> Snapshot:
+        """After a change, or a second.
 
         Raises:
             ClusterFailed: the Service is deleted, or may not be looked at.
 
         """
-        while True:
+        self._take(self._changes.next(_LOOK_SECONDS))
+        while self._service not in self._seen:
             self._take(self._changes.next(_LOOK_SECONDS))
-            if self._service in self._seen:
-                yield self.snapshot()
+        return self.snapshot()
 
     def snapshot(self) -> Snapshot:
         """As it was seen last.

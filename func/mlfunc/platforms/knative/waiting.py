@@ -141,16 +141,15 @@ class _Wait:
         timeout: float | None,
     ) -> Object:
         with observing.View(self.cluster, self.name, self.size) as view:
-            for seen in view.snapshots():
-                self.snapshot = seen
+            while True:
+                seen = self.snapshot = view.next()
                 # First: what is ready then, or fails, is the other's.
                 check_not_overtaken(self.cluster, seen.service, self.applied)
                 if is_done(seen):
-                    break
+                    return seen.service
                 self._judge(diagnose(seen))
                 if self._waited > (timeout or _patience(seen.service)):
                     raise self._late()
-        return seen.service
 
     def _judge(self, progress: Progress) -> None:
         now = time.monotonic()
