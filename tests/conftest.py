@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,9 @@ _FIGURE = "figure"
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+# A shell's background jobs ignore Ctrl-C, and what they start inherits that: programs that tests
+# interrupt are not to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
