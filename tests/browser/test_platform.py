@@ -42,7 +42,12 @@ class Broken:
         return ""
 """
 # One request in an instance, and gone soon: 0 -> 3 -> 0 in a minute.
-_SCALED = {"serve": {"concurrency": 1}, "scale": {"min": 0, "max": 3, "window": "6s"}}
+# Three have room on a machine of one core.
+_SCALED = {
+    "serve": {"concurrency": 1},
+    "scale": {"min": 0, "max": 3, "window": "6s"},
+    "resources": {"cpu": "100m", "memory": "256Mi"},
+}
 
 
 @pytest.fixture(scope="module")

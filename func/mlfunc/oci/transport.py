@@ -176,7 +176,7 @@ class Transport:
         with self._lock:
             if key not in self._pools:
                 tls = self._tls if key[0] and parts.scheme == "https" else None
-                self._pools[key] = _pool_manager(key[1], tls)
+                self._pools[key] = pool_manager(key[1], tls)
             return self._pools[key]
 
     @cached_property
@@ -238,7 +238,8 @@ def _covers(entry: str, host: str, netloc: str) -> bool:
     return entry == "*" or name in {host, netloc} or host.endswith(f".{name}")
 
 
-def _pool_manager(through: str, tls: ssl.SSLContext | None) -> urllib3.PoolManager:
+def pool_manager(through: str, tls: ssl.SSLContext | None = None) -> urllib3.PoolManager:
+    """Connections by way of a proxy, where there is one."""
     options: dict[str, Any] = {"ssl_context": tls, "maxsize": 8}
     if not through:
         return urllib3.PoolManager(**options)

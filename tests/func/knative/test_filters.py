@@ -121,7 +121,7 @@ def test_what_fails_for_sure_is_decided_beside_what_is_not() -> None:
             {"type": "a"},
             "filters[0].type: an attribute stands in a dialect: {exact: {type: VALUE}}",
         ),
-        ({1: "a"}, "filters[0].1: no such dialect; there are exact,"),
+        ({1: "a"}, "filters[0].1: no such dialect; use one of exact,"),
         ({"exact": {}}, "filters[0].exact: attributes with their values are expected"),
         ({"exact": "a"}, "filters[0].exact: attributes with their values are expected"),
         ({"exact": {"type": ""}}, "filters[0].exact.type: the value is empty"),

@@ -7,6 +7,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+import urllib3
 from mlfunc.lock import Wheel
 from mlfunc.wheels import metadata, requirements
 
@@ -85,10 +86,19 @@ def test_a_wheel_that_says_nothing_has_no_licence(
     assert (found.license, found.license_names) == (None, [])
 
 
-def test_what_cannot_be_reached_is_told_and_is_no_reason_not_to_build(tmp_path: Path) -> None:
+def test_what_cannot_be_reached_is_told_and_is_no_reason_not_to_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "_PATIENCE", urllib3.Retry(1))
     said: list[str] = []
     assert licensed("http://127.0.0.1:1/x.whl", tmp_path, said=said).license is None
     assert said[0].startswith("the licence of x cannot be asked for: ")
+
+
+def test_an_index_that_is_busy_is_asked_again(server: Server, tmp_path: Path) -> None:
+    replies = iter([503, 429, 200])
+    server.answers["GET"] = lambda handler: handler.reply(next(replies), MIT)
+    assert licensed(f"{server.url}/x.whl", tmp_path).license == "MIT"
 
 
 def test_what_is_known_is_not_asked_for_again(tmp_path: Path) -> None:
@@ -112,7 +122,8 @@ def test_passwords_go_to_the_index_and_not_where_it_sends_us(
 ) -> None:
     def elsewhere(handler: Handler) -> None:
         if handler.path == "/x.whl.metadata":
-            handler.reply(302, Location="/there")
+            there = server.url.replace("127.0.0.1", "localhost")
+            handler.reply(302, Location=f"{there}/there")
         else:
             handler.reply(200, MIT)
 
