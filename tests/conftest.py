@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _FIGURE = "figure"
 
@@ -18,6 +19,16 @@ settings.load_profile("untimed")
 # A shell's background jobs ignore Ctrl-C, and what they start inherits that: programs that tests
 # interrupt are not to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Commands that a test calls leave the logger, which the process has once, as it was."""
+    logger = logging.getLogger("mlfunc")
+    level = logger.level
+    yield
+    logger.handlers = []
+    logger.setLevel(level)
 
 
 @pytest.fixture

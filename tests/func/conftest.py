@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -41,16 +40,6 @@ def home(
     monkeypatch.setenv("NO_COLOR", "1")
     yield folder
     holding.let_go()
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """A test with `--verbose` leaves the logger, which the process has once, as it was."""
-    logger = logging.getLogger("mlfunc")
-    level = logger.level
-    yield
-    logger.handlers = []
-    logger.setLevel(level)
 
 
 @pytest.fixture

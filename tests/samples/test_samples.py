@@ -25,17 +25,17 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 # In this order, among others.
 SHOWN = (
     r"\$ mlfunc deploy --path similarity",
-    r"http://similarity\.default\.localhost:\d+",
+    r"http://127\.0\.0\.1:\d+/similarity$",
     r"\$ mlfunc create notice",
-    r"http://notice\.default\.localhost:\d+",
-    r"similarity .* yes +similarity-00001 +0 ",
+    r"http://127\.0\.0\.1:\d+/notice$",
+    r"similarity +yes +similarity-00001 +0 ",
     r"\[\{\"sentence\":\"The puppy wags its tail with joy\.\"",
     r"  \.\.\. [\d.]+ s",
     r"\[\{\"sentence\":\"The puppy wags its tail with joy\.\"",
     r"\$ mlfunc emit --type com\.example\.text",
     r"noticed: Money is getting more expensive\.",
-    r"notice .* yes +notice-00001 +0 ",
-    r"similarity .* yes +similarity-00001 +0 ",
+    r"notice +yes +notice-00001 +0 ",
+    r"similarity +yes +similarity-00001 +0 ",
     r"\$ mlfunc platform stop",
     r"all of it took [\d.]+ s",
 )

@@ -164,7 +164,7 @@ def state(
         instances=told.get("actualScale", 0),
         wanted=wanted,
         policy=policy,
-        why=_bounded(bound, wanted)
+        why=_bounded(bound, policy, wanted)
         or _why(autoscaler or {}, policy, wanted, policies.measure(overview.scaling(revision))),
         bound=bound,
     )
@@ -197,9 +197,9 @@ def _policy(
     )
 
 
-def _bounded(bound: Bound | None, wanted: int) -> str:
-    """Why there are no more, if it is for that."""
-    return bound.why if bound and wanted == bound.most else ""
+def _bounded(bound: Bound | None, policy: Policy, wanted: int) -> str:
+    """Why there are no more, if it is for that: as many as `min` are there for `min`."""
+    return bound.why if bound and wanted == bound.most > policy.minimum else ""
 
 
 def _why(autoscaler: Object, policy: Policy, wanted: int, measure: str) -> str:

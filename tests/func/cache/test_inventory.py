@@ -115,6 +115,7 @@ def test_releases_share_models_and_are_left_to_the_platform(tmp_path: Path, proj
 
 
 def test_what_a_program_works_in_is_not_unfinished() -> None:
+    staging._top.cache_clear()  # of a test before, which had another home
     working = staging.folder()
     killed = working.parent.parent / "killed"
     killed.mkdir()
