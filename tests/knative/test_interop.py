@@ -47,7 +47,7 @@ def test_func_lists_and_describes_it(shared: Cluster) -> None:
     ours = shared.mlfunc("describe", "greeter", "-n", shared.namespace, "-o", "json").data
 
     (found,) = [each for each in listed if each["name"] == "greeter"]
-    assert (found["ready"], found["deployer"]) == (True, "knative")
+    assert (found["ready"], found["deployer"]) == ("True", "knative")
     assert told["image"] == ours["image"]
     assert told["routes"] == ours["routes"]
     assert told["labels"] == ours["labels"]

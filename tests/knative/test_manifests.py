@@ -198,7 +198,7 @@ def test_the_strictest_namespace_takes_it_and_func_and_kn_know_it(
 
     assert cluster.request("greeter", {"name": "Ada"}).json() == "Hello Ada"
     (listed,) = _told(cluster, "func", "list")
-    assert (listed["name"], listed["ready"]) == ("greeter", True)
+    assert (listed["name"], listed["ready"]) == ("greeter", "True")
     described = _told(cluster, "func", "describe", "greeter")
     assert described["image"] == _image(cluster.get("ksvc", "greeter"))
     (listed,) = _told(cluster, "kn", "service", "list")["items"]
