@@ -128,5 +128,5 @@ def _set_aside(path: Path, error: Exception) -> None:
 
 
 def _failure(path: Path, error: Exception) -> MlfuncError:
-    hint = f"if that stays so, remove {path}: it is only a cache"
+    hint = f"make room if the disk is full; if that stays so, remove {path}: it is only a cache"
     return MlfuncError(f"{path} cannot be used: {error}", hint)
