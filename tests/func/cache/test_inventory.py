@@ -6,7 +6,6 @@ import math
 import os
 from typing import TYPE_CHECKING
 
-import pytest
 from mlfunc.cache import holding, inventory, projects
 from mlfunc.cache.items import Wish, goes, total
 from mlfunc.environment import Environment
@@ -19,23 +18,11 @@ from mlfunc.supervisor.releases import Contents
 from mlfunc.wheels import staging
 
 from tests.func.cache.things import environment, fetched, layer
-from tests.rig.hub import hub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from mlfunc.cache.items import Item
-
-
-@pytest.fixture
-def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A hub with two models that have a file in common."""
-    with hub() as running:
-        running.add("org/one", {"shared.bin": b"s" * 50_000, "own.bin": b"1" * 9000})
-        running.add("org/two", {"shared.bin": b"s" * 50_000, "own.bin": b"2" * 9000})
-        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
-        yield
 
 
 def of(kind: str) -> list[Item]:
